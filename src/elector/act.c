@@ -1,0 +1,434 @@
+/* act.c - the core's actions become calls: to ZooKeeper, to the keeper, to the probe, to the history. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "elector.h"
+#include "livy-ha/clock.h"
+#include "livy-ha/log.h"
+#include "paths.h"
+#include "session.h"
+
+#define RESOLVE_AGAIN_MS 1000
+#define CLOSE_WAIT_MS 200 /* for the history's last entry, after the latch is given up */
+
+enum core_rc act_rc(int rc)
+{
+    switch (rc) {
+    case ZOK:
+        return CORE_OK;
+    case ZNONODE:
+        return CORE_NONODE;
+    case ZNODEEXISTS:
+        return CORE_EXISTS;
+    case ZNOAUTH:
+    case ZINVALIDACL:
+    case ZAUTHFAILED:
+    case ZNOCHILDRENFOREPHEMERALS:
+        return CORE_DENIED;
+    default:
+        return CORE_UNKNOWN; /* it may or may not have been done */
+    }
+}
+
+/* ---- the handle ---------------------------------------------------------------------------------------------------- */
+
+static bool lease_possible(struct elector *e, const struct zk_session *session)
+{
+    char why[512];
+
+    if (conf_lease_possible(e->conf, session->timeout, why, sizeof(why)))
+        return true;
+    log_error("the ZooKeeper servers grant a session time-out of %" PRId64 " ms: %s", session->timeout, why);
+    elector_fatal(e, 78, "the session time-out that the ZooKeeper servers grant leaves no room for a lease");
+    return false;
+}
+
+static void on_connected(struct elector *e, const struct zk_session *session)
+{
+    struct core_event event = {
+        .type = CORE_EV_CONNECTED, .session = session->id, .timeout = session->timeout};
+    bool changed = memcmp(&e->session, session, sizeof(*session)) != 0;
+
+    if (!lease_possible(e, session))
+        return;
+    if (e->adopt.id != 0 && e->adopt.id != session->id)
+        log_warn("session 0x%" PRIx64 " could not be adopted", (uint64_t)e->adopt.id);
+    e->adopt.id = 0;
+    e->session = *session;
+    if (changed) {
+        log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
+        if (session_save(e->conf->runtime_dir, session) != 0)
+            log_warn("the session file in %s could not be written: a dead daemon's session is then not closed early",
+                     e->conf->runtime_dir);
+    }
+    elector_step(e, &event);
+    if (e->core.registered) {
+        history_connect(e->history, e->zk);
+        view_connect(e->view, e->zk);
+    }
+}
+
+static void on_session(void *arg, enum zk_state state, const struct zk_session *session, int64_t at)
+{
+    struct elector *e = arg;
+
+    (void)at;
+    switch (state) {
+    case ZK_CONNECTED:
+        on_connected(e, session);
+        return;
+    case ZK_SUSPENDED:
+        roster_stop(e->roster);
+        elector_step(e, &(struct core_event){.type = CORE_EV_SUSPENDED});
+        return;
+    case ZK_LOST:
+        elector_step(e, &(struct core_event){.type = CORE_EV_LOST});
+        return;
+    case ZK_AUTH_FAILED:
+        elector_fatal(e, 78, "ZooKeeper refuses zookeeper.auth_digest");
+        return;
+    }
+}
+
+static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
+{
+    struct elector *e = arg;
+    struct core_event event = {.op = tag, .deleted = type == ZOO_DELETED_EVENT};
+
+    switch ((enum elector_watch)kind) {
+    case WATCH_OWN:
+        event.type = CORE_EV_OWN_CHANGED;
+        elector_step(e, &event);
+        return;
+    case WATCH_PREDECESSOR:
+        event.type = CORE_EV_PRED_CHANGED;
+        elector_step(e, &event);
+        return;
+    case WATCH_VIEW:
+        view_changed(e->view, tag);
+        e->change++;
+        return;
+    }
+}
+
+static void on_resolve_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    act_connect(arg);
+}
+
+static void try_again(struct elector *e)
+{
+    struct timeval later = {.tv_sec = RESOLVE_AGAIN_MS / 1000, .tv_usec = RESOLVE_AGAIN_MS % 1000 * 1000};
+
+    if (e->resolve_again == NULL)
+        e->resolve_again = evtimer_new(e->base, on_resolve_again, e);
+    if (e->resolve_again == NULL || evtimer_add(e->resolve_again, &later) != 0)
+        abort(); /* out of memory: the keeper starts another one */
+}
+
+static void on_resolved(void *arg, const char *literals, const char *error)
+{
+    struct elector *e = arg;
+    char tls[4096];
+    const struct conf_zookeeper *zookeeper = &e->conf->zookeeper;
+    struct zk_options options = {.hosts = literals,
+                                 .session_timeout = zookeeper->session_timeout,
+                                 .auth_digest = zookeeper->auth_digest,
+                                 .adopt = e->adopt.id != 0 ? &e->adopt : NULL};
+
+    e->resolve = NULL;
+    if (error != NULL)
+        log_warn("zookeeper.hosts: %s", error);
+    if (zookeeper->tls_certificate != NULL) {
+        snprintf(tls, sizeof(tls), "%s,%s,%s,%s", zookeeper->tls_ca, zookeeper->tls_certificate, zookeeper->tls_key,
+                 zookeeper->tls_key_password != NULL ? zookeeper->tls_key_password : "");
+        options.tls = tls;
+    }
+    e->zk = literals != NULL ? zk_open(e->base, &options, on_session, on_watch, e) : NULL;
+    if (literals != NULL && e->zk == NULL)
+        log_error("the ZooKeeper client could not be started for %s", literals);
+    if (e->zk == NULL)
+        try_again(e);
+}
+
+void act_connect(struct elector *e)
+{
+    if (e->resolve != NULL || e->zk != NULL)
+        return;
+    e->resolve = zk_resolve_start(e->base, e->conf->zookeeper.hosts, on_resolved, e);
+    if (e->resolve == NULL)
+        try_again(e);
+}
+
+void act_drop_handle(struct elector *e, bool keep_session)
+{
+    roster_stop(e->roster);
+    history_connect(e->history, NULL);
+    view_connect(e->view, NULL);
+    if (e->zk != NULL)
+        zk_close(e->zk, keep_session);
+    e->zk = NULL;
+    e->session.id = 0;
+    e->adopt.id = 0;
+    memset(e->calls, 0, sizeof(e->calls)); /* none of them is answered any more */
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------------ */
+
+static struct elector_call *new_call(struct elector *e, const struct core_action *a)
+{
+    for (size_t i = 0; i < ELECTOR_CALLS; i++) {
+        struct elector_call *call = &e->calls[i];
+        if (call->used)
+            continue;
+        *call = (struct elector_call){
+            .e = e, .used = true, .beat = a->type == CORE_ACT_BEAT, .request = a->request, .op = a->op};
+        return call;
+    }
+    return NULL;
+}
+
+static void answer(struct elector_call *call, struct core_event *event)
+{
+    struct elector *e = call->e;
+
+    event->type = call->beat ? CORE_EV_BEAT : CORE_EV_REPLY;
+    event->request = call->request;
+    event->op = call->op;
+    call->used = false;
+    elector_step(e, event);
+}
+
+static void on_reply(void *arg, const struct zk_reply *reply)
+{
+    struct core_event event = {.rc = act_rc(reply->rc)};
+
+    if (reply->value != NULL) { /* create: the path; the core wants the name */
+        const char *slash = strrchr(reply->value, '/');
+        event.name = slash != NULL ? slash + 1 : reply->value;
+    }
+    if (reply->stat != NULL) {
+        event.owner = reply->stat->ephemeralOwner;
+        event.czxid = reply->stat->czxid;
+    }
+    event.names = reply->children;
+    event.n_names = reply->n_children > 0 ? (size_t)reply->n_children : 0;
+    answer(arg, &event);
+}
+
+static void on_synced(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+    struct elector *e = call->e;
+    char path[PATH_SIZE];
+
+    path_make(path, e->conf->zookeeper.root, NULL, "leader");
+    /* A latch that is not there yet cannot be synced on some servers: the list tells. */
+    if (reply->rc != ZOK && reply->rc != ZNONODE) {
+        on_reply(arg, reply);
+        return;
+    }
+    int rc = e->zk != NULL ? zk_children(e->zk, path, 0, 0, on_reply, call) : ZINVALIDSTATE;
+    if (rc != ZOK)
+        on_reply(arg, &(struct zk_reply){.rc = rc});
+}
+
+/* A request that could not even be sent is left unanswered: the core gives the connection up in time, or hears of its
+ * loss. */
+static void request(struct elector *e, const struct core_action *a)
+{
+    char path[PATH_SIZE], prefix[CORE_NODE_SIZE + 16];
+    struct elector_call *call = e->zk != NULL ? new_call(e, a) : NULL;
+    int rc = ZINVALIDSTATE;
+
+    if (call == NULL)
+        return;
+    if (a->type == CORE_ACT_CREATE) {
+        snprintf(prefix, sizeof(prefix), "_c_%s-latch-", a->node);
+        path_make(path, e->conf->zookeeper.root, "leader", prefix);
+        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, on_reply, call);
+    } else if (a->type == CORE_ACT_LIST) {
+        path_make(path, e->conf->zookeeper.root, NULL, "leader");
+        rc = zk_sync(e->zk, path, on_synced, call);
+    } else {
+        path_make(path, e->conf->zookeeper.root, "leader", a->node);
+        if (a->type == CORE_ACT_OWN)
+            rc = zk_exists(e->zk, path, WATCH_OWN, a->tag, on_reply, call);
+        else if (a->type == CORE_ACT_WATCH)
+            rc = zk_exists(e->zk, path, WATCH_PREDECESSOR, 0, on_reply, call);
+        else if (a->type == CORE_ACT_DELETE)
+            rc = zk_delete(e->zk, path, -1, on_reply, call);
+        else if (a->type == CORE_ACT_BEAT && a->quorum)
+            rc = zk_check(e->zk, path, on_reply, call);
+        else if (a->type == CORE_ACT_BEAT)
+            rc = zk_exists(e->zk, path, 0, 0, on_reply, call);
+    }
+    if (rc != ZOK) {
+        call->used = false;
+        log_debug("request not sent: %s", zerror(rc));
+    }
+}
+
+static void register_member(struct elector *e, const struct core_action *a)
+{
+    json_t *self = status_self(e);
+
+    e->register_op = a->op;
+    if (e->zk != NULL && self != NULL)
+        roster_start(e->roster, e->zk, &e->session, self, clock_boot_ms());
+    json_decref(self);
+}
+
+static void kick(struct elector *e)
+{
+    if (e->zk == NULL || !zk_kick(e->zk))
+        return;
+    log_info("the ZooKeeper server does not answer: trying the next one");
+    elector_step(e, &(struct core_event){.type = CORE_EV_KICKED});
+}
+
+/* ---- the keeper ----------------------------------------------------------------------------------------------------- */
+
+static void tell_session(struct elector *e)
+{
+    struct ipc_msg msg = {.type = IPC_SESSION};
+
+    msg.session.id = e->core.session;
+    msg.session.timeout = e->core.timeout;
+    memcpy(msg.session.password, e->session.password, sizeof(msg.session.password));
+    memcpy(msg.session.uuid, e->core.uuid, CORE_UUID_SIZE);
+    memcpy(msg.session.node, e->core.node, sizeof(msg.session.node));
+    channel_send(e, &msg, -1);
+}
+
+static void tell(struct elector *e, enum ipc_type type, const struct core_action *a)
+{
+    struct ipc_msg msg = {.type = type, .epoch = a->epoch, .kill_at = a->kill_at, .grace = a->grace, .run = a->run};
+
+    snprintf(msg.text, sizeof(msg.text), "%s", a->text);
+    channel_send(e, &msg, -1);
+}
+
+/* ---- what people see ------------------------------------------------------------------------------------------------- */
+
+static void add_history(struct elector *e, const struct core_action *a)
+{
+    char at[CLOCK_UTC_SIZE];
+    clock_format_utc(clock_wall_ms(), at);
+    log_info("%s: %s%s", core_history_name(a->history), a->text, "");
+    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event", core_history_name(a->history),
+                                      "member", e->conf->id, "epoch", a->epoch != 0 ? json_integer(a->epoch) : json_null(),
+                                      "reason", a->text, "took_ms", (json_int_t)a->took));
+}
+
+static void publish(struct elector *e)
+{
+    struct ipc_msg msg = {.type = IPC_STATUS};
+    const char *role = core_role_name(&e->core), *livy = core_livy_name(&e->core);
+
+    if (strcmp(role, e->shown_role) != 0 || strcmp(livy, e->shown_livy) != 0)
+        e->since_wall = clock_wall_ms();
+    snprintf(e->shown_role, sizeof(e->shown_role), "%s", role);
+    snprintf(e->shown_livy, sizeof(e->shown_livy), "%s", livy);
+    e->change++;
+    json_t *self = status_self(e);
+    if (self != NULL)
+        roster_publish(e->roster, self);
+    json_decref(self);
+    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s", role, livy);
+    channel_send(e, &msg, -1);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------------- */
+
+static void finish(struct elector *e)
+{
+    if (e->zk != NULL)
+        zk_close(e->zk, false);
+    e->zk = NULL;
+    session_unlink(e->conf->runtime_dir);
+    event_base_loopbreak(e->base);
+}
+
+static void on_close_time(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    finish(arg);
+}
+
+/* The latch is given up already: a last word to the history costs nobody anything. */
+static void close_session(struct elector *e)
+{
+    struct timeval wait = {.tv_usec = CLOSE_WAIT_MS * 1000};
+
+    e->on_close = evtimer_new(e->base, on_close_time, e);
+    if (e->zk == NULL || !e->core.connected || history_idle(e->history) || e->on_close == NULL ||
+        evtimer_add(e->on_close, &wait) != 0)
+        finish(e);
+}
+
+void act_perform(struct elector *e, const struct core_action *a)
+{
+    switch (a->type) {
+    case CORE_ACT_CONNECT:
+        act_drop_handle(e, false);
+        act_connect(e);
+        break;
+    case CORE_ACT_KICK:
+        kick(e);
+        break;
+    case CORE_ACT_REGISTER:
+        register_member(e, a);
+        break;
+    case CORE_ACT_CREATE:
+    case CORE_ACT_LIST:
+    case CORE_ACT_OWN:
+    case CORE_ACT_WATCH:
+    case CORE_ACT_DELETE:
+    case CORE_ACT_BEAT:
+        request(e, a);
+        break;
+    case CORE_ACT_SESSION:
+        tell_session(e);
+        break;
+    case CORE_ACT_START:
+        tell(e, IPC_START, a);
+        break;
+    case CORE_ACT_LEASE:
+        tell(e, IPC_LEASE, a);
+        break;
+    case CORE_ACT_STOP:
+        log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);
+        tell(e, IPC_STOP, a);
+        break;
+    case CORE_ACT_KILL:
+        guard_kill(e);
+        break;
+    case CORE_ACT_PROBE:
+        probe_start(e->probe, e->conf->livy.probe_timeout);
+        break;
+    case CORE_ACT_RELEASING:
+        tell(e, IPC_RELEASING, a);
+        break;
+    case CORE_ACT_CLOSE:
+        close_session(e);
+        break;
+    case CORE_ACT_PHASE:
+        log_info("%s -> %s: %s", core_phase_name(a->old_phase), core_phase_name(a->phase), a->text);
+        break;
+    case CORE_ACT_HISTORY:
+        add_history(e, a);
+        break;
+    case CORE_ACT_PUBLISH:
+        publish(e);
+        break;
+    case CORE_ACT_FATAL:
+        elector_fatal(e, a->code, a->text);
+        break;
+    }
+}

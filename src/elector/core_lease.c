@@ -1,0 +1,220 @@
+/* core_lease.c - the lease: what is proved about the session, and the heartbeats that prove it.
+ *
+ * ZooKeeper's leader expires a session no earlier than T after it was last touched *at the leader*. A touch that a
+ * follower takes (any request of ours) reaches the leader with the follower's next ping, up to tick/2 later; a check
+ * through the quorum that is acknowledged proves that the follower still had its leader, and the leader its quorum,
+ * after all that it had sent before (DESIGN.md, "The lease"). So the session was surely touched at the leader at time
+ * t or later if
+ *   (a) a request j was sent at t and answered, and a check n that was sent at least tick/2 + epsilon after that answer
+ *       was acknowledged on the same connection; or
+ *   (b) this connection's own connect request was sent at t or later, and any check on it was acknowledged:
+ *       connecting touches the session at the leader itself (LeaderZooKeeperServer.checkIfValidGlobalSession and
+ *       SessionTrackerImpl.trackSession call touchSession), and the check shows that this leader had its quorum
+ *       after that (a leader cut off from its quorum still answers the reconnect, but commits nothing).
+ * The deadline is D = t + T (1 - 2 rho), Livy is killed at D - K.
+ */
+#include "core_internal.h"
+
+#include <string.h>
+
+#include "livy-ha/clock.h"
+
+#define MAX_OUTSTANDING 8
+
+int64_t core_lease_interval(const struct core *c)
+{
+    int64_t h = c->timeout / 20;
+    return h < 20 ? 20 : h;
+}
+
+static bool contending(const struct core *c)
+{
+    return c->first && c->node[0] != '\0' && !c->doomed;
+}
+
+/* The active member (and who is about to be) asks the quorum each h; a standby reads its own node now and then, so
+ * that on the day it wins there is a touch old enough to lean on. */
+static int64_t beat_interval(const struct core *c)
+{
+    return contending(c) ? core_lease_interval(c) : 2 * core_lease_interval(c);
+}
+
+/* A connection is given up when an answer is overdue by two intervals; by twice that where the last one was given up
+ * too (a slow ensemble must not be answered with reconnecting for ever), up to the 2T/3 of the client library. */
+static int64_t patience(const struct core *c, int64_t interval)
+{
+    int64_t p = 2 * interval < 500 ? 500 : 2 * interval;
+    p <<= c->kicks < 4 ? c->kicks : 4;
+    int64_t most = 2 * c->timeout / 3;
+    return p < most ? p : most;
+}
+
+static int64_t half_tick(const struct core *c)
+{
+    int64_t tick = c->config.tick > 0 ? c->config.tick : c->timeout / 2;
+    return (tick + 1) / 2;
+}
+
+void core_lease_disconnected(struct core *c)
+{
+    memset(c->beats, 0, sizeof(c->beats));
+    c->next_beat = 0;
+    c->connect_touch = 0;
+    c->beat_now = false;
+}
+
+/* The smallest T ever granted to this session counts; when it shrinks, the proof stays and the deadline comes nearer
+ * (core_lease_update works it out anew from the proof). */
+void core_lease_connected(struct step *s, int64_t timeout, bool fresh)
+{
+    struct core *c = s->c;
+
+    core_lease_disconnected(c);
+    if (fresh) {
+        c->timeout = timeout;
+        c->proof = 0;
+        c->kill_at = 0;
+    } else if (c->timeout == 0 || timeout < c->timeout) {
+        c->timeout = timeout;
+    }
+    c->connect_touch = c->floor;
+    c->kicked = false;
+    c->beat_sent = 0;
+}
+
+static struct core_beat *find_beat(struct core *c, uint64_t op)
+{
+    for (size_t i = 0; i < CORE_BEATS; i++)
+        if (c->beats[i].op == op && c->beats[i].acked == 0)
+            return &c->beats[i];
+    return NULL;
+}
+
+void core_lease_beat(struct step *s, const struct core_event *event)
+{
+    struct core_beat *beat = event->op != 0 ? find_beat(s->c, event->op) : NULL;
+    if (beat == NULL)
+        return; /* of an older connection */
+    switch (event->rc) {
+    case CORE_OK:
+        beat->acked = s->now;
+        s->c->kicks = 0;
+        if (beat->sent > s->c->floor)
+            s->c->floor = beat->sent;
+        return;
+    case CORE_NONODE:
+        memset(beat, 0, sizeof(*beat));
+        core_latch_lost(s, "the latch node is gone: a heartbeat did not find it");
+        return;
+    case CORE_EXISTS:
+    case CORE_UNKNOWN:
+    case CORE_DENIED:
+        memset(beat, 0, sizeof(*beat)); /* proves nothing; a lost connection is told by SUSPENDED */
+        return;
+    }
+}
+
+/* The newest acknowledged check, by the time at which it was sent. */
+static const struct core_beat *newest_check(const struct core *c)
+{
+    const struct core_beat *newest = NULL;
+    for (size_t i = 0; i < CORE_BEATS; i++) {
+        const struct core_beat *b = &c->beats[i];
+        if (b->quorum && b->acked != 0 && (newest == NULL || b->sent > newest->sent))
+            newest = b;
+    }
+    return newest;
+}
+
+void core_lease_update(struct step *s)
+{
+    struct core *c = s->c;
+    const struct core_beat *n = newest_check(c);
+
+    if (n != NULL && c->connect_touch > c->proof)
+        c->proof = c->connect_touch;
+    for (size_t i = 0; n != NULL && i < CORE_BEATS; i++) {
+        const struct core_beat *j = &c->beats[i];
+        if (j->acked != 0 && j->acked + half_tick(c) + CORE_EPSILON <= n->sent && j->sent > c->proof)
+            c->proof = j->sent;
+    }
+    if (c->proof == 0 || c->session == 0)
+        return;
+    int64_t kill_at = c->proof + c->timeout - (c->timeout + 49) / 50 - c->config.kill_margin;
+    c->kill_at = kill_at > 0 ? kill_at : 0;
+}
+
+static void send_beat(struct step *s, bool quorum)
+{
+    struct core *c = s->c;
+    struct core_action *a = core_act(s, CORE_ACT_BEAT);
+    struct core_beat *slot = &c->beats[c->next_beat];
+
+    a->op = ++c->last_op;
+    a->quorum = quorum;
+    memcpy(a->node, c->node, sizeof(a->node));
+    *slot = (struct core_beat){.op = a->op, .sent = s->now, .quorum = quorum};
+    c->next_beat = (c->next_beat + 1) % CORE_BEATS;
+    c->beat_sent = s->now;
+    c->beat_now = false;
+}
+
+static size_t outstanding(const struct core *c)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < CORE_BEATS; i++)
+        count += c->beats[i].op != 0 && c->beats[i].acked == 0;
+    return count;
+}
+
+/* When this connection is to be given up; CLOCK_NEVER where nothing is owed. A request may take a while (T/6 before it
+ * counts as overdue); a heartbeat is quick or the connection is bad. */
+static int64_t overdue_at(const struct core *c)
+{
+    int64_t at = CLOCK_NEVER;
+
+    if (c->kicked)
+        return at; /* once a connection */
+    for (size_t i = 0; i < CORE_BEATS; i++) {
+        const struct core_beat *b = &c->beats[i];
+        if (b->op != 0 && b->acked == 0 && b->sent + patience(c, beat_interval(c)) < at)
+            at = b->sent + patience(c, beat_interval(c));
+    }
+    for (size_t r = 0; r < CORE_REQUESTS; r++)
+        if (c->pending[r] != 0 && c->pending_since[r] + patience(c, c->timeout / 12) < at)
+            at = c->pending_since[r] + patience(c, c->timeout / 12);
+    return at;
+}
+
+static bool may_beat(const struct core *c)
+{
+    return c->node[0] != '\0' && !c->doomed && outstanding(c) < MAX_OUTSTANDING;
+}
+
+void core_lease_reconcile(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (!c->connected)
+        return;
+    if (s->now >= overdue_at(c)) {
+        core_act(s, CORE_ACT_KICK);
+        c->kick_at = s->now;
+        c->kicked = true;
+        c->kicks++;
+    }
+    if (may_beat(c) && (c->beat_now || c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
+        send_beat(s, contending(c) || c->beat_now || c->beat_sent == 0);
+}
+
+int64_t core_lease_next(const struct core *c, int64_t now)
+{
+    int64_t next = CLOCK_NEVER;
+
+    if (!c->connected)
+        return next;
+    core_earliest(&next, now, overdue_at(c));
+    if (may_beat(c))
+        core_earliest(&next, now, c->beat_sent + beat_interval(c));
+    return next;
+}

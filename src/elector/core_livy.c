@@ -1,0 +1,375 @@
+/* core_livy.c - what is to happen with Livy: start, renew, probe, restart, stop, give up; and the elector's own guard.
+ *
+ * The keeper runs and kills; this decides. The keeper may be stopped or hang: then its answers stay out, the lease is
+ * not renewed any more, the elector kills Livy itself at the deadline that the keeper last confirmed, and the latch is
+ * given away only once every deadline that was ever sent has passed and Livy is seen dead.
+ */
+#include "core_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "livy-ha/clock.h"
+
+#define PROBE_FIRST 20       /* ms between probes of a Livy that has not answered yet */
+#define PROBE_LATER 100      /* the same, once it has been starting for a while */
+#define PROBE_LATER_AFTER 3000
+#define RESTART_DELAY_MAX 30000
+#define REJOIN_DELAY 5000
+#define REJOIN_DELAY_MAX 60000
+#define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself some 16 s after it lost ZooKeeper: no crash to count */
+
+bool core_livy_alive(const struct core *c)
+{
+    return c->livy.state != IPC_LIVY_NONE;
+}
+
+bool core_livy_surely_dead(const struct core *c, int64_t now)
+{
+    if (!core_livy_alive(c) && c->start_run == 0)
+        return true;
+    return c->keeper_stuck && c->gone_seen && now > c->max_sent + c->config.kill_margin;
+}
+
+static int64_t start_margin(const struct core *c)
+{
+    int64_t margin = 2 * core_lease_interval(c);
+    return margin < 300 ? 300 : margin;
+}
+
+static void tell_keeper(struct step *s)
+{
+    if (s->c->unanswered == 0)
+        s->c->unanswered = s->now;
+}
+
+void core_livy_leased(struct step *s, int64_t kill_at)
+{
+    struct core *c = s->c;
+
+    c->unanswered = 0;
+    c->leased = kill_at;
+    if (c->keeper_stuck) {
+        c->keeper_stuck = false;
+        core_say(c->reason, "the keeper answers again");
+    }
+}
+
+void core_livy_stop(struct step *s, int64_t grace, const char *why)
+{
+    struct core *c = s->c;
+
+    if (!core_livy_alive(c) && c->start_run == 0)
+        return;
+    if (c->stop_sent && c->stop_grace <= grace)
+        return;
+    struct core_action *a = core_act(s, CORE_ACT_STOP);
+    a->grace = grace;
+    core_say(a->text, "%s", why);
+    core_say(c->livy_reason, "%s", why);
+    c->stop_sent = true;
+    c->stop_grace = grace;
+    c->serving = false;
+    tell_keeper(s);
+}
+
+/* ---- Livy's life -------------------------------------------------------------------------------------------- */
+
+static void started(struct step *s)
+{
+    struct core *c = s->c;
+
+    c->leased = c->livy.kill_at;
+    if (c->livy.kill_at > c->max_sent)
+        c->max_sent = c->livy.kill_at;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->failed = c->counted = false;
+    c->serving = c->served = c->unhealthy = false;
+    c->probe_failures = 0;
+    c->probe_at = s->now;
+    core_history(s, CORE_HIST_STARTED, s->now - c->elected_at, "pid %d", c->livy.pid);
+}
+
+static void count_crash(struct step *s)
+{
+    struct core *c = s->c;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->n_crashes; i++)
+        if (s->now - c->crashes[i] < c->config.restart_window)
+            c->crashes[kept++] = c->crashes[i];
+    if (kept == CORE_CRASHES) {
+        memmove(c->crashes, c->crashes + 1, (CORE_CRASHES - 1) * sizeof(c->crashes[0]));
+        kept--;
+    }
+    c->crashes[kept++] = s->now;
+    c->n_crashes = kept;
+
+    if (kept > (size_t)c->config.restarts) {
+        int64_t delay = (int64_t)REJOIN_DELAY << (c->give_ups < 4 ? c->give_ups : 4);
+        c->rejoin_at = s->now + (delay < REJOIN_DELAY_MAX ? delay : REJOIN_DELAY_MAX);
+        c->give_ups++;
+        c->n_crashes = 0;
+        if (c->node[0] != '\0')
+            c->doomed = true;
+        core_say(c->reason, "Livy died %zu times within livy.restart_window (livy.restarts = %d): giving the latch up",
+                 kept, c->config.restarts);
+        return;
+    }
+    if (kept > 1) {
+        int64_t delay = (int64_t)1000 << (kept - 2 < 5 ? kept - 2 : 5);
+        c->start_at = s->now + (delay < RESTART_DELAY_MAX ? delay : RESTART_DELAY_MAX);
+    }
+}
+
+static bool zookeeper_was_away(const struct core *c, int64_t now)
+{
+    return !c->connected || (c->outage_end != 0 && now - c->outage_end < ZOOKEEPER_GRACE);
+}
+
+static void died(struct step *s, const char *text)
+{
+    struct core *c = s->c;
+    char how[CORE_TEXT_SIZE];
+    bool fenced = c->livy.cause == IPC_CAUSE_DEADLINE || c->kill_sent || (c->stop_sent && c->stop_grace == 0);
+    bool ordered = c->livy.cause == IPC_CAUSE_ORDERED;
+
+    ipc_livy_describe(&c->livy, text != NULL ? text : "", how, sizeof(how));
+    if (fenced) {
+        core_history(s, CORE_HIST_FENCED, 0, "%s", c->stop_sent ? c->livy_reason : "the lease ended without renewal");
+    } else if (!ordered || c->counted) {
+        core_history(s, CORE_HIST_LIVY_DIED, 0, "%s", ordered ? c->livy_reason : how);
+        c->failed = true;
+        if (c->counted || !zookeeper_was_away(c, s->now))
+            count_crash(s);
+    }
+    if (!c->stop_sent)
+        core_say(c->livy_reason, "%s", how);
+    c->serving = c->unhealthy = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->counted = false;
+    c->probe_failures = 0;
+    c->max_sent = c->leased = c->lease_sent = 0;
+}
+
+void core_livy_event(struct step *s, const struct core_event *event)
+{
+    struct core *c = s->c;
+    bool was_alive = core_livy_alive(c) || c->start_run != 0;
+    uint32_t old_run = c->livy.run;
+
+    core_livy_leased(s, c->leased);
+    c->livy = event->livy;
+    if (c->start_run != 0 && c->livy.run < c->start_run && c->livy.cause != IPC_CAUSE_REFUSED)
+        return; /* of before the START that is on its way */
+    c->start_run = 0;
+    if (c->livy.cause == IPC_CAUSE_REFUSED && !core_livy_alive(c)) {
+        core_say(c->livy_reason, "start refused: %s", event->text != NULL ? event->text : "");
+        c->start_at = s->now + CORE_RETRY / 2;
+        c->stop_sent = false;
+        return;
+    }
+    if (core_livy_alive(c)) {
+        if (c->livy.run != old_run && c->livy.state == IPC_LIVY_ALIVE)
+            started(s);
+    } else if (was_alive) {
+        died(s, event->text);
+    }
+}
+
+/* ---- health ------------------------------------------------------------------------------------------------- */
+
+static void answered(struct step *s)
+{
+    struct core *c = s->c;
+
+    c->probe_failures = 0;
+    c->unhealthy = false;
+    c->probe_at = s->now + c->config.probe_interval;
+    if (c->serving)
+        return;
+    c->serving = c->served = true;
+    c->failed = false;
+    if (c->livy.run == c->adopted_run)
+        return; /* told by the elector before us */
+    core_history(s, CORE_HIST_SERVING, s->now - c->livy.started_at, "Livy answers, pid %d", c->livy.pid);
+}
+
+static void not_answered(struct step *s, const struct core_event *event)
+{
+    struct core *c = s->c;
+
+    if (!c->served) {
+        bool late = s->now - c->livy.started_at > PROBE_LATER_AFTER;
+        c->probe_at = s->now + (late ? PROBE_LATER : PROBE_FIRST);
+        return;
+    }
+    c->probe_at = s->now + c->config.probe_interval;
+    c->probe_failures++;
+    if (!c->unhealthy) {
+        c->unhealthy = true;
+        core_history(s, CORE_HIST_UNHEALTHY, 0, "%s", event->text != NULL ? event->text : "no answer");
+    }
+    if (c->probe_failures < c->config.probe_failures)
+        return;
+    c->counted = true;
+    char why[CORE_TEXT_SIZE];
+    core_say(why, "%d probes failed in a row: %.100s", c->probe_failures, event->text != NULL ? event->text : "");
+    core_livy_stop(s, c->config.stop_grace, why);
+}
+
+/* Rule 2: something that we did not fork owns Livy's port. */
+static void foreign(struct step *s, const struct core_event *event)
+{
+    struct core_action *a;
+
+    core_livy_stop(s, 0, event->text != NULL ? event->text : "another process owns Livy's port");
+    a = core_act(s, CORE_ACT_FATAL);
+    a->code = event->status;
+    core_say(a->text, "%s", event->text != NULL ? event->text : "another process owns Livy's port");
+}
+
+void core_livy_probe(struct step *s, const struct core_event *event)
+{
+    struct core *c = s->c;
+
+    if (c->livy.state != IPC_LIVY_ALIVE || c->stop_sent)
+        return;
+    if (event->foreign)
+        foreign(s, event);
+    else if (event->alive)
+        answered(s);
+    else
+        not_answered(s, event);
+}
+
+static void watch_health(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (c->livy.state != IPC_LIVY_ALIVE || c->stop_sent)
+        return;
+    if (s->now >= c->probe_at) {
+        core_act(s, CORE_ACT_PROBE);
+        c->probe_at = CLOCK_NEVER; /* until its result is there */
+    }
+    /* A Livy that waits for an absent ZooKeeper is not hung: it is not counted while we have no connection. */
+    if (!c->served && c->connected && s->now - c->livy.started_at >= c->config.start_timeout) {
+        char why[CORE_TEXT_SIZE];
+        core_say(why, "no answer within livy.start_timeout (%lld ms)", (long long)c->config.start_timeout);
+        c->counted = true;
+        core_livy_stop(s, c->config.stop_grace, why);
+    }
+}
+
+/* ---- the lease as the keeper has it --------------------------------------------------------------------------- */
+
+static bool legitimate(const struct core *c)
+{
+    return c->node[0] != '\0' && !c->doomed && c->session != 0 && (!c->own_known || c->livy.epoch == c->epoch);
+}
+
+static void guard(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (c->unanswered != 0 && s->now - c->unanswered >= CORE_KEEPER_PATIENCE && !c->keeper_stuck) {
+        c->keeper_stuck = true;
+        core_say(c->reason, "the keeper does not answer");
+    }
+    if (!core_livy_alive(c) && c->start_run == 0)
+        return;
+    int64_t deadline = c->start_run != 0 ? c->max_sent : c->leased;
+    if (s->now >= deadline && !c->kill_sent) {
+        core_act(s, CORE_ACT_KILL);
+        c->kill_sent = true;
+        c->serving = false;
+    }
+}
+
+static void renew(struct step *s)
+{
+    struct core *c = s->c;
+
+    /* An orderly stop may take its grace: the lease goes on until then. */
+    bool ending = c->kill_sent || (c->stop_sent && c->stop_grace == 0);
+    if (!core_livy_alive(c) || c->keeper_stuck || ending || !legitimate(c))
+        return;
+    if (c->kill_at == 0 || c->kill_at == c->lease_sent)
+        return;
+    struct core_action *a = core_act(s, CORE_ACT_LEASE);
+    a->epoch = c->livy.epoch;
+    a->kill_at = c->lease_sent = c->kill_at;
+    if (c->kill_at > c->max_sent)
+        c->max_sent = c->kill_at;
+    tell_keeper(s);
+}
+
+/* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this connection (without
+ * one there is no proof on it, see core_lease.c), time left. */
+static bool may_start(const struct core *c, int64_t now)
+{
+    return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&
+           !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
+           now >= c->start_at && c->kill_at - now >= start_margin(c);
+}
+
+static void lead(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || c->kill_at <= s->now)
+        return;
+    c->leading = true;
+    c->elected_at = s->now;
+    core_history(s, CORE_HIST_ELECTED, 0, "%s", "first in the queue, lease proved");
+}
+
+static void start(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (!may_start(c, s->now))
+        return;
+    struct core_action *a = core_act(s, CORE_ACT_START);
+    a->epoch = c->epoch;
+    a->kill_at = c->max_sent = c->lease_sent = c->kill_at;
+    a->run = c->start_run = c->livy.run + 1;
+    c->stop_sent = c->kill_sent = c->gone_seen = false;
+    tell_keeper(s);
+}
+
+void core_livy_reconcile(struct step *s)
+{
+    struct core *c = s->c;
+
+    guard(s);
+    if (core_livy_alive(c) && !legitimate(c) && !c->doomed)
+        core_livy_stop(s, 0, "it runs under a latch node that is not ours any more");
+    if (c->quitting)
+        core_livy_stop(s, c->config.stop_grace, "orderly stop");
+    else if (!c->may_stand)
+        core_livy_stop(s, c->config.stop_grace, c->stand_reason);
+    lead(s);
+    renew(s);
+    start(s);
+    watch_health(s);
+}
+
+int64_t core_livy_next(const struct core *c, int64_t now)
+{
+    int64_t next = CLOCK_NEVER;
+    bool alive = core_livy_alive(c);
+
+    if (c->unanswered != 0 && !c->keeper_stuck)
+        core_earliest(&next, now, c->unanswered + CORE_KEEPER_PATIENCE);
+    if ((alive || c->start_run != 0) && !c->kill_sent)
+        core_earliest(&next, now, c->start_run != 0 ? c->max_sent : c->leased);
+    if (c->keeper_stuck && c->gone_seen)
+        core_earliest(&next, now, c->max_sent + c->config.kill_margin + 1);
+    if (c->livy.state == IPC_LIVY_ALIVE && !c->stop_sent) {
+        core_earliest(&next, now, c->probe_at);
+        if (!c->served)
+            core_earliest(&next, now, c->livy.started_at + c->config.start_timeout);
+    }
+    core_earliest(&next, now, c->start_at);
+    return next;
+}

@@ -1,0 +1,344 @@
+/* elector.c - what comes in (ZooKeeper, the keeper, probes, time) becomes events of the core; see act.c for what goes
+ * out. Start reading at elector_run. */
+#include "elector.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <poll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "livy-ha/clock.h"
+#include "livy-ha/log.h"
+#include "session.h"
+
+extern char **environ;
+
+/* A version 4 UUID, as Curator draws one for each create. */
+static void draw_uuid(char uuid[static CORE_UUID_SIZE])
+{
+    unsigned char r[16];
+    if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r)) {
+        uuid[0] = '\0'; /* the core asks again with the next event */
+        return;
+    }
+    r[6] = (unsigned char)((r[6] & 0x0f) | 0x40);
+    r[8] = (unsigned char)((r[8] & 0x3f) | 0x80);
+    snprintf(uuid, CORE_UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2],
+             r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+}
+
+/* timerfd_settime(2) on CLOCK_BOOTTIME: libevent's own timers do not count suspends. */
+static void arm_timer(struct elector *e)
+{
+    int64_t next = core_next(&e->core, clock_boot_ms());
+    if (next == e->armed_for)
+        return;
+    struct itimerspec spec = {0};
+    if (next != CLOCK_NEVER) {
+        spec.it_value.tv_sec = next / 1000;
+        spec.it_value.tv_nsec = next % 1000 * 1000000;
+    }
+    if (timerfd_settime(e->timerfd, TFD_TIMER_ABSTIME, &spec, NULL) != 0) {
+        log_error("timerfd_settime: %s", strerror(errno));
+        abort(); /* the keeper starts another one */
+    }
+    e->armed_for = next;
+}
+
+void elector_step(struct elector *e, struct core_event *event)
+{
+    struct core_actions actions;
+    char uuid[CORE_UUID_SIZE];
+
+    if (e->core.spare_uuid[0] == '\0') {
+        draw_uuid(uuid);
+        event->uuid = uuid;
+    }
+    core_step(&e->core, event, clock_boot_ms(), &actions);
+    for (size_t i = 0; i < actions.count; i++)
+        act_perform(e, &actions.list[i]);
+    arm_timer(e);
+}
+
+void elector_fatal(struct elector *e, int code, const char *why)
+{
+    struct ipc_msg msg = {.type = IPC_FATAL, .code = code};
+
+    snprintf(msg.text, sizeof(msg.text), "%s", why);
+    channel_send(e, &msg, -1);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct elector *e = arg;
+    uint64_t ticks;
+
+    (void)what;
+    if (read(fd, &ticks, sizeof(ticks)) > 0)
+        e->armed_for = 0;
+    elector_step(e, &(struct core_event){.type = CORE_EV_TIME});
+}
+
+/* ---- Livy's health ------------------------------------------------------------------------------------------------ */
+
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], line[512] = "", state;
+    int parent = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fgets(line, sizeof(line), file) != NULL) {
+        const char *end = strrchr(line, ')');
+        if (end == NULL || sscanf(end + 1, " %c %d", &state, &parent) != 2)
+            parent = 0;
+    }
+    fclose(file);
+    return parent;
+}
+
+static bool descends_from(pid_t pid, pid_t ancestor)
+{
+    for (int depth = 0; pid > 1 && depth < 64; depth++) {
+        if (pid == ancestor)
+            return true;
+        pid = parent_of(pid);
+    }
+    return false;
+}
+
+/* Rule 2, when Livy first answers: is it the process that we forked which owns the port? */
+static void check_owner(struct elector *e, struct core_event *event, char *text, size_t size)
+{
+    pid_t owner = 0, livy = e->core.livy.pid;
+    int rc = probe_port_owner(e->conf->livy.port, livy, &owner);
+
+    if (rc == 1)
+        return;
+    if (rc < 0) {
+        log_warn("who owns livy.port %d cannot be told (%s): taken for Livy", e->conf->livy.port, strerror(errno));
+        return;
+    }
+    event->foreign = true;
+    event->text = text;
+    if (descends_from(owner, livy)) {
+        event->status = 78;
+        snprintf(text, size, "livy.command (pid %d) started another process (pid %d) that serves: it must exec it, or Livy "
+                             "cannot be fenced", (int)livy, (int)owner);
+    } else {
+        event->status = 75;
+        snprintf(text, size, "another process (pid %d) owns livy.port %d, not the Livy that was started", (int)owner,
+                 e->conf->livy.port);
+    }
+}
+
+static void on_probe(void *arg, const struct probe_result *result)
+{
+    struct elector *e = arg;
+    char text[CORE_TEXT_SIZE];
+    struct core_event event = {
+        .type = CORE_EV_PROBE, .alive = result->alive, .status = result->status, .text = result->reason};
+
+    if (result->alive && !e->core.serving && core_livy_alive(&e->core))
+        check_owner(e, &event, text, sizeof(text));
+    elector_step(e, &event);
+}
+
+static int open_probe(struct elector *e)
+{
+    struct probe_target target = {.port = e->conf->livy.port, .tls = e->livyconf != NULL && e->livyconf->tls};
+    char why[256];
+
+    if (probe_target_address(e->livyconf != NULL ? e->livyconf->host : NULL, target.address, why, sizeof(why)) != 0) {
+        log_warn("%s: probing 127.0.0.1", why);
+        snprintf(target.address, sizeof(target.address), "127.0.0.1");
+    }
+    e->probe = probe_new(e->base, &target, on_probe, e);
+    return e->probe != NULL ? 0 : -1;
+}
+
+/* ---- registering --------------------------------------------------------------------------------------------------- */
+
+static void on_registered(void *arg, enum roster_result result, const char *why)
+{
+    struct elector *e = arg;
+    struct core_event event = {.type = CORE_EV_REPLY, .request = CORE_REQ_REGISTER, .op = e->register_op};
+
+    switch (result) {
+    case ROSTER_OK:
+        event.rc = CORE_OK;
+        if (e->core.stand_reason[0] != '\0' && !e->core.may_stand)
+            elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
+        history_connect(e->history, e->zk);
+        view_connect(e->view, e->zk);
+        break;
+    case ROSTER_RETRY:
+        event.rc = CORE_UNKNOWN;
+        log_info("not registered yet: %s", why);
+        break;
+    case ROSTER_DENIED:
+        event.rc = CORE_UNKNOWN;
+        elector_fatal(e, 78, why);
+        break;
+    case ROSTER_ID_TAKEN:
+        event.rc = CORE_UNKNOWN;
+        elector_fatal(e, 75, why);
+        break;
+    case ROSTER_STORE:
+        event.rc = CORE_UNKNOWN; /* asked again: the operator may mend either side */
+        if (e->core.may_stand)
+            log_error("not standing: %s", why);
+        elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = false, .text = why});
+        break;
+    }
+    elector_step(e, &event);
+}
+
+static int open_roster(struct elector *e)
+{
+    char *fingerprint = e->livyconf != NULL ? livyconf_fingerprint(e->livyconf) : NULL;
+    struct roster_options options = {.root = e->conf->zookeeper.root,
+                                     .id = e->conf->id,
+                                     .fingerprint = fingerprint,
+                                     .host = e->conf->host,
+                                     .runtime_dir = e->conf->runtime_dir,
+                                     .boot = e->boot};
+    e->roster = roster_new(&options, on_registered, e);
+    free(fingerprint);
+    return e->roster != NULL ? 0 : -1;
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------------------------- */
+
+/* Blocks until the keeper has said WELCOME: nothing can be decided before it. */
+static int be_welcomed(struct elector *e, struct ipc_msg *welcome)
+{
+    struct ipc_msg hello = {.type = IPC_HELLO};
+    int fd = -1, rc;
+
+    channel_send(e, &hello, -1);
+    while ((rc = ipc_recv(e->channel, welcome, &fd)) == 0 || (rc == 1 && welcome->type != IPC_WELCOME)) {
+        struct pollfd look = {.fd = e->channel, .events = POLLIN};
+        if (fd >= 0)
+            close(fd);
+        if (rc == 0 && poll(&look, 1, -1) < 0 && errno != EINTR)
+            return -1;
+    }
+    e->livy_pidfd = fd;
+    return rc == 1 ? 0 : -1;
+}
+
+void elector_core_config(const struct conf *conf, struct core_config *config)
+{
+    *config = (struct core_config){.tick = conf->zookeeper.tick,
+                                   .kill_margin = conf->livy.kill_margin,
+                                   .start_timeout = conf->livy.start_timeout,
+                                   .stop_grace = conf->livy.stop_grace,
+                                   .probe_interval = conf->livy.probe_interval,
+                                   .probe_timeout = conf->livy.probe_timeout,
+                                   .probe_failures = conf->livy.probe_failures,
+                                   .restarts = conf->livy.restarts,
+                                   .restart_window = conf->livy.restart_window};
+}
+
+static void init_core(struct elector *e, const struct ipc_msg *welcome)
+{
+    struct core_config config;
+
+    elector_core_config(e->conf, &config);
+    core_init(&e->core, &config, &welcome->session, &welcome->livy, clock_boot_ms());
+    if (welcome->session.id != 0) {
+        e->adopt.id = welcome->session.id;
+        e->adopt.timeout = welcome->session.timeout;
+        memcpy(e->adopt.password, welcome->session.password, sizeof(e->adopt.password));
+        log_info("adopting session 0x%" PRIx64 " from the elector before this one", (uint64_t)e->adopt.id);
+    }
+}
+
+static int open_parts(struct elector *e)
+{
+    char path[1024], why[256] = "out of memory";
+
+    e->timerfd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    e->on_timer = e->timerfd >= 0 ? event_new(e->base, e->timerfd, EV_READ | EV_PERSIST, on_timer, e) : NULL;
+    snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
+    e->history = history_new(path);
+    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW);
+    if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
+        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        log_error("the elector could not be set up: %s", why);
+        return -1;
+    }
+    e->control = control_open(e->base, e->conf->control_socket, status_handle, e, why, sizeof(why));
+    if (e->control == NULL)
+        elector_fatal(e, 75, why);
+    return 0;
+}
+
+static void close_parts(struct elector *e)
+{
+    if (e->control != NULL)
+        control_close(e->control);
+    if (e->resolve != NULL)
+        zk_resolve_cancel(e->resolve);
+    struct event *events[] = {e->on_channel, e->on_timer, e->on_guard, e->on_close, e->resolve_again};
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (events[i] != NULL)
+            event_free(events[i]);
+    if (e->probe != NULL)
+        probe_free(e->probe);
+    roster_free(e->roster);
+    history_free(e->history);
+    view_free(e->view);
+    if (e->timerfd >= 0)
+        close(e->timerfd);
+    if (e->livy_pidfd >= 0)
+        close(e->livy_pidfd);
+    if (e->base != NULL)
+        event_base_free(e->base);
+    livyconf_free(e->livyconf);
+    conf_free(e->conf);
+}
+
+static void load_livyconf(struct elector *e)
+{
+    struct conf_report report = {0};
+
+    e->livyconf = livyconf_load(e->conf, environ, &report);
+    if (e->livyconf == NULL)
+        log_error("%s (going on without: the state store is not compared)",
+                  report.n_errors > 0 ? report.errors[0] : "livy.conf could not be read");
+    conf_report_clear(&report); /* its warnings were told by the keeper */
+}
+
+int elector_run(struct conf *conf, int channel)
+{
+    struct elector e = {.conf = conf, .channel = channel, .timerfd = -1, .livy_pidfd = -1};
+    struct ipc_msg welcome, ready = {.type = IPC_READY};
+
+    e.started_wall = e.since_wall = clock_wall_ms();
+    session_boot_id(e.boot, sizeof(e.boot));
+    load_livyconf(&e);
+    e.base = event_base_new();
+    if (e.base == NULL || be_welcomed(&e, &welcome) != 0 || open_parts(&e) != 0) {
+        close_parts(&e);
+        return 1;
+    }
+    init_core(&e, &welcome);
+    act_connect(&e);
+    channel_send(&e, &ready, -1);
+    elector_step(&e, &(struct core_event){.type = welcome.quitting ? CORE_EV_QUIT : CORE_EV_TIME});
+    if (core_livy_alive(&e.core) && welcome.livy.started_at > 0)
+        e.since_wall -= clock_boot_ms() - welcome.livy.started_at; /* it has been active since then */
+    event_base_dispatch(e.base);
+    int code = e.exit_code;
+    close_parts(&e);
+    return code;
+}

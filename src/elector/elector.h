@@ -1,0 +1,100 @@
+/* elector.h - the elector's parts and how they hang together. Shared by elector.c (events in), act.c (actions out),
+ * channel.c (the keeper), guard.c (Livy's death as the elector itself sees it) and status.c (JSON). One thread, the
+ * event loop's; libzookeeper's threads stay behind zk.h.
+ */
+#ifndef LIVY_HA_ELECTOR_ELECTOR_H
+#define LIVY_HA_ELECTOR_ELECTOR_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "control.h"
+#include "core.h"
+#include "history.h"
+#include "livy-ha/conf.h"
+#include "livy-ha/livyconf.h"
+#include "probe.h"
+#include "roster.h"
+#include "view.h"
+#include "zk.h"
+#include "zk_resolve.h"
+
+#define ELECTOR_CALLS 64
+
+enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW };
+
+struct elector;
+
+/* A request of the core that is under way: what its reply needs. A slot, not heap memory: a handle that is closed never
+ * answers. */
+struct elector_call {
+    struct elector *e;
+    bool used, beat;
+    enum core_request request;
+    uint64_t op;
+};
+
+struct elector {
+    struct conf *conf;
+    struct livyconf *livyconf; /* NULL where livy.conf cannot be read now */
+    struct event_base *base;
+    struct core core;
+    int exit_code;
+
+    /* ZooKeeper */
+    struct zk *zk;
+    struct zk_resolve *resolve;
+    struct event *resolve_again;
+    struct zk_session session; /* of the current handle; id 0: none yet */
+    struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
+    uint64_t list_op;          /* the LIST whose sync is under way */
+    struct elector_call calls[ELECTOR_CALLS];
+    struct roster *roster;
+    uint64_t register_op;
+    struct history *history;
+    struct view *view;
+    char boot[64];
+
+    /* the keeper and Livy */
+    int channel, timerfd, livy_pidfd;
+    bool welcomed, keeper_gone;
+    struct event *on_channel, *on_timer, *on_guard, *on_close;
+    int64_t armed_for;
+    struct probe *probe;
+    struct control *control;
+
+    /* what people see */
+    int64_t since_wall, started_wall;
+    char shown_role[16], shown_livy[16];
+    uint64_t change;
+    bool closing;
+};
+
+/* elector.c: runs the core on an event, carries its actions out, arms the timer. */
+void elector_step(struct elector *e, struct core_event *event);
+int elector_run(struct conf *conf, int channel);
+void elector_core_config(const struct conf *conf, struct core_config *config);
+void elector_fatal(struct elector *e, int code, const char *why);
+
+/* act.c */
+void act_perform(struct elector *e, const struct core_action *action);
+void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
+void act_drop_handle(struct elector *e, bool keep_session);
+enum core_rc act_rc(int rc);
+
+/* channel.c */
+int channel_open(struct elector *e);
+void channel_send(struct elector *e, struct ipc_msg *msg, int fd);
+
+/* guard.c */
+void guard_kill(struct elector *e);  /* SIGKILL, then watches until Livy is dead and its lock free: LIVY_GONE */
+void guard_watch(struct elector *e); /* the same without killing */
+void guard_keeper_gone(struct elector *e);
+
+/* status.c: new references. */
+json_t *status_self(struct elector *e);    /* as in members/<id> */
+json_t *status_cluster(struct elector *e);
+int status_handle(void *arg, const struct control_request *request, char **body);
+
+#endif

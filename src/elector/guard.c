@@ -1,0 +1,117 @@
+/* guard.c - the second guard: the elector holds a pidfd of Livy as well. It kills when the keeper is stopped past the
+ * deadline, and when the keeper is gone; and it sees for itself that Livy is dead: pidfd readable and lock free. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "elector.h"
+#include "livy-ha/lockfile.h"
+#include "livy-ha/log.h"
+
+#define LOOK_AGAIN_US 1000
+#define MAX_HOLDERS 16
+
+static bool pidfd_dead(int pidfd)
+{
+    struct pollfd look = {.fd = pidfd, .events = POLLIN};
+    return pidfd < 0 || (poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0);
+}
+
+static bool lock_free(const struct elector *e)
+{
+    char path[PATH_MAX];
+    return lockfile_livy_path(e->conf->runtime_dir, path, sizeof(path)) == 0 && lockfile_free(path) == 1;
+}
+
+/* Without a pidfd (the keeper stopped between fork and telling us), or for a helper that holds the lock. */
+static void kill_holders(const struct elector *e)
+{
+    char path[PATH_MAX];
+    pid_t pids[MAX_HOLDERS];
+
+    if (lockfile_livy_path(e->conf->runtime_dir, path, sizeof(path)) != 0)
+        return;
+    size_t n = lockfile_holders(path, pids, MAX_HOLDERS);
+    for (size_t i = 0; i < n; i++)
+        if (kill(pids[i], SIGKILL) != 0 && errno != ESRCH)
+            log_error("pid %d holds Livy's lock and could not be killed: %s", (int)pids[i], strerror(errno));
+}
+
+/* The keeper is dead: nobody else starts a Livy in this runtime_dir while we hold the daemon's lock. So Livy's death
+ * as we see it is all that is needed to give the latch up and close the session. */
+static void take_leave(struct elector *e)
+{
+    struct core_event dead = {.type = CORE_EV_LIVY, .livy = e->core.livy};
+
+    if (dead.livy.state != IPC_LIVY_NONE || e->core.start_run != 0) {
+        dead.livy.state = IPC_LIVY_NONE;
+        dead.livy.cause = IPC_CAUSE_SIGNALLED;
+        dead.livy.status = SIGKILL;
+        if (e->core.start_run != 0)
+            dead.livy.run = e->core.start_run;
+        elector_step(e, &dead);
+    }
+    elector_step(e, &(struct core_event){.type = CORE_EV_QUIT, .text = "the keeper is gone"});
+    elector_step(e, &(struct core_event){.type = CORE_EV_LEAVE});
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct elector *e = arg;
+
+    (void)fd;
+    (void)what;
+    guard_watch(e);
+}
+
+static void look_again(struct elector *e)
+{
+    struct timeval soon = {.tv_usec = LOOK_AGAIN_US};
+
+    if (e->on_guard == NULL)
+        e->on_guard = evtimer_new(e->base, on_look, e);
+    if (e->on_guard == NULL || evtimer_add(e->on_guard, &soon) != 0) {
+        log_error("out of memory");
+        event_base_loopbreak(e->base);
+    }
+}
+
+void guard_watch(struct elector *e)
+{
+    if (!pidfd_dead(e->livy_pidfd)) {
+        look_again(e);
+        return;
+    }
+    if (!lock_free(e)) {
+        kill_holders(e);
+        look_again(e);
+        return;
+    }
+    if (e->keeper_gone)
+        take_leave(e);
+    else
+        elector_step(e, &(struct core_event){.type = CORE_EV_LIVY_GONE});
+}
+
+void guard_kill(struct elector *e)
+{
+    if (e->livy_pidfd >= 0) {
+        if (syscall(SYS_pidfd_send_signal, e->livy_pidfd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
+            log_error("Livy (pid %d) could not be killed: %s", e->core.livy.pid, strerror(errno));
+    } else {
+        kill_holders(e);
+    }
+    look_again(e);
+}
+
+void guard_keeper_gone(struct elector *e)
+{
+    log_error("the keeper is gone: ending Livy and giving the latch up");
+    if (e->livy_pidfd >= 0)
+        guard_kill(e);
+    guard_watch(e);
+}

@@ -1,0 +1,133 @@
+/* history.c - see the header. */
+#include "history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "livy-ha/log.h"
+
+#define KEEP 100
+#define WAITING 32
+
+struct history {
+    char *path;
+    struct zk *zk;
+    json_t *waiting[WAITING];
+    size_t n_waiting;
+    size_t in_flight; /* how many of them the set under way carries */
+    bool busy;
+};
+
+struct history *history_new(const char *path)
+{
+    struct history *h = calloc(1, sizeof(*h));
+    if (h == NULL)
+        return NULL;
+    h->path = strdup(path);
+    if (h->path != NULL)
+        return h;
+    free(h);
+    return NULL;
+}
+
+void history_free(struct history *h)
+{
+    if (h == NULL)
+        return;
+    for (size_t i = 0; i < h->n_waiting; i++)
+        json_decref(h->waiting[i]);
+    free(h->path);
+    free(h);
+}
+
+bool history_idle(const struct history *h)
+{
+    return h->n_waiting == 0;
+}
+
+static void next(struct history *h);
+
+static void written(void *arg, const struct zk_reply *reply)
+{
+    struct history *h = arg;
+
+    h->busy = false;
+    if (reply->rc == ZOK) {
+        for (size_t i = 0; i < h->in_flight; i++)
+            json_decref(h->waiting[i]);
+        memmove(h->waiting, h->waiting + h->in_flight, (h->n_waiting - h->in_flight) * sizeof(h->waiting[0]));
+        h->n_waiting -= h->in_flight;
+    }
+    h->in_flight = 0;
+    if (reply->rc == ZOK || reply->rc == ZBADVERSION)
+        next(h);
+    else
+        log_debug("history: %s", zerror(reply->rc)); /* with the next connection, or the next entry */
+}
+
+static bool contains(const json_t *list, const json_t *entry)
+{
+    size_t i;
+    json_t *other;
+    json_array_foreach((json_t *)list, i, other) if (json_equal(other, entry)) return true;
+    return false;
+}
+
+static void loaded(void *arg, const struct zk_reply *reply)
+{
+    struct history *h = arg;
+
+    if (reply->rc != ZOK) {
+        h->busy = false;
+        log_debug("history: %s", zerror(reply->rc));
+        return;
+    }
+    json_t *list =
+        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
+    if (!json_is_array(list)) {
+        json_decref(list);
+        list = json_array();
+    }
+    for (size_t i = 0; i < h->n_waiting; i++)
+        if (!contains(list, h->waiting[i]))
+            json_array_append(list, h->waiting[i]);
+    while (json_array_size(list) > KEEP)
+        json_array_remove(list, 0);
+    char *text = json_dumps(list, JSON_COMPACT);
+    json_decref(list);
+    h->in_flight = h->n_waiting;
+    if (text == NULL || zk_set(h->zk, h->path, text, (int)strlen(text), reply->stat->version, written, h) != ZOK) {
+        h->busy = false;
+        h->in_flight = 0;
+    }
+    free(text);
+}
+
+static void next(struct history *h)
+{
+    if (h->busy || h->zk == NULL || h->n_waiting == 0)
+        return;
+    h->busy = zk_get(h->zk, h->path, 0, 0, loaded, h) == ZOK;
+}
+
+void history_add(struct history *h, json_t *entry)
+{
+    if (entry == NULL)
+        return;
+    if (h->n_waiting == WAITING) {
+        size_t oldest = h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays */
+        json_decref(h->waiting[oldest]);
+        memmove(h->waiting + oldest, h->waiting + oldest + 1, (WAITING - oldest - 1) * sizeof(h->waiting[0]));
+        h->n_waiting--;
+    }
+    h->waiting[h->n_waiting++] = entry;
+    next(h);
+}
+
+void history_connect(struct history *h, struct zk *zk)
+{
+    h->zk = zk;
+    h->busy = false; /* nothing of an older connection is waited for: contains() sees what was written */
+    h->in_flight = 0;
+    next(h);
+}

@@ -1,0 +1,28 @@
+/* history.h - the cluster's last 100 transitions, in <root>/history, appended by whoever has one.
+ *
+ * Compare-and-set on the node's version; up to 32 entries wait while there is no connection, older ones give way. An
+ * entry whose outcome is unknown is looked for before it is written again. Never blocks.
+ */
+#ifndef LIVY_HA_ELECTOR_HISTORY_H
+#define LIVY_HA_ELECTOR_HISTORY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "zk.h"
+
+struct history;
+
+struct history *history_new(const char *path);
+void history_free(struct history *history);
+
+/* Appends `entry` (takes over the reference). */
+void history_add(struct history *history, json_t *entry);
+
+/* A handle that is connected and on which the node exists; NULL: there is none now. */
+void history_connect(struct history *history, struct zk *zk);
+
+/* Nothing waits to be written. */
+bool history_idle(const struct history *history);
+
+#endif

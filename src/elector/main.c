@@ -1,0 +1,80 @@
+/* main.c - livy-ha-elector: started by livy-ha alone, which tells it its descriptors. Start reading at elector_run. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "close.h"
+#include "elector.h"
+#include "livy-ha/conf.h"
+#include "livy-ha/log.h"
+
+struct options {
+    int channel, conf;
+    bool close_session;
+};
+
+static int parse_fd(const char *text)
+{
+    char *end;
+    long fd = strtol(text, &end, 10);
+    return *end == '\0' && fd > 2 && fd < 1024 ? (int)fd : -1;
+}
+
+static bool parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option longs[] = {{"channel", required_argument, NULL, 'k'},
+                                          {"conf", required_argument, NULL, 'c'},
+                                          {"close-session", no_argument, NULL, 's'},
+                                          {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (option == 'k')
+            options->channel = parse_fd(optarg);
+        else if (option == 'c')
+            options->conf = parse_fd(optarg);
+        else if (option == 's')
+            options->close_session = true;
+        else
+            return false;
+    }
+    return optind == argc && options->conf >= 0 && (options->channel >= 0 || options->close_session);
+}
+
+/* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must not. */
+static void ignore_signals(void)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.channel = -1, .conf = -1};
+    struct conf_report report = {0};
+
+    if (!parse_options(argc, argv, &options)) {
+        fputs("livy-ha-elector is started by livy-ha, not by hand\n", stderr);
+        return 64;
+    }
+    if (!options.close_session)
+        ignore_signals();
+    struct conf *conf = conf_read(options.conf, &report);
+    close(options.conf);
+    if (conf == NULL) {
+        fprintf(stderr, "livy-ha-elector: %s\n", report.n_errors > 0 ? report.errors[0] : "no configuration");
+        return 78;
+    }
+    log_open("elector", conf->log_level, conf->log_format);
+    if (!options.close_session)
+        return elector_run(conf, options.channel);
+    int rc = close_run(conf);
+    conf_free(conf);
+    return rc;
+}

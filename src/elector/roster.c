@@ -1,0 +1,354 @@
+/* roster.c - see the header. */
+#include "roster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "livy-ha/clock.h"
+#include "livy-ha/log.h"
+#include "paths.h"
+
+#define EXPIRY_SLACK 2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
+
+struct roster {
+    char root[512], id[160], host[256], runtime_dir[256], boot[64], member_path[PATH_SIZE];
+    char *fingerprint;
+    roster_done *done;
+    void *arg;
+    struct zk *zk; /* NULL: stopped */
+    struct zk_session session;
+    char *json;
+    int64_t now;
+    size_t root_done;      /* how much of root has been made */
+    int step;
+    bool registered, publishing, publish_again;
+    int64_t taken_session; /* whose members/<id> is in our way, and since when */
+    int64_t taken_since;
+};
+
+struct roster *roster_new(const struct roster_options *options, roster_done *done, void *arg)
+{
+    struct roster *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return NULL;
+    snprintf(r->root, sizeof(r->root), "%s", options->root);
+    snprintf(r->id, sizeof(r->id), "%s", options->id);
+    snprintf(r->host, sizeof(r->host), "%s", options->host);
+    snprintf(r->runtime_dir, sizeof(r->runtime_dir), "%s", options->runtime_dir);
+    snprintf(r->boot, sizeof(r->boot), "%s", options->boot);
+    path_make(r->member_path, r->root, "members", r->id);
+    r->fingerprint = options->fingerprint != NULL ? strdup(options->fingerprint) : NULL;
+    r->done = done;
+    r->arg = arg;
+    return r;
+}
+
+void roster_free(struct roster *r)
+{
+    if (r == NULL)
+        return;
+    free(r->fingerprint);
+    free(r->json);
+    free(r);
+}
+
+void roster_stop(struct roster *r)
+{
+    r->zk = NULL;
+    r->registered = r->publishing = false;
+}
+
+static void finish(struct roster *r, enum roster_result result, const char *why)
+{
+    r->registered = result == ROSTER_OK;
+    r->done(r->arg, result, why);
+}
+
+static void fail(struct roster *r, int rc, const char *path)
+{
+    char why[256];
+
+    snprintf(why, sizeof(why), "%.180s: %s", path, zerror(rc));
+    finish(r, rc == ZNOAUTH || rc == ZINVALIDACL || rc == ZAUTHFAILED ? ROSTER_DENIED : ROSTER_RETRY, why);
+}
+
+/* ---- the steps, in order ----------------------------------------------------------------------------------------- */
+
+static void advance(struct roster *r);
+
+static void parent_made(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    if (r->zk == NULL)
+        return;
+    if (reply->rc != ZOK && reply->rc != ZNODEEXISTS) {
+        fail(r, reply->rc, r->root);
+        return;
+    }
+    r->step++;
+    advance(r);
+}
+
+static void make(struct roster *r, const char *path, const char *data, int mode)
+{
+    int rc = zk_create(r->zk, path, data, (int)strlen(data), mode, parent_made, r);
+    if (rc != ZOK)
+        fail(r, rc, path);
+}
+
+/* One part of the root after the other; `step` 0 is repeated until it is whole. */
+static bool make_root(struct roster *r)
+{
+    char path[sizeof(r->root)];
+    const char *next;
+
+    if (r->root_done >= strlen(r->root))
+        return false;
+    next = strchr(r->root + r->root_done + 1, '/');
+    size_t length = next != NULL ? (size_t)(next - r->root) : strlen(r->root);
+    memcpy(path, r->root, length);
+    path[length] = '\0';
+    r->root_done = length;
+    r->step--; /* parent_made adds one */
+    make(r, path, "", 0);
+    return true;
+}
+
+static void store_made(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    if (r->zk == NULL)
+        return;
+    if (reply->rc == ZOK)
+        r->step++;
+    else if (reply->rc != ZNODEEXISTS) { /* somebody was quicker: look at it */
+        fail(r, reply->rc, "store");
+        return;
+    }
+    advance(r);
+}
+
+/* Rule 7: one store, one cluster. */
+static void store_read(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    char path[PATH_SIZE], why[512];
+
+    if (r->zk == NULL)
+        return;
+    path_make(path, r->root, NULL, "store");
+    if (reply->rc == ZNONODE) {
+        int rc = zk_create(r->zk, path, r->fingerprint, (int)strlen(r->fingerprint), 0, store_made, r);
+        if (rc != ZOK)
+            fail(r, rc, path);
+        return;
+    }
+    if (reply->rc != ZOK) {
+        fail(r, reply->rc, path);
+        return;
+    }
+    if (reply->value_length >= 0 && strcmp(reply->value, r->fingerprint) != 0) {
+        snprintf(why, sizeof(why), "this member's state store is \"%.150s\", but the cluster's (%.100s) is \"%.150s\"",
+                 r->fingerprint, path, reply->value);
+        finish(r, ROSTER_STORE, why);
+        return;
+    }
+    r->step++;
+    advance(r);
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static void member_step(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    if (r->zk == NULL)
+        return;
+    if (reply->rc != ZOK && reply->rc != ZNONODE && reply->rc != ZBADVERSION) {
+        fail(r, reply->rc, r->member_path);
+        return;
+    }
+    if (reply->rc == ZOK && reply->stat != NULL) { /* our own node was written anew */
+        r->step++;
+    }
+    advance(r);
+}
+
+/* The node is there already: ours (a successor of an elector), of a dead predecessor of ours, or of somebody else. */
+static void member_read(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    char why[512];
+
+    if (r->zk == NULL)
+        return;
+    if (reply->rc != ZOK) {
+        if (reply->rc == ZNONODE)
+            advance(r);
+        else
+            fail(r, reply->rc, r->member_path);
+        return;
+    }
+    int64_t owner = reply->stat->ephemeralOwner;
+    if (owner == r->session.id) {
+        int rc = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, member_step, r);
+        if (rc != ZOK)
+            fail(r, rc, r->member_path);
+        return;
+    }
+    json_t *other = reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
+    const char *host = text_of(other, "host");
+    if (r->boot[0] != '\0' && strcmp(text_of(other, "boot"), r->boot) == 0 && strcmp(host, r->host) == 0 &&
+        strcmp(text_of(other, "runtime_dir"), r->runtime_dir) == 0) {
+        /* Same host, boot and runtime_dir, and we hold the lock of that: whoever made it is dead. */
+        int rc = zk_delete(r->zk, r->member_path, reply->stat->version, member_step, r);
+        json_decref(other);
+        if (rc != ZOK)
+            fail(r, rc, r->member_path);
+        return;
+    }
+    if (owner != r->taken_session) {
+        r->taken_session = owner;
+        r->taken_since = r->now;
+    }
+    snprintf(why, sizeof(why),
+             "the id \"%.128s\" is in use by a member on host %.200s (session 0x%llx): give each member an id of its own", r->id,
+             host[0] != '\0' ? host : "unknown", (unsigned long long)owner);
+    json_decref(other);
+    bool alive = r->now - r->taken_since >= r->session.timeout + r->session.timeout / 2 + EXPIRY_SLACK;
+    finish(r, alive ? ROSTER_ID_TAKEN : ROSTER_RETRY, why);
+}
+
+static void member_made(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    if (r->zk == NULL)
+        return;
+    if (reply->rc == ZOK) {
+        r->step++;
+        advance(r);
+        return;
+    }
+    int rc = reply->rc == ZNODEEXISTS ? zk_get(r->zk, r->member_path, 0, 0, member_read, r) : reply->rc;
+    if (rc != ZOK)
+        fail(r, rc, r->member_path);
+}
+
+static void make_known(struct roster *r)
+{
+    char path[PATH_SIZE];
+    json_t *known = json_pack("{s:s, s:s}", "id", r->id, "host", r->host);
+    char *text = known != NULL ? json_dumps(known, JSON_COMPACT) : NULL;
+
+    path_make(path, r->root, "known", r->id);
+    make(r, path, text != NULL ? text : "{}", 0);
+    free(text);
+    json_decref(known);
+}
+
+static void advance(struct roster *r)
+{
+    char path[PATH_SIZE];
+    int rc = ZOK;
+
+    switch (r->step) {
+    case 0:
+        if (make_root(r))
+            return;
+        r->step = 1;
+        /* fall through */
+    case 1:
+        path_make(path, r->root, NULL, "leader");
+        make(r, path, "", ZOO_CONTAINER); /* as Curator makes its parents */
+        return;
+    case 2:
+        path_make(path, r->root, NULL, "members");
+        make(r, path, "", 0);
+        return;
+    case 3:
+        path_make(path, r->root, NULL, "known");
+        make(r, path, "", 0);
+        return;
+    case 4:
+        path_make(path, r->root, NULL, "history");
+        make(r, path, "[]", 0);
+        return;
+    case 5:
+        if (r->fingerprint != NULL) {
+            path_make(path, r->root, NULL, "store");
+            rc = zk_get(r->zk, path, 0, 0, store_read, r);
+            break;
+        }
+        r->step = 6;
+        /* fall through */
+    case 6:
+        rc = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL, member_made, r);
+        break;
+    case 7:
+        make_known(r);
+        return;
+    default:
+        r->taken_session = 0;
+        finish(r, ROSTER_OK, "registered");
+        return;
+    }
+    if (rc != ZOK)
+        fail(r, rc, r->root);
+}
+
+static bool set_json(struct roster *r, const json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+    if (text == NULL)
+        return false;
+    free(r->json);
+    r->json = text;
+    return true;
+}
+
+void roster_start(struct roster *r, struct zk *zk, const struct zk_session *session, const json_t *json, int64_t now)
+{
+    r->zk = zk;
+    r->session = *session;
+    r->now = now;
+    r->step = 0;
+    r->root_done = 0;
+    r->registered = r->publishing = r->publish_again = false;
+    if (!set_json(r, json)) {
+        finish(r, ROSTER_RETRY, "out of memory");
+        return;
+    }
+    advance(r);
+}
+
+/* ---- publishing --------------------------------------------------------------------------------------------------- */
+
+static void published(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+
+    r->publishing = false;
+    if (r->zk == NULL || !r->registered)
+        return;
+    if (reply->rc != ZOK)
+        log_debug("members/%s: %s", r->id, zerror(reply->rc));
+    if (r->publish_again) {
+        r->publish_again = false;
+        r->publishing = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, published, r) == ZOK;
+    }
+}
+
+void roster_publish(struct roster *r, const json_t *json)
+{
+    if (r->zk == NULL || !r->registered || !set_json(r, json))
+        return;
+    if (r->publishing)
+        r->publish_again = true;
+    else
+        r->publishing = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, published, r) == ZOK;
+}

@@ -1,0 +1,44 @@
+/* roster.h - registering this member: the parents, the store's fingerprint, known/<id>, members/<id>.
+ *
+ * One request after the other; each connection starts anew. Runs before the latch node is made, so that a member
+ * whose id is in use elsewhere, or whose state store differs, never stands. Never blocks.
+ */
+#ifndef LIVY_HA_ELECTOR_ROSTER_H
+#define LIVY_HA_ELECTOR_ROSTER_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "zk.h"
+
+struct roster;
+
+enum roster_result {
+    ROSTER_OK,
+    ROSTER_RETRY,    /* try again soon: the connection, or a node of ours that has yet to expire */
+    ROSTER_DENIED,   /* no rights */
+    ROSTER_ID_TAKEN, /* another member lives under our id */
+    ROSTER_STORE,    /* the cluster uses another state store */
+};
+
+struct roster_options {
+    const char *root, *id, *fingerprint; /* fingerprint NULL: not known now, not checked */
+    const char *host, *runtime_dir, *boot; /* to know a node of our own dead predecessor */
+};
+
+typedef void roster_done(void *arg, enum roster_result result, const char *why);
+
+/* Copies the options. */
+struct roster *roster_new(const struct roster_options *options, roster_done *done, void *arg);
+void roster_free(struct roster *roster);
+
+/* Registers with `json` as the data of members/<id>. `session`: ours. Forgets what was under way. */
+void roster_start(struct roster *roster, struct zk *zk, const struct zk_session *session, const json_t *json,
+                  int64_t now);
+/* The handle is going away, or the connection is gone. */
+void roster_stop(struct roster *roster);
+
+/* Writes members/<id> anew; the latest text wins. Does nothing before registering was done. */
+void roster_publish(struct roster *roster, const json_t *json);
+
+#endif

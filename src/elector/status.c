@@ -1,0 +1,239 @@
+/* status.c - the JSON that people and programs read: /status, /cluster, /history, /config, /version (CONTRACT.md). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "elector.h"
+#include "livy-ha/clock.h"
+
+static json_t *integer_or_null(int64_t value, bool known)
+{
+    return known ? json_integer(value) : json_null();
+}
+
+static void set_utc(json_t *object, const char *key, int64_t wall_ms)
+{
+    char text[CLOCK_UTC_SIZE];
+    clock_format_utc(wall_ms, text);
+    json_object_set_new(object, key, json_string(text));
+}
+
+json_t *status_self(struct elector *e)
+{
+    const struct core *c = &e->core;
+    char livy_url[512];
+    bool active = strcmp(core_role_name(c), "active") == 0;
+    int64_t sequence = core_latch_sequence(c->node);
+
+    snprintf(livy_url, sizeof(livy_url), "%s://%s:%d", e->livyconf != NULL && e->livyconf->tls ? "https" : "http",
+             e->conf->host, e->conf->livy.port);
+    json_t *self = json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host", e->conf->host,
+        "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid", integer_or_null(c->livy.pid, core_livy_alive(c)),
+        "url", e->conf->front.advertise, "livy_url", livy_url, "epoch",
+        integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
+        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart", 0, "runtime_dir",
+        e->conf->runtime_dir, "boot", e->boot);
+    if (self == NULL)
+        return NULL;
+    set_utc(self, "since", e->since_wall);
+    set_utc(self, "started", e->started_wall);
+    return self;
+}
+
+/* What is not for others to know, or only makes sense here and now. */
+static void add_live(struct elector *e, json_t *self)
+{
+    const struct core *c = &e->core;
+    bool leased = core_livy_alive(c) && c->leased > 0;
+    int64_t left = leased ? c->leased - clock_boot_ms() : 0;
+
+    json_object_set_new(self, "lease_left_ms", integer_or_null(left > 0 ? left : 0, leased));
+    json_object_set_new(self, "uptime_s", json_integer((clock_wall_ms() - e->started_wall) / 1000));
+    json_object_set_new(self, "self", json_true());
+}
+
+static json_t *alarms(const struct elector *e)
+{
+    json_t *list = json_array();
+
+    if (e->core.keeper_stuck)
+        json_array_append_new(list, json_string("the keeper does not answer: its process is stopped or hangs"));
+    if (!e->core.may_stand)
+        json_array_append_new(list, json_string(e->core.stand_reason));
+    if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
+        json_array_append_new(list, json_string("the latch's sequence numbers have run past 2^31: remove <root>/leader while no "
+                                                "member runs"));
+    return list;
+}
+
+static json_t *status_document(struct elector *e)
+{
+    const struct core *c = &e->core;
+    json_t *self = status_self(e);
+
+    if (self == NULL)
+        return NULL;
+    add_live(e, self);
+    json_object_set_new(self, "connected", json_boolean(c->connected));
+    json_object_set_new(self, "phase", json_string(core_phase_name(c->phase)));
+    json_object_set_new(self, "reason", json_string(c->reason));
+    json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
+    json_object_set_new(self, "alarms", alarms(e));
+    json_object_set_new(self, "front", json_false());
+    return self;
+}
+
+/* ---- /cluster ------------------------------------------------------------------------------------------------------- */
+
+static json_t *absent_member(const char *id, const json_t *known)
+{
+    const char *host = json_string_value(json_object_get(known, "host"));
+    return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}", "id", id, "host",
+                     host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid", "url", "livy_url", "epoch",
+                     "sequence", "lease_left_ms", "since", "uptime_s", "version", "pending_restart", 0, "self", 0);
+}
+
+static json_t *other_member(const char *id, const json_t *entry)
+{
+    json_t *member = json_copy((json_t *)entry);
+
+    if (member == NULL)
+        return NULL;
+    json_object_set_new(member, "id", json_string(id));
+    json_object_set_new(member, "lease_left_ms", json_null()); /* only it knows */
+    json_object_set_new(member, "uptime_s", json_null());
+    json_object_set_new(member, "self", json_false());
+    json_object_del(member, "runtime_dir");
+    json_object_del(member, "boot");
+    return member;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* All ids that are here, or should be, in order. Returns their number; `ids` points into the objects. */
+static size_t collect_ids(const json_t *members, const json_t *known, const char *self, const char **ids, size_t max)
+{
+    const char *id;
+    json_t *value;
+    size_t n = 0;
+
+    ids[n++] = self;
+    json_object_foreach((json_t *)members, id, value) if (n < max && strcmp(id, self) != 0) ids[n++] = id;
+    json_object_foreach((json_t *)known, id, value)
+    {
+        if (n < max && strcmp(id, self) != 0 && json_object_get(members, id) == NULL)
+            ids[n++] = id;
+    }
+    qsort(ids, n, sizeof(ids[0]), by_id);
+    return n;
+}
+
+static json_t *list_members(struct elector *e)
+{
+    const char *ids[130];
+    const json_t *members = view_members(e->view), *known = view_known(e->view);
+    size_t n = collect_ids(members, known, e->conf->id, ids, sizeof(ids) / sizeof(ids[0]));
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        const json_t *entry = json_object_get(members, ids[i]);
+        json_t *member;
+        if (strcmp(ids[i], e->conf->id) == 0) {
+            member = status_self(e);
+            if (member != NULL)
+                add_live(e, member);
+            json_object_del(member, "runtime_dir");
+            json_object_del(member, "boot");
+        } else if (entry != NULL) {
+            member = other_member(ids[i], entry);
+        } else {
+            member = absent_member(ids[i], json_object_get(known, ids[i]));
+        }
+        json_array_append_new(list, member);
+    }
+    return list;
+}
+
+static bool is(const json_t *member, const char *key, const char *value)
+{
+    const char *text = json_string_value(json_object_get(member, key));
+    return text != NULL && strcmp(text, value) == 0;
+}
+
+/* The active one as far as can be known here: without a connection only ourselves, as long as our lease lasts. */
+static const json_t *find_active(const struct elector *e, const json_t *members)
+{
+    const json_t *active = NULL;
+    size_t i;
+    json_t *member;
+
+    json_array_foreach((json_t *)members, i, member)
+    {
+        bool self = json_is_true(json_object_get(member, "self"));
+        if (is(member, "role", "active") && (self || e->core.connected))
+            if (active == NULL || self)
+                active = member;
+    }
+    return active;
+}
+
+json_t *status_cluster(struct elector *e)
+{
+    json_t *members = list_members(e);
+    const json_t *active = find_active(e, members);
+    bool serving = active != NULL && (is(active, "livy", "serving") || is(active, "livy", "unhealthy"));
+
+    return json_pack("{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root", e->conf->zookeeper.root, "active",
+                     active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving, "epoch",
+                     active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0, "connected",
+                     e->core.connected, "change", (json_int_t)(e->change + view_version(e->view)), "members", members);
+}
+
+/* ---- /config -------------------------------------------------------------------------------------------------------- */
+
+static void add_row(void *arg, const struct conf_row *row)
+{
+    static const char *const effects[] = {"reload", "next-start", "restart"};
+    json_array_append_new(arg, json_pack("{s:s, s:s?, s:s, s:s}", "key", row->key, "value", row->value, "origin",
+                                         row->origin, "effect", effects[row->effect]));
+}
+
+static json_t *config_document(const struct elector *e)
+{
+    json_t *keys = json_array();
+    conf_each(e->conf, add_row, keys);
+    return json_pack("{s:s?, s:o}", "path", e->conf->path, "keys", keys);
+}
+
+/* ---- the control socket ------------------------------------------------------------------------------------------------ */
+
+int status_handle(void *arg, const struct control_request *request, char **body)
+{
+    struct elector *e = arg;
+    json_t *document;
+    int flags = JSON_COMPACT;
+
+    if (request->post) {
+        *body = strdup("{\"error\":\"there is nothing to POST to in this version\"}");
+        return 404;
+    }
+    if (strcmp(request->path, "/status") == 0)
+        document = status_document(e);
+    else if (strcmp(request->path, "/cluster") == 0)
+        document = status_cluster(e);
+    else if (strcmp(request->path, "/history") == 0)
+        document = json_incref((json_t *)view_history(e->view));
+    else if (strcmp(request->path, "/config") == 0)
+        document = config_document(e);
+    else if (strcmp(request->path, "/version") == 0)
+        document = json_pack("{s:s}", "version", LIVY_HA_VERSION);
+    else
+        return 404;
+    *body = document != NULL ? json_dumps(document, flags) : NULL;
+    json_decref(document);
+    return *body != NULL ? 200 : 500;
+}

@@ -1,0 +1,224 @@
+/* view.c - see the header. */
+#include "view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "livy-ha/log.h"
+#include "paths.h"
+
+#define MAX_SHOWN 64
+
+struct slot { /* a node that is being read */
+    struct view *view;
+    bool known; /* of known/, else of members/ */
+    char id[160];
+};
+
+struct view {
+    char *root;
+    uint32_t kind;
+    struct zk *zk;
+    uint64_t generation; /* of the picture being read; the tag of its watches */
+    unsigned outstanding;
+    bool dirty;
+    struct slot slots[2 * MAX_SHOWN];
+    size_t n_slots;
+    json_t *members, *known, *history;
+    json_t *new_members, *new_known, *new_history;
+    uint64_t version;
+};
+
+struct view *view_new(const char *root, uint32_t watch_kind)
+{
+    struct view *v = calloc(1, sizeof(*v));
+    if (v == NULL)
+        return NULL;
+    v->root = strdup(root);
+    v->kind = watch_kind;
+    v->members = json_object();
+    v->known = json_object();
+    v->history = json_array();
+    if (v->root != NULL && v->members != NULL && v->known != NULL && v->history != NULL)
+        return v;
+    view_free(v);
+    return NULL;
+}
+
+static void drop_new(struct view *v)
+{
+    json_decref(v->new_members);
+    json_decref(v->new_known);
+    json_decref(v->new_history);
+    v->new_members = v->new_known = v->new_history = NULL;
+}
+
+void view_free(struct view *v)
+{
+    if (v == NULL)
+        return;
+    drop_new(v);
+    json_decref(v->members);
+    json_decref(v->known);
+    json_decref(v->history);
+    free(v->root);
+    free(v);
+}
+
+static void replace(json_t **old, json_t **fresh)
+{
+    if (*fresh == NULL)
+        return;
+    json_decref(*old);
+    *old = *fresh;
+    *fresh = NULL;
+}
+
+static void load(struct view *v);
+
+static void answered(struct view *v)
+{
+    if (--v->outstanding > 0)
+        return;
+    replace(&v->members, &v->new_members);
+    replace(&v->known, &v->new_known);
+    replace(&v->history, &v->new_history);
+    v->version++;
+    if (v->dirty)
+        load(v);
+}
+
+static void sent(struct view *v, int rc)
+{
+    if (rc == ZOK)
+        v->outstanding++;
+    else
+        v->dirty = true; /* the next connection reads it all again */
+}
+
+static void entry_read(void *arg, const struct zk_reply *reply)
+{
+    struct slot *slot = arg;
+    struct view *v = slot->view;
+
+    if (reply->rc == ZOK && reply->value_length > 0) {
+        json_t *entry = json_loadb(reply->value, (size_t)reply->value_length, 0, NULL);
+        json_t *into = slot->known ? v->new_known : v->new_members;
+        if (json_is_object(entry) && into != NULL)
+            json_object_set(into, slot->id, entry);
+        json_decref(entry);
+    }
+    answered(v);
+}
+
+static void read_entries(struct view *v, const struct zk_reply *reply, bool known)
+{
+    for (int i = 0; i < reply->n_children; i++) {
+        char path[PATH_SIZE];
+        struct slot *slot = &v->slots[v->n_slots];
+        if (v->n_slots == sizeof(v->slots) / sizeof(v->slots[0]) || strlen(reply->children[i]) >= sizeof(slot->id)) {
+            log_warn("more than %d members, or a name that is too long, under %s: not all are shown", MAX_SHOWN, v->root);
+            return;
+        }
+        v->n_slots++;
+        slot->view = v;
+        slot->known = known;
+        memcpy(slot->id, reply->children[i], strlen(reply->children[i]) + 1);
+        path_make(path, v->root, known ? "known" : "members", slot->id);
+        sent(v, zk_get(v->zk, path, known ? 0 : v->kind, v->generation, entry_read, slot));
+    }
+}
+
+static void members_listed(void *arg, const struct zk_reply *reply)
+{
+    struct view *v = arg;
+    if (reply->rc == ZOK) {
+        v->new_members = json_object();
+        read_entries(v, reply, false);
+    }
+    answered(v);
+}
+
+static void known_listed(void *arg, const struct zk_reply *reply)
+{
+    struct view *v = arg;
+    if (reply->rc == ZOK) {
+        v->new_known = json_object();
+        read_entries(v, reply, true);
+    }
+    answered(v);
+}
+
+static void history_read(void *arg, const struct zk_reply *reply)
+{
+    struct view *v = arg;
+    if (reply->rc == ZOK && reply->value_length > 0) {
+        v->new_history = json_loadb(reply->value, (size_t)reply->value_length, 0, NULL);
+        if (!json_is_array(v->new_history)) {
+            json_decref(v->new_history);
+            v->new_history = NULL;
+        }
+    }
+    answered(v);
+}
+
+static void load(struct view *v)
+{
+    char path[PATH_SIZE];
+
+    v->dirty = false;
+    if (v->zk == NULL)
+        return;
+    v->generation++;
+    v->n_slots = 0;
+    drop_new(v);
+    path_make(path, v->root, NULL, "members");
+    sent(v, zk_children(v->zk, path, v->kind, v->generation, members_listed, v));
+    path_make(path, v->root, NULL, "known");
+    sent(v, zk_children(v->zk, path, v->kind, v->generation, known_listed, v));
+    path_make(path, v->root, NULL, "history");
+    sent(v, zk_get(v->zk, path, v->kind, v->generation, history_read, v));
+}
+
+void view_connect(struct view *v, struct zk *zk)
+{
+    bool same = zk != NULL && zk == v->zk;
+
+    v->zk = zk;
+    if (same && v->outstanding > 0) {
+        v->dirty = true; /* what was asked is answered, with an error at the least */
+        return;
+    }
+    v->outstanding = 0; /* a handle that is gone answers nothing any more */
+    load(v);
+}
+
+void view_changed(struct view *v, uint64_t tag)
+{
+    if (tag != v->generation)
+        return; /* of an older picture: it has been read again since */
+    if (v->outstanding > 0)
+        v->dirty = true;
+    else
+        load(v);
+}
+
+const json_t *view_members(const struct view *v)
+{
+    return v->members;
+}
+
+const json_t *view_known(const struct view *v)
+{
+    return v->known;
+}
+
+const json_t *view_history(const struct view *v)
+{
+    return v->history;
+}
+
+uint64_t view_version(const struct view *v)
+{
+    return v->version;
+}

@@ -1,0 +1,309 @@
+/* child.c - fork and exec, done once and done right. See child.h. Between fork and exec the child is the only
+ * thread of its process, so it may allocate and use stdio. */
+#include "child.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "livy-ha/clock.h"
+#include "livy-ha/lockfile.h"
+
+extern char **environ;
+
+#define CHANNEL_FD 3 /* the elector's descriptors; it is told by its arguments */
+#define CONF_FD 4
+#define LOCK_FD 5
+
+static int open_pidfd(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* ---- in the child ----------------------------------------------------------------------------------------------- */
+
+/* An ignored TERM or PIPE would be ignored by the JVM as well. KILL and STOP just fail. */
+static void reset_dispositions(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &action, NULL);
+}
+
+static void unblock_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static bool daemons_own(const char *variable)
+{
+    static const char *const prefixes[] = {"LIVY_HA_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_",
+                                           "LIVY_ENV_LOADED=", "INVOCATION_ID="};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+/* The environment of Livy: the daemon's, less what is the daemon's own, plus where its directories are. */
+static int clean_environment(const struct conf *conf)
+{
+    char overlay[PATH_MAX];
+    size_t kept = 0;
+
+    for (size_t i = 0; environ[i] != NULL; i++)
+        if (!daemons_own(environ[i]))
+            environ[kept++] = environ[i];
+    environ[kept] = NULL;
+    livyconf_overlay_path(conf, overlay, sizeof(overlay));
+    if (setenv("LIVY_CONF_DIR", overlay, 1) != 0 || setenv("LIVY_LOG_DIR", conf->livy.log_dir, 1) != 0)
+        return -1;
+    return setenv("LIVY_HOME", conf->livy.home, 0);
+}
+
+/* OOMScoreAdjust= protects the daemon; Livy is an ordinary process. Raising one's own score needs no right. */
+static void reset_oom_score(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    char text[16] = "";
+
+    if (fd < 0)
+        return;
+    if (read(fd, text, sizeof(text) - 1) > 0 && text[0] == '-' && lseek(fd, 0, SEEK_SET) == 0 && write(fd, "0", 1) != 1)
+        fprintf(stderr, "livy-ha: oom_score_adj stays %s", text);
+    close(fd);
+}
+
+static void no_stdin(void)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        close(null);
+    }
+}
+
+__attribute__((noreturn)) static void fail(int status, const char *what)
+{
+    size_t length = strlen(what);
+    if (write(status, what, length) != (ssize_t)length)
+        _exit(126);
+    _exit(127);
+}
+
+/* close_range's CLOSE_RANGE_CLOEXEC is of Linux 5.11; before that, one by one. */
+static int cloexec_from(int first)
+{
+    if (close_range((unsigned)first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return 0;
+    DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL)
+        return -1;
+    int rc = 0;
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        int fd = atoi(entry->d_name);
+        if (fd >= first && fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+            rc = -1;
+    }
+    closedir(dir);
+    return rc;
+}
+
+__attribute__((noreturn)) static void become_livy(const struct child_order *order, pid_t keeper, int status)
+{
+    const struct conf *conf = order->conf;
+    char why[512], lock_path[PATH_MAX];
+
+    setsid();
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper)
+        fail(status, "the keeper is gone");
+    if (livyconf_overlay(conf, order->livyconf, order->session_ms, why, sizeof(why)) != 0)
+        fail(status, why);
+    if (lockfile_livy_path(conf->runtime_dir, lock_path, sizeof(lock_path)) != 0)
+        fail(status, "runtime_dir is too long a path");
+    int lock = lockfile_take(lock_path);
+    if (lock < 0) {
+        snprintf(why, sizeof(why), "%.300s: %s", lock_path,
+                 errno == EWOULDBLOCK ? "an earlier Livy still holds it" : strerror(errno));
+        fail(status, why);
+    }
+    reset_oom_score();
+    no_stdin();
+    if (clean_environment(conf) != 0)
+        fail(status, "out of memory");
+    if (cloexec_from(3) != 0 || fcntl(lock, F_SETFD, 0) != 0)
+        fail(status, "the descriptors could not be marked close-on-exec");
+    if (clock_boot_ms() >= order->kill_at)
+        fail(status, "its lease was over before it could be run");
+    reset_dispositions();
+    unblock_signals();
+    execl(conf->livy.command, conf->livy.command, (char *)NULL);
+    snprintf(why, sizeof(why), "%.300s: %s (livy.command)", conf->livy.command, strerror(errno));
+    fail(status, why);
+}
+
+/* ---- in the keeper ---------------------------------------------------------------------------------------------- */
+
+/* Keeps signals out of the short time in which the child still has the keeper's handlers and mask. */
+static pid_t fork_blocked(sigset_t *old)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, old);
+    return fork();
+}
+
+int child_livy(const struct child_order *order, struct child *child, char *why, size_t size)
+{
+    int status[2];
+    sigset_t old;
+    pid_t keeper = getpid();
+
+    if (pipe2(status, O_CLOEXEC) != 0) {
+        snprintf(why, size, "pipe: %s", strerror(errno));
+        return -1;
+    }
+    pid_t pid = fork_blocked(&old);
+    if (pid == 0) {
+        close(status[0]);
+        become_livy(order, keeper, status[1]);
+    }
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    close(status[1]);
+    if (pid < 0) {
+        close(status[0]);
+        snprintf(why, size, "fork: %s", strerror(saved));
+        return -1;
+    }
+    *child = (struct child){.pid = pid, .pidfd = open_pidfd(pid), .status = status[0]};
+    if (child->pidfd >= 0 && fcntl(status[0], F_SETFL, O_NONBLOCK) == 0)
+        return 0;
+    snprintf(why, size, "pidfd_open: %s", strerror(errno));
+    kill(pid, SIGKILL); /* our unreaped child: the pid is surely its own */
+    waitpid(pid, NULL, 0);
+    close(status[0]);
+    if (child->pidfd >= 0)
+        close(child->pidfd);
+    return -1;
+}
+
+/* Beside this program in a build tree, else in libexec. */
+static int elector_path(char *path, size_t path_size, char *why, size_t size)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n > 0) {
+        self[n] = '\0';
+        char *slash = strrchr(self, '/');
+        int length = slash == NULL ? -1 : snprintf(path, path_size, "%.*s/livy-ha-elector", (int)(slash - self), self);
+        if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
+            return 0;
+    }
+    int length = snprintf(path, path_size, "%s/livy-ha-elector", LIVY_HA_LIBEXEC);
+    if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
+        return 0;
+    snprintf(why, size, "livy-ha-elector is neither beside livy-ha nor in %s: install it", LIVY_HA_LIBEXEC);
+    return -1;
+}
+
+int child_conf_memfd(const struct conf *conf)
+{
+    int fd = memfd_create("livy-ha-conf", MFD_CLOEXEC);
+    if (fd >= 0 && conf_write(conf, fd) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Puts the three descriptors at their places. They are first moved out of the way of each other. */
+static int place_descriptors(int channel, int conf, int lock)
+{
+    int high[3] = {fcntl(channel, F_DUPFD_CLOEXEC, 64), fcntl(conf, F_DUPFD_CLOEXEC, 64),
+                   fcntl(lock, F_DUPFD_CLOEXEC, 64)};
+    for (int i = 0; i < 3; i++)
+        if (high[i] < 0 || dup2(high[i], CHANNEL_FD + i) < 0) /* dup2 clears CLOEXEC */
+            return -1;
+    return cloexec_from(LOCK_FD + 1);
+}
+
+__attribute__((noreturn)) static void become_elector(const char *path, int channel, int conf, int lock)
+{
+    char channel_arg[16], conf_arg[16];
+
+    if (place_descriptors(channel, conf, lock) != 0)
+        _exit(126);
+    snprintf(channel_arg, sizeof(channel_arg), "%d", CHANNEL_FD);
+    snprintf(conf_arg, sizeof(conf_arg), "%d", CONF_FD);
+    no_stdin();
+    reset_dispositions();
+    /* The keeper tells it to stop; a Ctrl-C on the terminal must not. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    unblock_signals();
+    execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, (char *)NULL);
+    _exit(127);
+}
+
+int child_elector(const struct conf *conf, int channel, int lock, struct child *child, char *why, size_t size)
+{
+    char path[PATH_MAX];
+    sigset_t old;
+
+    if (elector_path(path, sizeof(path), why, size) != 0)
+        return -1;
+    int text = child_conf_memfd(conf);
+    if (text < 0) {
+        snprintf(why, size, "the configuration could not be handed over: %s", strerror(errno));
+        return -1;
+    }
+    pid_t pid = fork_blocked(&old);
+    if (pid == 0)
+        become_elector(path, channel, text, lock);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    close(text);
+    if (pid < 0) {
+        snprintf(why, size, "fork: %s", strerror(saved));
+        return -1;
+    }
+    *child = (struct child){.pid = pid, .pidfd = open_pidfd(pid), .status = -1};
+    if (child->pidfd >= 0)
+        return 0;
+    snprintf(why, size, "pidfd_open: %s", strerror(errno));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return -1;
+}
+
+void child_become_closer(const struct conf *conf, int lock, char *why, size_t size)
+{
+    char path[PATH_MAX];
+
+    if (elector_path(path, sizeof(path), why, size) != 0)
+        return;
+    int text = child_conf_memfd(conf);
+    if (text < 0 || place_descriptors(text, text, lock) != 0) {
+        snprintf(why, size, "the elector could not be given its descriptors: %s", strerror(errno));
+        return;
+    }
+    execl(path, "livy-ha-elector", "--close-session", "--conf", "4", (char *)NULL);
+    snprintf(why, size, "%s: %s", path, strerror(errno));
+}

@@ -1,0 +1,530 @@
+/* kcore.c - the keeper's decisions. Pure: see kcore.h. */
+#include "kcore.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "livy-ha/clock.h"
+
+#define START_MIN 100        /* ms that a lease must still reach for a start to be worth it */
+#define STALE 2000           /* ms after which a START is of another time */
+#define PING_INTERVAL 10000  /* ms; an idle keeper wakes for this and systemd's watchdog alone */
+#define PONG_WITHIN 2000
+#define PONG_SOON 1000       /* after a lease has run out: is the elector hung? */
+#define ELECTOR_STEADY 10000 /* ms that an elector must live for its death to count as the first */
+#define ORDER_WITHIN 3000
+#define LEAVE_WITHIN 10000
+#define HURRY 1000
+#define REKILL 1000
+
+struct kstep {
+    struct kcore *k;
+    int64_t now;
+    struct kcore_actions *out;
+};
+
+static struct kcore_action *act(struct kstep *s, enum kcore_action_type type)
+{
+    if (s->out->count >= KCORE_MAX_ACTIONS)
+        abort();
+    struct kcore_action *a = &s->out->list[s->out->count++];
+    memset(a, 0, sizeof(*a));
+    a->type = type;
+    return a;
+}
+
+static void say(char text[static IPC_TEXT_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, IPC_TEXT_SIZE, format, args);
+    va_end(args);
+}
+
+static void tell(struct kstep *s, uint32_t message)
+{
+    if (s->k->elector_said_hello)
+        act(s, KCORE_ACT_SEND)->message = message;
+}
+
+/* The one place where Livy's state changes. */
+static void set_livy(struct kstep *s, enum kcore_livy livy, const char *why)
+{
+    struct kcore_action *a = act(s, KCORE_ACT_STATE);
+    a->old_livy = s->k->livy;
+    a->livy = livy;
+    say(a->text, "%s", why);
+    s->k->livy = livy;
+}
+
+static bool running(const struct kcore *k)
+{
+    return k->livy == KCORE_RUNNING || k->livy == KCORE_TERMINATING;
+}
+
+/* ---- ending Livy ----------------------------------------------------------------------------------------------- */
+
+static void kill_livy(struct kstep *s, uint32_t cause, const char *why)
+{
+    struct kcore *k = s->k;
+
+    if (!running(k))
+        return;
+    act(s, KCORE_ACT_KILL_LIVY);
+    k->killed_at = s->now;
+    k->ending = cause;
+    set_livy(s, KCORE_KILLED, why);
+    tell(s, IPC_LIVY);
+}
+
+static void stop_livy(struct kstep *s, int64_t grace, const char *why)
+{
+    struct kcore *k = s->k;
+
+    if (!running(k))
+        return;
+    if (grace == 0) {
+        kill_livy(s, IPC_CAUSE_ORDERED, why);
+        return;
+    }
+    if (k->livy == KCORE_TERMINATING) {
+        if (s->now + grace < k->term_until)
+            k->term_until = s->now + grace;
+        return;
+    }
+    act(s, KCORE_ACT_TERM_LIVY);
+    k->term_until = s->now + grace;
+    k->ending = IPC_CAUSE_ORDERED;
+    set_livy(s, KCORE_TERMINATING, why);
+    tell(s, IPC_LIVY);
+}
+
+static void grant_leave(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    if (!k->releasing || k->left || k->livy != KCORE_NONE)
+        return;
+    k->has_session = false;
+    memset(&k->session, 0, sizeof(k->session));
+    k->left = true;
+    act(s, KCORE_ACT_FORGET);
+    tell(s, IPC_LEAVE);
+}
+
+static void gone(struct kstep *s)
+{
+    struct kcore *k = s->k;
+    char how[IPC_TEXT_SIZE];
+    struct ipc_livy livy;
+
+    k->kill_at = 0;
+    k->livy = KCORE_REAPED;
+    kcore_livy(k, &livy);
+    ipc_livy_describe(&livy, k->text, how, sizeof(how));
+    set_livy(s, KCORE_NONE, how);
+    k->pid = 0;
+    tell(s, IPC_LIVY);
+    grant_leave(s);
+}
+
+static void livy_exited(struct kstep *s, const struct kcore_event *event)
+{
+    struct kcore *k = s->k;
+
+    if (k->livy == KCORE_NONE || k->livy == KCORE_REAPED)
+        return;
+    bool exec_failed = event->text != NULL && event->text[0] != '\0';
+    k->status = event->status >= 256 ? event->status - 256 : event->status;
+    if (exec_failed)
+        k->cause = IPC_CAUSE_NOT_STARTED;
+    else if (k->livy == KCORE_TERMINATING || k->livy == KCORE_KILLED)
+        k->cause = k->ending;
+    else
+        k->cause = event->status >= 256 ? IPC_CAUSE_SIGNALLED : IPC_CAUSE_EXITED;
+    say(k->text, "%s", exec_failed ? event->text : "");
+    set_livy(s, KCORE_REAPED, exec_failed ? "could not be run" : "reaped");
+    act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
+}
+
+/* ---- what the elector says ------------------------------------------------------------------------------------- */
+
+/* Rule 6: a start carries its lease; what is late or out of place is refused. Returns why, or NULL. */
+static const char *refuse(const struct kcore *k, const struct kcore_event *event, int64_t now)
+{
+    const struct ipc_msg *msg = event->msg;
+
+    if (k->livy != KCORE_NONE)
+        return "an earlier Livy is not dead yet";
+    if (k->quitting || k->releasing)
+        return "the daemon is stopping";
+    if (event->superseded)
+        return "a later command has overtaken it";
+    if (msg->run != k->run + 1)
+        return "it is not the start after the last one";
+    if (!k->has_session || msg->epoch == 0)
+        return "no session was told before it";
+    if (msg->epoch < k->last_epoch)
+        return "its epoch is older than that of the last start";
+    if (now - msg->sent_at > STALE || msg->sent_at > now)
+        return "it is too old";
+    if (msg->kill_at - now < START_MIN)
+        return "its lease is over";
+    if (msg->kill_at - now > k->session.timeout)
+        return "its lease is longer than the session's time-out";
+    return NULL;
+}
+
+static void start(struct kstep *s, const struct kcore_event *event)
+{
+    struct kcore *k = s->k;
+    const char *why = refuse(k, event, s->now);
+
+    if (why != NULL) {
+        k->cause = IPC_CAUSE_REFUSED;
+        say(k->text, "%s", why);
+        tell(s, IPC_LIVY);
+        return;
+    }
+    k->run++;
+    k->epoch = k->last_epoch = event->msg->epoch;
+    k->kill_at = event->msg->kill_at;
+    k->started_at = s->now;
+    k->cause = IPC_CAUSE_NONE;
+    k->ending = IPC_CAUSE_ORDERED;
+    k->text[0] = '\0';
+    act(s, KCORE_ACT_FORK_LIVY);
+}
+
+static void forked(struct kstep *s, const struct kcore_event *event)
+{
+    struct kcore *k = s->k;
+
+    if (event->pid <= 0) {
+        k->cause = IPC_CAUSE_NOT_STARTED;
+        k->kill_at = 0;
+        say(k->text, "%s", event->text != NULL ? event->text : "fork failed");
+        tell(s, IPC_LIVY);
+        return;
+    }
+    k->pid = event->pid;
+    set_livy(s, KCORE_RUNNING, "started on the elector's command");
+    if (k->elector_said_hello) {
+        struct kcore_action *a = act(s, KCORE_ACT_SEND);
+        a->message = IPC_LIVY;
+        a->with_pidfd = true;
+    }
+}
+
+static void lease(struct kstep *s, const struct ipc_msg *msg)
+{
+    struct kcore *k = s->k;
+
+    /* Shorter as well as longer. One that reaches past the session's time-out cannot be right. */
+    if (running(k) && msg->epoch == k->epoch && msg->kill_at - s->now <= k->session.timeout)
+        k->kill_at = msg->kill_at;
+    tell(s, IPC_LEASED);
+}
+
+static void session(struct kstep *s, const struct ipc_msg *msg)
+{
+    struct kcore *k = s->k;
+
+    if (msg->session.id != k->session.id)
+        k->last_epoch = 0; /* czxids of another ensemble's life may be smaller */
+    k->session = msg->session;
+    k->has_session = msg->session.id != 0;
+}
+
+static void quit(struct kstep *s, int code)
+{
+    struct kcore *k = s->k;
+
+    if (code != 0 && k->exit_code == 0)
+        k->exit_code = code;
+    if (k->quitting) {
+        if (code != 0 || k->hurried)
+            return;
+        k->hurried = true; /* the second TERM shortens everything */
+        kill_livy(s, IPC_CAUSE_ORDERED, "second signal to stop");
+        k->orphans_until = s->now;
+        k->leave_by = s->now + HURRY;
+        return;
+    }
+    k->quitting = true;
+    k->order_by = s->now + k->config.drain + ORDER_WITHIN;
+    tell(s, IPC_QUIT);
+}
+
+static void message(struct kstep *s, const struct kcore_event *event)
+{
+    struct kcore *k = s->k;
+    const struct ipc_msg *msg = event->msg;
+
+    k->pong_by = CLOCK_NEVER;
+    switch ((enum ipc_type)msg->type) {
+    case IPC_HELLO:
+        k->elector_said_hello = true;
+        k->releasing = k->left = false;
+        {
+            struct kcore_action *a = act(s, KCORE_ACT_SEND);
+            a->message = IPC_WELCOME;
+            a->with_pidfd = running(k) || k->livy == KCORE_KILLED;
+        }
+        break;
+    case IPC_READY:
+        act(s, KCORE_ACT_READY);
+        break;
+    case IPC_START:
+        start(s, event);
+        break;
+    case IPC_LEASE:
+        lease(s, msg);
+        break;
+    case IPC_STOP:
+        stop_livy(s, msg->grace, msg->text);
+        break;
+    case IPC_SESSION:
+        session(s, msg);
+        break;
+    case IPC_RELEASING:
+        k->releasing = true;
+        grant_leave(s);
+        break;
+    case IPC_STATUS:
+        say(act(s, KCORE_ACT_STATUS)->text, "%s", msg->text);
+        break;
+    case IPC_PONG:
+        break;
+    case IPC_FATAL:
+        quit(s, msg->code != 0 ? msg->code : 75);
+        break;
+    case IPC_WELCOME:
+    case IPC_LIVY:
+    case IPC_LEASED:
+    case IPC_QUIT:
+    case IPC_LEAVE:
+    case IPC_RELOAD:
+    case IPC_PING:
+        break; /* ours to send */
+    }
+}
+
+/* ---- the elector's life ---------------------------------------------------------------------------------------- */
+
+static void elector_exited(struct kstep *s)
+{
+    static const int64_t delays[] = {0, 100, 500, 1000, 2000, 5000};
+    struct kcore *k = s->k;
+
+    if (!k->elector_alive)
+        return;
+    bool done = k->left; /* it was let go: an orderly end, and the session is closed or expires */
+    k->elector_alive = k->elector_said_hello = false;
+    k->releasing = k->left = false;
+    k->pong_by = CLOCK_NEVER;
+    if (k->quitting && (done || k->hurried || (k->livy == KCORE_NONE && !k->has_session))) {
+        k->spawn_at = CLOCK_NEVER;
+        return;
+    }
+    k->elector_failures = s->now - k->elector_since >= ELECTOR_STEADY ? 0 : k->elector_failures + 1;
+    size_t last = sizeof(delays) / sizeof(delays[0]) - 1;
+    k->spawn_at = s->now + delays[k->elector_failures < last ? k->elector_failures : last];
+}
+
+static void watch_elector(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    if (!k->elector_alive && s->now >= k->spawn_at) {
+        act(s, KCORE_ACT_SPAWN_ELECTOR);
+        k->elector_alive = true;
+        k->elector_since = s->now;
+        k->spawn_at = CLOCK_NEVER;
+        k->ping_at = s->now + PING_INTERVAL;
+        k->pong_by = s->now + PING_INTERVAL; /* for its HELLO */
+    }
+    if (!k->elector_alive)
+        return;
+    if (s->now >= k->pong_by) {
+        act(s, KCORE_ACT_KILL_ELECTOR);
+        k->pong_by = CLOCK_NEVER;
+        k->ping_at = s->now + PING_INTERVAL;
+    } else if (s->now >= k->ping_at && k->elector_said_hello) {
+        tell(s, IPC_PING);
+        if (k->pong_by == CLOCK_NEVER)
+            k->pong_by = s->now + PONG_WITHIN;
+        k->ping_at = s->now + PING_INTERVAL;
+    }
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------------- */
+
+/* First of all in every step, before any message is looked at: a renewal that arrives after the deadline is late. */
+static void enforce(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    if (running(k) && s->now >= k->kill_at) {
+        kill_livy(s, IPC_CAUSE_DEADLINE, "the lease has ended");
+        if (k->elector_said_hello && k->pong_by > s->now + PONG_SOON) {
+            tell(s, IPC_PING);
+            k->pong_by = s->now + PONG_SOON;
+        }
+    } else if (k->livy == KCORE_TERMINATING && s->now >= k->term_until) {
+        kill_livy(s, k->ending, "livy.stop_grace is over");
+    } else if (k->livy == KCORE_KILLED && s->now - k->killed_at >= REKILL) {
+        act(s, KCORE_ACT_KILL_LIVY);
+        k->killed_at = s->now;
+    } else if (k->livy == KCORE_REAPED) {
+        act(s, KCORE_ACT_FREE_LOCK);
+    }
+}
+
+static void orphans(struct kstep *s, int count)
+{
+    struct kcore *k = s->k;
+
+    if (count > k->orphans)
+        k->orphans_until = s->now + (k->hurried ? 0 : k->config.orphan_grace);
+    k->orphans = count;
+}
+
+static void finish(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    if (k->orphans > 0 && s->now >= k->orphans_until) {
+        act(s, KCORE_ACT_KILL_ORPHANS);
+        k->orphans_until = s->now + REKILL;
+    }
+    if (!k->quitting || k->exited)
+        return;
+    if (s->now >= k->order_by)
+        stop_livy(s, k->config.stop_grace > 0 ? k->config.stop_grace : 1, "the elector did not order the stop in time");
+    if (k->livy != KCORE_NONE)
+        return;
+    if (k->leave_by == CLOCK_NEVER)
+        k->leave_by = s->now + LEAVE_WITHIN;
+    if (k->elector_alive && s->now >= k->leave_by) {
+        act(s, KCORE_ACT_KILL_ELECTOR);
+        k->hurried = true;
+        k->leave_by = s->now + HURRY;
+    }
+    if (k->elector_alive || (k->spawn_at != CLOCK_NEVER && s->now < k->leave_by) || k->orphans > 0)
+        return;
+    k->exited = true;
+    act(s, KCORE_ACT_EXIT)->code = k->exit_code;
+}
+
+void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, struct kcore_actions *out)
+{
+    struct kstep s = {.k = k, .now = now, .out = out};
+
+    out->count = 0;
+    if (event->type != KCORE_EV_LOCK_FREE && event->type != KCORE_EV_FORKED)
+        enforce(&s);
+    switch (event->type) {
+    case KCORE_EV_TIME:
+        break;
+    case KCORE_EV_MESSAGE:
+        message(&s, event);
+        break;
+    case KCORE_EV_ELECTOR_EXITED:
+        elector_exited(&s);
+        break;
+    case KCORE_EV_FORKED:
+        forked(&s, event);
+        break;
+    case KCORE_EV_LIVY_EXITED:
+        livy_exited(&s, event);
+        break;
+    case KCORE_EV_LOCK_FREE:
+        if (k->livy == KCORE_REAPED)
+            gone(&s);
+        break;
+    case KCORE_EV_QUIT:
+        quit(&s, 0);
+        break;
+    case KCORE_EV_ORPHANS:
+        orphans(&s, event->count);
+        break;
+    }
+    watch_elector(&s);
+    finish(&s);
+}
+
+static void earliest(int64_t *next, int64_t now, int64_t at)
+{
+    if (at > now && at < *next)
+        *next = at;
+}
+
+int64_t kcore_next(const struct kcore *k, int64_t now)
+{
+    int64_t next = CLOCK_NEVER;
+
+    if (running(k))
+        earliest(&next, now, k->kill_at);
+    if (k->livy == KCORE_TERMINATING)
+        earliest(&next, now, k->term_until);
+    if (k->livy == KCORE_KILLED)
+        earliest(&next, now, k->killed_at + REKILL);
+    if (k->livy == KCORE_REAPED)
+        earliest(&next, now, now + 5); /* the lock's holder has been killed: it is a matter of milliseconds */
+    if (k->elector_alive) {
+        earliest(&next, now, k->pong_by);
+        earliest(&next, now, k->elector_said_hello ? k->ping_at : CLOCK_NEVER);
+    } else {
+        earliest(&next, now, k->spawn_at);
+    }
+    if (k->orphans > 0)
+        earliest(&next, now, k->orphans_until);
+    if (k->quitting) {
+        earliest(&next, now, k->order_by);
+        earliest(&next, now, k->leave_by);
+    }
+    return next;
+}
+
+void kcore_init(struct kcore *k, const struct kcore_config *config, int64_t now)
+{
+    memset(k, 0, sizeof(*k));
+    k->config = *config;
+    k->spawn_at = now;
+    k->ping_at = k->pong_by = k->order_by = k->leave_by = CLOCK_NEVER;
+}
+
+void kcore_livy(const struct kcore *k, struct ipc_livy *livy)
+{
+    memset(livy, 0, sizeof(*livy));
+    switch (k->livy) {
+    case KCORE_NONE:
+        livy->state = IPC_LIVY_NONE;
+        break;
+    case KCORE_RUNNING:
+        livy->state = IPC_LIVY_ALIVE;
+        break;
+    case KCORE_TERMINATING:
+    case KCORE_KILLED:
+    case KCORE_REAPED:
+        livy->state = IPC_LIVY_STOPPING;
+        break;
+    }
+    livy->cause = k->cause;
+    livy->status = k->status;
+    livy->run = k->run;
+    livy->pid = k->pid;
+    livy->epoch = k->epoch;
+    livy->kill_at = k->kill_at;
+    livy->started_at = k->started_at;
+}
+
+const char *kcore_livy_name(enum kcore_livy livy)
+{
+    static const char *const names[] = {"none", "running", "terminating", "killed", "reaped"};
+    return (size_t)livy < sizeof(names) / sizeof(names[0]) ? names[livy] : "?";
+}

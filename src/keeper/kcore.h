@@ -1,0 +1,125 @@
+/* kcore.h - the keeper's decisions: a pure machine, as core.h is for the elector. Events and the time go in, actions
+ * come out; no input, no output, no clock, no allocation. The model checker composes it with the elector's core.
+ *
+ * What it guarantees whatever the elector says: Livy is killed at the deadline; nothing is started without one that
+ * lies ahead, nor while an earlier Livy may live; the session is handed on or let go only as DESIGN's rules 4 and 5
+ * allow. Times are CLOCK_BOOTTIME ms, durations ms.
+ */
+#ifndef LIVY_HA_KEEPER_KCORE_H
+#define LIVY_HA_KEEPER_KCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "livy-ha/ipc.h"
+
+#define KCORE_MAX_ACTIONS 16
+
+struct kcore_config {
+    int64_t stop_grace;   /* livy.stop_grace, where the keeper must stop Livy on its own */
+    int64_t orphan_grace; /* livy.orphan_grace */
+    int64_t drain;        /* front.drain: how long the elector may take before it orders the stop */
+};
+
+enum kcore_livy {
+    KCORE_NONE,
+    KCORE_RUNNING,
+    KCORE_TERMINATING, /* SIGTERM sent, SIGKILL at term_until */
+    KCORE_KILLED,      /* SIGKILL sent, not reaped yet */
+    KCORE_REAPED,      /* reaped, but the lock that it inherited is still held by something */
+};
+
+enum kcore_event_type {
+    KCORE_EV_TIME,
+    KCORE_EV_MESSAGE,        /* msg; superseded: a later message of the same batch ends what this one begins */
+    KCORE_EV_ELECTOR_EXITED, /* status: its exit status, 256 + signal */
+    KCORE_EV_FORKED,         /* pid > 0, or text says why not */
+    KCORE_EV_LIVY_EXITED,    /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
+    KCORE_EV_LOCK_FREE,
+    KCORE_EV_QUIT,           /* TERM or INT */
+    KCORE_EV_ORPHANS,        /* count: spark-submit processes left over by a dead Livy */
+};
+
+struct kcore_event {
+    enum kcore_event_type type;
+    const struct ipc_msg *msg;
+    bool superseded;
+    int32_t pid;
+    int status;
+    int count;
+    const char *text;
+};
+
+enum kcore_action_type {
+    KCORE_ACT_SPAWN_ELECTOR,
+    KCORE_ACT_KILL_ELECTOR,
+    KCORE_ACT_FORK_LIVY,   /* answer FORKED */
+    KCORE_ACT_TERM_LIVY,
+    KCORE_ACT_KILL_LIVY,
+    KCORE_ACT_FREE_LOCK,   /* kill who holds the lock; answer LOCK_FREE once it is free (ask again on each TIME) */
+    KCORE_ACT_SEND,        /* message: its type; the glue fills the rest from the core's state, with the pidfd */
+    KCORE_ACT_FORGET,      /* unlink the session file */
+    KCORE_ACT_KILL_ORPHANS,
+    KCORE_ACT_STATE,       /* old_livy -> livy: text; for the log */
+    KCORE_ACT_READY,       /* sd_notify READY=1 */
+    KCORE_ACT_STATUS,      /* sd_notify STATUS=text */
+    KCORE_ACT_EXIT,        /* code */
+};
+
+struct kcore_action {
+    enum kcore_action_type type;
+    uint32_t message;
+    bool with_pidfd;
+    int code;
+    enum kcore_livy old_livy, livy;
+    char text[IPC_TEXT_SIZE];
+};
+
+struct kcore_actions {
+    struct kcore_action list[KCORE_MAX_ACTIONS];
+    size_t count;
+};
+
+struct kcore {
+    struct kcore_config config;
+
+    enum kcore_livy livy;
+    uint32_t run;
+    int32_t pid;
+    int64_t epoch, kill_at, term_until, started_at, killed_at;
+    uint32_t cause;      /* enum ipc_cause of the last end */
+    int32_t status;
+    uint32_t ending;     /* the cause that our signal will have had */
+    char text[IPC_TEXT_SIZE]; /* of the last end or refusal */
+
+    bool elector_alive, elector_said_hello;
+    int64_t elector_since, spawn_at; /* spawn_at CLOCK_NEVER: not wanted */
+    unsigned elector_failures;
+    int64_t ping_at, pong_by; /* pong_by CLOCK_NEVER: none is owed */
+
+    bool has_session, releasing, left;
+    struct ipc_session session;
+    int64_t last_epoch;  /* the highest that was started within this session */
+
+    bool quitting, hurried;
+    int exit_code;
+    int64_t order_by;    /* the elector must have ordered Livy's stop by then */
+    int64_t leave_by;    /* the elector must be gone by then */
+    int orphans;
+    int64_t orphans_until;
+    bool exited;
+};
+
+void kcore_init(struct kcore *k, const struct kcore_config *config, int64_t now);
+void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, struct kcore_actions *out);
+
+/* After a step at `now`: when the next CORE_EV_TIME is due; always later than `now`. */
+int64_t kcore_next(const struct kcore *k, int64_t now);
+
+/* What WELCOME and LIVY carry. */
+void kcore_livy(const struct kcore *k, struct ipc_livy *livy);
+
+const char *kcore_livy_name(enum kcore_livy livy);
+
+#endif

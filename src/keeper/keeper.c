@@ -1,0 +1,490 @@
+/* keeper.c - the loop and the carrying out. Decides nothing: kcore.c does. */
+#include "keeper.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "kcore.h"
+#include "livy-ha/clock.h"
+#include "livy-ha/ipc.h"
+#include "livy-ha/lockfile.h"
+#include "livy-ha/log.h"
+#include "notify.h"
+#include "orphans.h"
+#include "reload.h"
+
+#define MAX_BATCH 64
+#define MAX_HOLDERS 16
+
+struct keeper {
+    struct conf *conf;
+    struct livyconf *livyconf;
+    struct kcore core;
+    struct child elector, livy; /* pid 0: none */
+    pid_t last_livy;            /* whose orphans are looked for */
+    int channel;                /* to the elector, -1 where there is none */
+    int lock, epoll, signals, timer;
+    int64_t armed_for, watchdog_at;
+    bool stopping_told;
+    bool done;
+    int exit_code;
+};
+
+static void step(struct keeper *k, const struct kcore_event *event);
+
+/* ---- children --------------------------------------------------------------------------------------------------- */
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void forget_child(struct child *child)
+{
+    close_fd(&child->pidfd);
+    close_fd(&child->status);
+    child->pid = 0;
+}
+
+static void signal_child(const struct child *child, int number)
+{
+    if (child->pid != 0 && syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0) != 0 && errno != ESRCH)
+        log_error("signal %d to pid %d: %s", number, (int)child->pid, strerror(errno));
+}
+
+static void fork_livy(struct keeper *k)
+{
+    char why[256];
+    struct child_order order = {.conf = k->conf,
+                                .livyconf = k->livyconf,
+                                .session_ms = k->core.session.timeout,
+                                .kill_at = k->core.kill_at};
+    struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
+
+    if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
+        event.pid = k->last_livy = k->livy.pid;
+    else
+        log_error("Livy could not be started: %s", why);
+    step(k, &event);
+}
+
+static void spawn_elector(struct keeper *k)
+{
+    char why[256];
+    int pair[2] = {-1, -1};
+
+    if (ipc_pair(pair) != 0) {
+        snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
+    } else if (child_elector(k->conf, pair[1], k->lock, &k->elector, why, sizeof(why)) == 0) {
+        close(pair[1]);
+        k->channel = pair[0];
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = k->channel};
+        if (epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->channel, &event) == 0) {
+            log_info("elector started, pid %d", (int)k->elector.pid);
+            return;
+        }
+        snprintf(why, sizeof(why), "epoll_ctl: %s", strerror(errno));
+        signal_child(&k->elector, SIGKILL); /* its end is reaped like any other */
+        log_error("elector: %s", why);
+        return;
+    }
+    close_fd(&pair[0]);
+    close_fd(&pair[1]);
+    log_error("the elector could not be started: %s", why);
+    step(k, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = 1});
+}
+
+/* Rule 2: dead means that the lock is free too. Who still holds it (a helper that kept the descriptor) is killed. */
+static void free_lock(struct keeper *k)
+{
+    char path[PATH_MAX];
+    pid_t pids[MAX_HOLDERS];
+
+    if (lockfile_livy_path(k->conf->runtime_dir, path, sizeof(path)) != 0 || lockfile_free(path) == 1) {
+        step(k, &(struct kcore_event){.type = KCORE_EV_LOCK_FREE});
+        return;
+    }
+    size_t n = lockfile_holders(path, pids, MAX_HOLDERS);
+    for (size_t i = 0; i < n; i++) {
+        if (pids[i] == k->elector.pid)
+            continue;
+        log_warn("pid %d outlives Livy and holds its lock: killed", (int)pids[i]);
+        if (kill(pids[i], SIGKILL) != 0 && errno != ESRCH)
+            log_error("pid %d could not be killed: %s", (int)pids[i], strerror(errno));
+    }
+}
+
+static void sort_orphans(struct keeper *k, pid_t livy, bool all)
+{
+    int count = orphans_sort(livy, k->elector.pid, all);
+    if (count == 0 && k->core.orphans == 0)
+        return;
+    if (count > k->core.orphans)
+        log_info("%d spark-submit process%s left over by Livy: livy.orphan_grace is %lld ms", count,
+                 count == 1 ? "" : "es", (long long)k->conf->livy.orphan_grace);
+    step(k, &(struct kcore_event){.type = KCORE_EV_ORPHANS, .count = count});
+}
+
+/* What the child wrote before exec, if that failed. */
+static void read_status(const struct child *child, char *text, size_t size)
+{
+    ssize_t n = child->status >= 0 ? read(child->status, text, size - 1) : 0;
+    text[n > 0 ? n : 0] = '\0';
+}
+
+static int exit_code_of(int status)
+{
+    return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void drain_channel(struct keeper *k);
+
+static void reaped(struct keeper *k, pid_t pid, int status)
+{
+    struct kcore_event event = {.status = exit_code_of(status)};
+
+    if (pid == k->livy.pid) {
+        char text[256];
+        read_status(&k->livy, text, sizeof(text));
+        forget_child(&k->livy);
+        event.type = KCORE_EV_LIVY_EXITED;
+        event.text = text;
+        step(k, &event);
+        sort_orphans(k, k->last_livy, false);
+    } else if (pid == k->elector.pid) {
+        drain_channel(k); /* its last words */
+        if (event.status != 0)
+            log_warn("the elector (pid %d) %s %d", (int)pid,
+                     event.status >= 256 ? "was killed by signal" : "exited with status", event.status % 256);
+        close_fd(&k->channel);
+        forget_child(&k->elector);
+        event.type = KCORE_EV_ELECTOR_EXITED;
+        step(k, &event);
+    } else if (k->core.orphans > 0) {
+        sort_orphans(k, k->last_livy, false);
+    }
+}
+
+static void reap(struct keeper *k)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        reaped(k, pid, status);
+}
+
+/* ---- the channel ------------------------------------------------------------------------------------------------- */
+
+static void send_message(struct keeper *k, const struct kcore_action *a)
+{
+    struct ipc_msg msg = {.type = a->message};
+    int fd = a->with_pidfd ? k->livy.pidfd : -1;
+
+    kcore_livy(&k->core, &msg.livy);
+    msg.kill_at = k->core.kill_at;
+    msg.quitting = k->core.quitting;
+    snprintf(msg.text, sizeof(msg.text), "%s", k->core.text);
+    if (a->message == IPC_WELCOME && k->core.has_session)
+        msg.session = k->core.session;
+    if (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0 && errno != EPIPE) {
+        /* It does not read: hung. A new one takes over. */
+        log_warn("the elector does not take messages (%s): killing it", strerror(errno));
+        signal_child(&k->elector, SIGKILL);
+    }
+}
+
+/* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start. */
+static void drain_channel(struct keeper *k)
+{
+    static struct ipc_msg batch[MAX_BATCH]; /* one thread; large for a stack */
+    size_t n = 0;
+    int fd, rc = 0;
+
+    while (k->channel >= 0 && n < MAX_BATCH && (rc = ipc_recv(k->channel, &batch[n], &fd)) == 1) {
+        close_fd(&fd);
+        n++;
+    }
+    if (rc < 0) {
+        if (errno != EPIPE && errno != ECONNRESET) {
+            log_error("a message of the elector is not one (%s): killing it", strerror(errno));
+            signal_child(&k->elector, SIGKILL);
+        }
+        epoll_ctl(k->epoll, EPOLL_CTL_DEL, k->channel, NULL);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &batch[i]};
+        for (size_t j = i + 1; j < n; j++)
+            event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;
+        if (batch[i].type == IPC_FATAL)
+            log_error("%s", batch[i].text);
+        step(k, &event);
+    }
+}
+
+/* ---- actions ------------------------------------------------------------------------------------------------------ */
+
+static void log_state(const struct keeper *k, const struct kcore_action *a)
+{
+    if (k->core.pid != 0)
+        log_info("livy %s -> %s: %s (pid %d, epoch %lld)", kcore_livy_name(a->old_livy), kcore_livy_name(a->livy), a->text,
+                 (int)k->core.pid, (long long)k->core.epoch);
+    else
+        log_info("livy %s -> %s: %s", kcore_livy_name(a->old_livy), kcore_livy_name(a->livy), a->text);
+}
+
+static void forget_session(const struct keeper *k)
+{
+    char path[PATH_MAX];
+    if (lockfile_session_path(k->conf->runtime_dir, path, sizeof(path)) == 0 && unlink(path) != 0 && errno != ENOENT)
+        log_warn("%s: %s", path, strerror(errno));
+}
+
+static void perform(struct keeper *k, const struct kcore_action *a)
+{
+    char text[IPC_TEXT_SIZE + 16];
+
+    switch (a->type) {
+    case KCORE_ACT_SPAWN_ELECTOR:
+        spawn_elector(k);
+        break;
+    case KCORE_ACT_KILL_ELECTOR:
+        log_warn("the elector (pid %d) does not answer: killing it", (int)k->elector.pid);
+        signal_child(&k->elector, SIGKILL);
+        break;
+    case KCORE_ACT_FORK_LIVY:
+        fork_livy(k);
+        break;
+    case KCORE_ACT_TERM_LIVY:
+        signal_child(&k->livy, SIGTERM);
+        break;
+    case KCORE_ACT_KILL_LIVY:
+        signal_child(&k->livy, SIGKILL);
+        break;
+    case KCORE_ACT_FREE_LOCK:
+        free_lock(k);
+        break;
+    case KCORE_ACT_SEND:
+        send_message(k, a);
+        break;
+    case KCORE_ACT_FORGET:
+        forget_session(k);
+        break;
+    case KCORE_ACT_KILL_ORPHANS:
+        log_warn("livy.orphan_grace is over: killing what spark-submit is left");
+        sort_orphans(k, k->last_livy, true);
+        break;
+    case KCORE_ACT_STATE:
+        log_state(k, a);
+        break;
+    case KCORE_ACT_READY:
+        notify_send("READY=1");
+        break;
+    case KCORE_ACT_STATUS:
+        snprintf(text, sizeof(text), "STATUS=%s", a->text);
+        notify_send(text);
+        break;
+    case KCORE_ACT_EXIT:
+        k->done = true;
+        k->exit_code = a->code;
+        break;
+    }
+}
+
+static void step(struct keeper *k, const struct kcore_event *event)
+{
+    struct kcore_actions actions;
+
+    kcore_step(&k->core, event, clock_boot_ms(), &actions);
+    for (size_t i = 0; i < actions.count; i++)
+        perform(k, &actions.list[i]);
+    if (k->core.quitting && !k->stopping_told) {
+        k->stopping_told = true;
+        notify_send("STOPPING=1");
+    }
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+
+static void reload(struct keeper *k)
+{
+    if (reload_configuration(&k->conf, &k->livyconf) != 0)
+        return;
+    k->core.config = (struct kcore_config){.stop_grace = k->conf->livy.stop_grace,
+                                           .orphan_grace = k->conf->livy.orphan_grace,
+                                           .drain = k->conf->front.drain};
+    struct ipc_msg msg = {.type = IPC_RELOAD};
+    int text = child_conf_memfd(k->conf);
+    if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0))
+        log_error("the elector could not be given the new configuration: %s", strerror(errno));
+    close_fd(&text);
+}
+
+static void read_signals(struct keeper *k)
+{
+    struct signalfd_siginfo info;
+
+    while (read(k->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        switch (info.ssi_signo) {
+        case SIGTERM:
+        case SIGINT:
+            log_info("%s: stopping%s", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
+                     k->core.quitting ? " at once" : "");
+            step(k, &(struct kcore_event){.type = KCORE_EV_QUIT});
+            break;
+        case SIGHUP:
+            reload(k);
+            break;
+        case SIGUSR2:
+            log_warn("SIGUSR2: replacing elector and relay while Livy runs is not in this version: restart the daemon");
+            break;
+        case SIGCHLD:
+            reap(k);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void feed_watchdog(struct keeper *k, int64_t now)
+{
+    int64_t interval = notify_watchdog_ms();
+    if (interval == 0 || now < k->watchdog_at)
+        return;
+    notify_send("WATCHDOG=1");
+    k->watchdog_at = now + interval;
+}
+
+/* timerfd_settime(2), absolute; set again whenever the next deadline differs, be it later or sooner. */
+static void arm(struct keeper *k)
+{
+    int64_t next = kcore_next(&k->core, clock_boot_ms());
+    if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
+        next = k->watchdog_at;
+    if (next == k->armed_for)
+        return;
+    struct itimerspec spec = {0};
+    if (next != CLOCK_NEVER) {
+        spec.it_value.tv_sec = next / 1000;
+        spec.it_value.tv_nsec = next % 1000 * 1000000;
+    }
+    if (timerfd_settime(k->timer, TFD_TIMER_ABSTIME, &spec, NULL) != 0) {
+        log_error("timerfd_settime: %s: the lease could not be kept, ending Livy", strerror(errno));
+        signal_child(&k->livy, SIGKILL);
+        abort(); /* Livy dies with us (PDEATHSIG), the elector gives the latch up */
+    }
+    k->armed_for = next;
+}
+
+static void loop(struct keeper *k)
+{
+    struct epoll_event events[8];
+
+    while (!k->done) {
+        arm(k);
+        int n = epoll_wait(k->epoll, events, 8, -1);
+        if (n < 0 && errno != EINTR) {
+            log_error("epoll_wait: %s", strerror(errno));
+            abort();
+        }
+        step(k, &(struct kcore_event){.type = KCORE_EV_TIME}); /* deadlines before anything else */
+        feed_watchdog(k, clock_boot_ms());
+        for (int i = 0; i < n; i++) {
+            uint64_t ticks;
+            if (events[i].data.fd == k->signals)
+                read_signals(k);
+            else if (events[i].data.fd == k->timer)
+                k->armed_for = read(k->timer, &ticks, sizeof(ticks)) > 0 ? 0 : k->armed_for;
+            else if (events[i].data.fd == k->channel)
+                drain_channel(k);
+        }
+    }
+}
+
+static int open_loop(struct keeper *k)
+{
+    sigset_t mask;
+    struct epoll_event event = {.events = EPOLLIN};
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
+    sigaddset(&mask, SIGUSR2);
+    sigaddset(&mask, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0)
+        return -1;
+    signal(SIGPIPE, SIG_IGN);
+    k->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    k->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    k->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (k->signals < 0 || k->timer < 0 || k->epoll < 0)
+        return -1;
+    event.data.fd = k->signals;
+    if (epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->signals, &event) != 0)
+        return -1;
+    event.data.fd = k->timer;
+    return epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->timer, &event);
+}
+
+/* What makes a late wake-up less likely, as far as it is allowed to us. */
+static void steady(void)
+{
+    struct sched_param param = {.sched_priority = 1};
+
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        log_info("memory is not locked (%s): set LimitMEMLOCK=infinity", strerror(errno));
+    if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param) != 0)
+        log_debug("no real-time priority (%s): set LimitRTPRIO=1", strerror(errno));
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+        log_warn("not a subreaper (%s): what Livy leaves behind goes to init", strerror(errno));
+}
+
+int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
+{
+    struct kcore_config config = {.stop_grace = conf->livy.stop_grace,
+                                  .orphan_grace = conf->livy.orphan_grace,
+                                  .drain = conf->front.drain};
+    struct keeper k = {.conf = conf,
+                       .livyconf = livyconf,
+                       .elector = {.pidfd = -1, .status = -1},
+                       .livy = {.pidfd = -1, .status = -1},
+                       .channel = -1,
+                       .lock = lock,
+                       .epoll = -1,
+                       .signals = -1,
+                       .timer = -1};
+
+    if (open_loop(&k) != 0) {
+        log_error("the keeper's descriptors could not be made: %s", strerror(errno));
+        return 75;
+    }
+    steady();
+    kcore_init(&k.core, &config, clock_boot_ms());
+    step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
+    loop(&k);
+    log_info("ended with status %d", k.exit_code);
+    close_fd(&k.channel);
+    close_fd(&k.epoll);
+    close_fd(&k.timer);
+    close_fd(&k.signals);
+    livyconf_free(k.livyconf);
+    conf_free(k.conf);
+    return k.exit_code;
+}

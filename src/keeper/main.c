@@ -1,0 +1,162 @@
+/* main.c - livy-ha: options, configuration, then the keeper's loop. Start reading here. */
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "keeper.h"
+#include "livy-ha/conf.h"
+#include "livy-ha/livyconf.h"
+#include "livy-ha/log.h"
+#include "notify.h"
+#include "reload.h"
+#include "startup.h"
+
+#define EXIT_USAGE 64 /* EX_USAGE */
+
+extern char **environ;
+
+struct options {
+    const char *path;
+    bool check_config, close_session;
+};
+
+static const char usage[] =
+    "usage: livy-ha [-c FILE] [--check-config] [--close-session] [--version] [--help]\n"
+    "\n"
+    "Runs in the foreground: elects one active Livy among the members of a cluster.\n"
+    "  -c, --config FILE   configuration; by default " CONF_DEFAULT_PATH " where it exists,\n"
+    "                      else the environment alone (LIVY_HA_ZOOKEEPER_HOSTS, …)\n"
+    "  --check-config      read the configuration, say what is wrong, end with 0 or 78\n"
+    "  --close-session     close the ZooKeeper session of a dead daemon (for ExecStopPost)\n"
+    "  --version, --help\n"
+    "Exit status: 0 orderly stop, 64 usage, 75 temporary (restart me), 78 configuration (do not).\n";
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    enum { CHECK = 256, CLOSE, VERSION, HELP };
+    static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+                                          {"check-config", no_argument, NULL, CHECK},
+                                          {"close-session", no_argument, NULL, CLOSE},
+                                          {"version", no_argument, NULL, VERSION},
+                                          {"help", no_argument, NULL, HELP},
+                                          {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            options->path = optarg;
+            break;
+        case CHECK:
+            options->check_config = true;
+            break;
+        case CLOSE:
+            options->close_session = true;
+            break;
+        case VERSION:
+            printf("livy-ha %s\n", LIVY_HA_VERSION);
+            return EXIT_SUCCESS;
+        case HELP:
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind == argc)
+        return -1;
+    fprintf(stderr, "livy-ha: unexpected argument: %s\n%s", argv[optind], usage);
+    return EXIT_USAGE;
+}
+
+static void print_report(const struct conf_report *report)
+{
+    for (size_t i = 0; i < report->n_errors; i++)
+        fprintf(stderr, "livy-ha: error: %s\n", report->errors[i]);
+    for (size_t i = 0; i < report->n_warnings; i++)
+        fprintf(stderr, "livy-ha: warning: %s\n", report->warnings[i]);
+}
+
+static int check_there(const struct conf *conf)
+{
+    const struct {
+        const char *key, *path;
+        int mode;
+    } needed[] = {{"livy.home", conf->livy.home, R_OK | X_OK},
+                  {"livy.command", conf->livy.command, X_OK},
+                  {"livy.conf_dir", conf->livy.conf_dir, R_OK | X_OK}};
+    int rc = 0;
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        if (access(needed[i].path, needed[i].mode) == 0)
+            continue;
+        fprintf(stderr, "livy-ha: error: %s: %s: %s is not there, or not readable or executable\n",
+                conf_origin(conf, needed[i].key), needed[i].key, needed[i].path);
+        rc = EXIT_CONFIGURATION;
+    }
+    return rc;
+}
+
+static int check_config(const struct conf *conf, const struct livyconf *livyconf)
+{
+    int rc = conf == NULL || livyconf == NULL ? EXIT_CONFIGURATION : check_there(conf);
+    if (rc == 0)
+        printf("livy-ha: the configuration is good (%s)\n", conf->path != NULL ? conf->path : "environment alone");
+    return rc;
+}
+
+static int run(struct conf *conf, struct livyconf *livyconf, const struct conf_report *report)
+{
+    int lock = -1;
+
+    log_open("keeper", conf->log_level, conf->log_format);
+    reload_log_report(report);
+    notify_open();
+    log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
+             conf->path != NULL ? conf->path : "configured by the environment alone");
+    int rc = startup_prepare(conf, livyconf, &lock);
+    if (rc == 0)
+        return keeper_run(conf, livyconf, lock); /* takes both over */
+    conf_free(conf);
+    livyconf_free(livyconf);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct conf_report report = {0};
+    int rc = parse_options(argc, argv, &options);
+
+    if (rc >= 0)
+        return rc;
+    struct conf *conf = conf_load(options.path, environ, &report);
+    /* Closing a session needs no Livy: a broken livy.conf must not keep the standby waiting. */
+    struct livyconf *livyconf =
+        conf != NULL && !options.close_session ? livyconf_load(conf, environ, &report) : NULL;
+    bool good = conf != NULL && (livyconf != NULL || options.close_session);
+
+    if (!good || options.check_config)
+        print_report(&report);
+    if (options.check_config) {
+        rc = check_config(conf, livyconf);
+    } else if (!good) {
+        rc = EXIT_CONFIGURATION;
+    } else if (options.close_session) {
+        log_open("keeper", conf->log_level, conf->log_format);
+        rc = startup_close_session(conf);
+    } else {
+        rc = run(conf, livyconf, &report);
+        conf = NULL;
+        livyconf = NULL;
+    }
+    conf_report_clear(&report);
+    conf_free(conf);
+    livyconf_free(livyconf);
+    return rc;
+}

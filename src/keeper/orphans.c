@@ -1,0 +1,87 @@
+/* orphans.c - see the header. */
+#include "orphans.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "livy-ha/log.h"
+
+static ssize_t read_proc(pid_t pid, const char *file, char *buffer, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, buffer, size - 1);
+    close(fd);
+    if (n >= 0)
+        buffer[n] = '\0';
+    return n;
+}
+
+/* proc(5): pid (comm) state ppid pgrp session …; comm may hold anything, so look behind its last parenthesis. */
+static bool parent_and_session(pid_t pid, pid_t *parent, pid_t *session, char *state)
+{
+    char stat[512];
+    int ppid, pgrp, sid;
+
+    if (read_proc(pid, "stat", stat, sizeof(stat)) <= 0)
+        return false;
+    const char *end = strrchr(stat, ')');
+    if (end == NULL || sscanf(end + 1, " %c %d %d %d", state, &ppid, &pgrp, &sid) != 4)
+        return false;
+    *parent = ppid;
+    *session = sid;
+    return true;
+}
+
+static bool is_spark_submit(pid_t pid)
+{
+    static char cmdline[65536]; /* a JVM's class path is long; one thread, so static is fine */
+    ssize_t n = read_proc(pid, "cmdline", cmdline, sizeof(cmdline));
+    return n > 0 && (memmem(cmdline, (size_t)n, "org.apache.spark.deploy.SparkSubmit", 35) != NULL ||
+                     memmem(cmdline, (size_t)n, "spark-submit", 12) != NULL);
+}
+
+static void end_orphan(pid_t pid)
+{
+    /* Our own child and not reaped yet: the pid cannot have been reused. */
+    if (kill(pid, SIGKILL) == 0)
+        log_info("killed pid %d, left over by Livy", (int)pid);
+    else if (errno != ESRCH)
+        log_warn("pid %d, left over by Livy, could not be killed: %s", (int)pid, strerror(errno));
+}
+
+int orphans_sort(pid_t livy, pid_t spare, bool all)
+{
+    int left = 0;
+    struct dirent *entry;
+    pid_t self = getpid();
+    DIR *proc = opendir("/proc");
+
+    if (proc == NULL)
+        return 0;
+    while ((entry = readdir(proc)) != NULL) {
+        char state, *end;
+        pid_t parent, session, pid = (pid_t)strtol(entry->d_name, &end, 10);
+        if (*end != '\0' || pid <= 0 || pid == spare || pid == livy)
+            continue;
+        if (!parent_and_session(pid, &parent, &session, &state) || parent != self || state == 'Z')
+            continue;
+        if (self == 1 && session != livy)
+            continue;
+        if (!all && is_spark_submit(pid))
+            left++;
+        else
+            end_orphan(pid);
+    }
+    closedir(proc);
+    return left;
+}

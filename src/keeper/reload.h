@@ -1,0 +1,15 @@
+/* reload.h - HUP: reads the configuration again; what is wrong leaves the old one in force, with a line for each error. */
+#ifndef LIVY_HA_KEEPER_RELOAD_H
+#define LIVY_HA_KEEPER_RELOAD_H
+
+#include "livy-ha/conf.h"
+#include "livy-ha/livyconf.h"
+
+/* Replaces *conf and *livyconf and returns 0, or leaves them and returns -1. May block on files, for the length of a
+ * few reads. */
+int reload_configuration(struct conf **conf, struct livyconf **livyconf);
+
+/* Logs what a report holds, each entry on a line of its own. */
+void reload_log_report(const struct conf_report *report);
+
+#endif

@@ -1,0 +1,20 @@
+/* startup.h - what the keeper makes sure of before it joins: its own lock, that the directories are there, that no
+ * earlier Livy of this host lives and no other program has Livy's port. May block; runs before the loop. */
+#ifndef LIVY_HA_KEEPER_STARTUP_H
+#define LIVY_HA_KEEPER_STARTUP_H
+
+#include "livy-ha/conf.h"
+#include "livy-ha/livyconf.h"
+
+#define EXIT_TEMPORARY 75     /* EX_TEMPFAIL: restart me */
+#define EXIT_CONFIGURATION 78 /* EX_CONFIG: do not restart me */
+
+/* Returns 0 with the daemon's lock in `lock`, or the exit status after it has logged why. */
+int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, int *lock);
+
+/* `livy-ha --close-session`: for ExecStopPost. With all locks free, hands over to the elector, which closes the session
+ * that a dead daemon of this boot has left behind. Does not return where there is something to do; else the
+ * exit status: 0 where there is nothing to close, or a daemon runs. */
+int startup_close_session(const struct conf *conf);
+
+#endif

@@ -1,0 +1,77 @@
+"""Fixtures of the end-to-end tests: a ZooKeeper server for all of a run, clusters of real daemons."""
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from livyha.cluster import Cluster  # noqa: E402
+from livyha.zookeeper import Ensemble  # noqa: E402
+
+ClusterMaker = Callable[..., Cluster]
+
+
+@pytest.fixture(scope="session")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """One server that no test may stop or freeze."""
+    with Ensemble(str(tmp_path_factory.mktemp("zk"))) as ensemble:
+        yield ensemble
+
+
+@pytest.fixture
+def own_zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
+    """One server for a test that stops or freezes it."""
+    with Ensemble(str(tmp_path_factory.mktemp("zk"))) as ensemble:
+        yield ensemble
+
+
+def _finish(clusters: list[Cluster]) -> None:
+    for cluster in clusters:
+        cluster.destroy()
+    reports = "\n".join(filter(None, (cluster.sanitizer_reports() for cluster in clusters)))
+    assert not reports, f"a sanitizer has something to say:\n{reports}"
+    for cluster in clusters:
+        cluster.assert_exclusive()
+
+
+def _maker(tmp_path_factory: pytest.TempPathFactory, zookeeper: Callable[[], Ensemble],
+           made: list[Cluster]) -> ClusterMaker:
+    def make(count: int = 1, ensemble: Ensemble | None = None, **settings: object) -> Cluster:
+        """Keyword settings are dotted keys with "__" for the dot: livy__restarts=1."""
+        directory = str(tmp_path_factory.mktemp("c"))
+        dotted = {key.replace("__", "."): value for key, value in settings.items()}
+        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted))
+        return made[-1]
+    return make
+
+
+@pytest.fixture
+def make_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterMaker]:
+    """Makes clusters for one test. Afterwards they are ended, and no two Livys may have overlapped, no
+    sanitizer may have reported anything, whatever the test was about."""
+    made: list[Cluster] = []
+    yield _maker(tmp_path_factory, lambda: request.getfixturevalue("zookeeper"), made)
+    _finish(made)
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble, count: int) -> Iterator[Cluster]:
+    made: list[Cluster] = []
+    cluster = _maker(tmp_path_factory, lambda: zookeeper, made)(count)
+    try:
+        yield cluster.start()
+    finally:
+        _finish(made)
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[Cluster]:
+    """Three members, started, for all tests of a module that leave it as they found it."""
+    yield from _shared(tmp_path_factory, zookeeper, 3)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[Cluster]:
+    """The same with one member."""
+    yield from _shared(tmp_path_factory, zookeeper, 1)

@@ -1,0 +1,38 @@
+"""Where the programs under test are."""
+import os
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+
+def build_dir() -> str:
+    """LIVY_HA_BUILD, relative to the project's root where it is no absolute path; build/release by default."""
+    return os.path.join(ROOT, os.environ.get("LIVY_HA_BUILD") or os.path.join("build", "release"))
+
+
+def program(name: str) -> str:
+    path = os.path.join(build_dir(), name)
+    if not os.access(path, os.X_OK):
+        raise RuntimeError(f"{path} is not there: build first (cmake -B build/release && cmake --build build/release), "
+                           "or point LIVY_HA_BUILD at a build directory")
+    return path
+
+
+def standin() -> str:
+    """The stand-in. LIVY_HA_STANDIN names one from another build: the sanitizers watch livy-ha, and a
+    stand-in that starts slowly or that handles signals of its own would only blur the picture."""
+    return os.environ.get("LIVY_HA_STANDIN") or program("standin")
+
+
+def sanitizer_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items()
+            if name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")}
+
+
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:",
+                   "FATAL: ThreadSanitizer")
+
+
+def sanitizer_report(log: str) -> str:
+    """The part of a log from the first sanitizer report on, "" where there is none."""
+    starts = [log.find(mark) for mark in SANITIZER_MARKS if mark in log]
+    return log[min(starts):][:6000] if starts else ""

@@ -1,0 +1,116 @@
+"""Reads what the stand-ins wrote down: when each lived, and whether two ever did at once."""
+import json
+import os
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+_LIFE = struct.Struct("<8siiqqqii")
+
+
+@dataclass(frozen=True)
+class Life:
+    """One stand-in from main() to its last instant; times are CLOCK_BOOTTIME in ns."""
+    path: str
+    name: str       # STANDIN_NAME: the member
+    pid: int
+    rival: int      # pid of another stand-in that was alive when this one began, else 0
+    first: int
+    last: int       # at most about a millisecond before the real end after a SIGKILL
+    serving: int    # 0: never listened
+    exit_kind: int  # 0: running or killed, 1: ended by TERM, 2: of its own accord
+    exit_code: int
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What the stand-in was given, ….env.json; see standin.c."""
+        with open(self.path.removesuffix(".life") + ".env.json", encoding="utf-8") as file:
+            return dict(json.load(file))
+
+    @property
+    def submit_log(self) -> str:
+        return self.path.removesuffix(".life") + ".submit"
+
+
+def read_life(path: str) -> Life | None:
+    """None where the file is not complete yet."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return None
+    if len(data) != _LIFE.size:
+        return None
+    magic, pid, rival, first, last, serving, kind, code = _LIFE.unpack(data)
+    if magic != b"LIVYLIFE":
+        return None
+    name = os.path.basename(path).rsplit(".", 3)[0]
+    return Life(path, name, pid, rival, first, last, serving, kind, code)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """From the last instant of one life to the first of the next, in ns; negative where they overlap."""
+    before: Life
+    after: Life
+
+    @property
+    def ns(self) -> int:
+        return self.after.first - self.before.last
+
+    @property
+    def to_serving_ns(self) -> int:
+        return self.after.serving - self.before.last
+
+
+class Oracle:
+    """All lives of one cluster's stand-ins."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._ended: dict[str, Life] = {}  # an ended life does not change any more
+
+    def lives(self) -> list[Life]:
+        """In the order of their beginning."""
+        found: list[Life] = []
+        for entry in os.scandir(self.directory):
+            if not entry.name.endswith(".life"):
+                continue
+            life = self._ended.get(entry.name) or read_life(entry.path)
+            if life is None:
+                continue
+            if entry.name not in self._ended and not os.path.exists(f"/proc/{life.pid}"):
+                # The process may have ticked between the reading and its end: read once more.
+                life = read_life(entry.path) or life
+                self._ended[entry.name] = life
+            found.append(life)
+        return sorted(found, key=lambda life: life.first)
+
+    def life_of(self, pid: int) -> Life | None:
+        matching = [life for life in self.lives() if life.pid == pid]
+        return matching[-1] if matching else None
+
+    def overlap_us(self) -> int:
+        """The longest time that two lives had in common, in µs; 0 where no two did. A rival that the kernel's
+        record lock has shown counts as 1 µs at least, even where the clocks saw none."""
+        worst = 0
+        lives = self.lives()
+        for index, life in enumerate(lives):
+            if life.rival:
+                worst = max(worst, 1)
+            for later in lives[index + 1:]:
+                if later.first >= life.last:
+                    continue
+                worst = max(worst, (min(life.last, later.last) - later.first) // 1000, 1)
+        return worst
+
+    def gaps(self) -> list[Gap]:
+        lives = self.lives()
+        return [Gap(before, after) for before, after in zip(lives, lives[1:], strict=False)]
+
+    def describe(self) -> str:
+        return "\n".join(
+            f"{life.name} pid {life.pid}: {life.first / 1e6:.3f} .. {life.last / 1e6:.3f} ms, serving "
+            f"{life.serving / 1e6:.3f}, rival {life.rival}, exit {life.exit_kind}/{life.exit_code}"
+            for life in self.lives())

@@ -1,0 +1,591 @@
+/* standin.c - stands in for Livy in the end-to-end tests, and is their oracle.
+ *
+ * It behaves to livy-ha as bin/livy-server does (port from livy.conf, GET /version, exit 143 on TERM) and
+ * writes down when it lived: <STANDIN_DIR>/<STANDIN_NAME>.<pid>.<boot ms>.life, a mapped struct whose last
+ * instant is renewed every millisecond, so that kill -9 leaves the truth behind. Beside it, ….env.json says
+ * what livy-ha gave it: signals, descriptors, environment, livy.conf. It shares no code with livy-ha on
+ * purpose.
+ *
+ * STANDIN_MODE, or the file <STANDIN_DIR>/<STANDIN_NAME>.mode where there is one (so that a test can change
+ * it between two lives), is a comma list of: start-delay=MS hang-term slow-term=MS exit-at-once=CODE
+ * exit-after=MS:CODE no-answer hang-after=MS status=CODE no-listen child-outlives submit-outlives=MS
+ * keep-lock
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HELPER_LIMIT_MS 120000 /* no helper outlives a broken test run by more */
+#define SUBMIT_CLASS "org.apache.spark.deploy.SparkSubmit"
+
+/* What is mapped; tests/e2e/livyha/oracle.py unpacks it as "<8siiqqqii". */
+struct life {
+    char magic[8]; /* "LIVYLIFE", written last */
+    int32_t pid;
+    int32_t rival;           /* pid of another stand-in that lived when this one began, else 0 */
+    int64_t first_ns;        /* CLOCK_BOOTTIME when main() began */
+    _Atomic int64_t last_ns; /* … when it was last alive */
+    _Atomic int64_t serving_ns;
+    _Atomic int32_t exit_kind; /* 0 running or killed, 1 by TERM, 2 of its own accord */
+    int32_t exit_code;
+};
+
+struct mode {
+    long start_delay, slow_term, exit_after, hang_after, submit_outlives; /* ms, -1: not given */
+    int exit_at_once, exit_after_code;                                    /* -1: not given */
+    int status;
+    bool hang_term, no_answer, no_listen, child_outlives, keep_lock;
+};
+
+/* Signal handlers and the ticking thread need these. */
+static struct life *life;
+static struct mode mode;
+static _Atomic int64_t exit_at_ns = INT64_MAX;
+static _Atomic int exit_at_code;
+static _Atomic bool hanging;
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void sleep_until(int64_t ns)
+{
+    struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &ts, NULL) == EINTR) {
+    }
+}
+
+static _Noreturn void fail(const char *what)
+{
+    fprintf(stderr, "standin: %s: %s\n", what, strerror(errno));
+    _exit(70);
+}
+
+static _Noreturn void end_life(int kind, int code)
+{
+    life->exit_code = code;
+    atomic_store(&life->exit_kind, kind);
+    atomic_store(&life->last_ns, now_ns());
+    _exit(code);
+}
+
+/* ---- mode ------------------------------------------------------------------------------------------------
+ */
+
+static void mode_apply(const char *word)
+{
+    const char *equals = strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    const char *value = equals ? equals + 1 : "";
+    long number = strtol(value, NULL, 10);
+#define IS(name) (length == strlen(name) && strncmp(word, name, length) == 0)
+    if (IS("start-delay")) {
+        mode.start_delay = number;
+    } else if (IS("slow-term")) {
+        mode.slow_term = number;
+    } else if (IS("hang-after")) {
+        mode.hang_after = number;
+    } else if (IS("submit-outlives")) {
+        mode.submit_outlives = number;
+    } else if (IS("exit-at-once")) {
+        mode.exit_at_once = (int)number;
+    } else if (IS("status")) {
+        mode.status = (int)number;
+    } else if (IS("exit-after")) {
+        const char *colon = strchr(value, ':');
+        mode.exit_after = number;
+        mode.exit_after_code = colon ? (int)strtol(colon + 1, NULL, 10) : 1;
+    } else if (IS("hang-term")) {
+        mode.hang_term = true;
+    } else if (IS("no-answer")) {
+        mode.no_answer = true;
+    } else if (IS("no-listen")) {
+        mode.no_listen = true;
+    } else if (IS("child-outlives")) {
+        mode.child_outlives = true;
+    } else if (IS("keep-lock")) {
+        mode.keep_lock = true;
+    } else {
+        fprintf(stderr, "standin: unknown word in STANDIN_MODE: %s\n", word);
+        exit(64);
+    }
+#undef IS
+}
+
+static void mode_read(const char *dir, const char *name)
+{
+    char text[1024] = "", path[PATH_MAX], *save = NULL;
+    snprintf(path, sizeof path, "%s/%s.mode", dir, name);
+    FILE *file = fopen(path, "re");
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+    } else if (getenv("STANDIN_MODE")) {
+        snprintf(text, sizeof text, "%s", getenv("STANDIN_MODE"));
+    }
+    mode = (struct mode){.start_delay = -1,
+                         .slow_term = -1,
+                         .exit_after = -1,
+                         .hang_after = -1,
+                         .submit_outlives = -1,
+                         .exit_at_once = -1,
+                         .status = 200};
+    for (char *word = strtok_r(text, ", \n", &save); word; word = strtok_r(NULL, ", \n", &save)) {
+        mode_apply(word);
+    }
+}
+
+/* ---- what livy-ha handed down ----------------------------------------------------------------------------
+ */
+
+static void json_string(FILE *out, const char *text)
+{
+    putc('"', out);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\') {
+            fprintf(out, "\\%c", *c);
+        } else if (*c < 0x20 || *c > 0x7e) {
+            fprintf(out, "\\u%04x", *c);
+        } else {
+            putc(*c, out);
+        }
+    }
+    putc('"', out);
+}
+
+static void json_member(FILE *out, const char *key, const char *text)
+{
+    fprintf(out, ",\n ");
+    json_string(out, key);
+    fprintf(out, ": ");
+    json_string(out, text ? text : "");
+}
+
+static void json_file(FILE *out, const char *key, const char *path)
+{
+    static char text[65536];
+    FILE *file = fopen(path, "re");
+    text[0] = '\0';
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        fclose(file);
+    }
+    json_member(out, key, text);
+}
+
+static void report_signals(FILE *out)
+{
+    const char *comma = "";
+    sigset_t mask;
+    fprintf(out, ",\n \"not_default\": {");
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL) {
+            fprintf(out, "%s\"%d\": \"%s\"", comma, number,
+                    action.sa_handler == SIG_IGN ? "ignored" : "handled");
+            comma = ", ";
+        }
+    }
+    fprintf(out, "},\n \"blocked\": [");
+    comma = "";
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        if (sigismember(&mask, number) == 1) {
+            fprintf(out, "%s%d", comma, number);
+            comma = ", ";
+        }
+    }
+    fprintf(out, "]");
+}
+
+static void report_descriptors(FILE *out, int own_lock)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    const char *comma = "";
+    if (!dir) {
+        fail("/proc/self/fd");
+    }
+    fprintf(out, ",\n \"fds\": {");
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        char link[PATH_MAX];
+        ssize_t length;
+        if (entry->d_name[0] == '.' || fd == dirfd(dir) || fd == fileno(out) || fd == own_lock) {
+            continue;
+        }
+        length = readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1);
+        link[length > 0 ? length : 0] = '\0';
+        fprintf(out, "%s\"%d\": ", comma, fd);
+        json_string(out, link);
+        comma = ", ";
+    }
+    fprintf(out, "}");
+    closedir(dir);
+}
+
+static bool env_must_not_be(const char *variable)
+{
+    return strncmp(variable, "LIVY_HA_", 8) == 0 || strncmp(variable, "NOTIFY_SOCKET=", 14) == 0 ||
+           strncmp(variable, "WATCHDOG_", 9) == 0;
+}
+
+static void report_environment(FILE *out)
+{
+    const char *comma = "";
+    fprintf(out, ",\n \"env_leaked\": [");
+    for (char **variable = environ; *variable; variable++) {
+        if (env_must_not_be(*variable)) {
+            fprintf(out, "%s", comma);
+            json_string(out, *variable);
+            comma = ", ";
+        }
+    }
+    fprintf(out, "],\n \"env\": {");
+    comma = "";
+    for (char **variable = environ; *variable; variable++) {
+        char name[256];
+        const char *equals = strchr(*variable, '=');
+        if (!equals || (size_t)(equals - *variable) >= sizeof name) {
+            continue;
+        }
+        snprintf(name, sizeof name, "%.*s", (int)(equals - *variable), *variable);
+        fprintf(out, "%s\n  ", comma);
+        json_string(out, name);
+        fprintf(out, ": ");
+        json_string(out, equals + 1);
+        comma = ",";
+    }
+    fprintf(out, "}");
+}
+
+/* Written to a name of its own first and renamed: a reader never sees half of it. */
+static void report_write(const char *base, int own_lock, int argc, char **argv)
+{
+    char path[PATH_MAX], made[PATH_MAX], conf[PATH_MAX], cwd[PATH_MAX] = "";
+    const char *conf_dir = getenv("LIVY_CONF_DIR");
+    int pdeathsig = 0;
+    FILE *out;
+    snprintf(path, sizeof path, "%s.env.part", base);
+    snprintf(made, sizeof made, "%s.env.json", base);
+    out = fopen(path, "we");
+    if (!out) {
+        fail(path);
+    }
+    prctl(PR_GET_PDEATHSIG, &pdeathsig);
+    fprintf(out, "{\"pid\": %d, \"ppid\": %d, \"sid\": %d, \"pgid\": %d, \"pdeathsig\": %d, \"policy\": %d",
+            getpid(), getppid(), getsid(0), getpgrp(), pdeathsig, sched_getscheduler(0));
+    report_signals(out);
+    report_descriptors(out, own_lock);
+    report_environment(out);
+    json_file(out, "oom_score_adj", "/proc/self/oom_score_adj");
+    json_member(out, "conf_dir", conf_dir);
+    snprintf(conf, sizeof conf, "%s/livy.conf", conf_dir ? conf_dir : "");
+    json_file(out, "conf_text", conf);
+    snprintf(conf, sizeof conf, "%s/livy-env.sh", conf_dir ? conf_dir : "");
+    json_file(out, "livy_env_text", conf);
+    json_member(out, "cwd", getcwd(cwd, sizeof cwd));
+    fprintf(out, ",\n \"argv\": [");
+    for (int i = 0; i < argc; i++) {
+        fprintf(out, "%s", i ? ", " : "");
+        json_string(out, argv[i]);
+    }
+    fprintf(out, "]}\n");
+    if (fclose(out) != 0 || rename(path, made) != 0) {
+        fail(made);
+    }
+}
+
+/* ---- the life file ---------------------------------------------------------------------------------------
+ */
+
+/* A record lock on one file of the cluster: the kernel frees it when the process dies and hands it to no
+ * child, so that two stand-ins alive at once are seen exactly, whatever the clocks say. */
+static int rival_check(const char *dir, int32_t *rival)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[PATH_MAX];
+    int fd;
+    snprintf(path, sizeof path, "%s/store.lock", dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fail(path);
+    }
+    *rival = 0;
+    if (fcntl(fd, F_SETLK, &lock) != 0) {
+        *rival = -1;
+        if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
+            *rival = lock.l_pid;
+        }
+    }
+    return fd;
+}
+
+static void life_open(const char *base, int64_t first, const char *dir, int *lock)
+{
+    char path[PATH_MAX];
+    int fd;
+    snprintf(path, sizeof path, "%s.life", base);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof *life) != 0) {
+        fail(path);
+    }
+    life = mmap(NULL, sizeof *life, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (life == MAP_FAILED) {
+        fail("mmap");
+    }
+    close(fd);
+    life->pid = getpid();
+    life->first_ns = first;
+    life->last_ns = now_ns();
+    *lock = rival_check(dir, &life->rival);
+    memcpy(life->magic, "LIVYLIFE", sizeof life->magic);
+}
+
+static void *tick(void *arg)
+{
+    (void)arg;
+    for (int64_t next = now_ns();;) {
+        int64_t now = now_ns();
+        atomic_store(&life->last_ns, now);
+        if (now >= atomic_load(&exit_at_ns)) {
+            end_life(2, atomic_load(&exit_at_code));
+        }
+        if (mode.hang_after >= 0 && life->serving_ns && now - life->serving_ns > mode.hang_after * 1000000) {
+            hanging = true;
+        }
+        next += 1000000;
+        if (next < now) {
+            next = now; /* not run for a while: no burst of catching up */
+        }
+        sleep_until(next);
+    }
+    return NULL;
+}
+
+static void on_end(int number)
+{
+    if (mode.hang_term) {
+        return;
+    }
+    if (mode.slow_term >= 0) {
+        exit_at_code = 128 + number;
+        exit_at_ns = now_ns() + mode.slow_term * 1000000;
+        return;
+    }
+    end_life(1, 128 + number);
+}
+
+/* ---- helpers that outlive it -----------------------------------------------------------------------------
+ */
+
+static void close_all(void)
+{
+    close_range(3, ~0U, 0);
+}
+
+/* What the SparkSubmit helper saw, for the tests: one line a thing. */
+static void submit_note(const char *path, const char *what)
+{
+    char line[64];
+    int length = snprintf(line, sizeof line, "%s %lld\n", what, (long long)now_ns());
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, line, (size_t)length) == length) {
+        close(fd);
+    }
+}
+
+static int submit_main(char **argv)
+{
+    int64_t end = now_ns() + strtol(argv[2], NULL, 10) * 1000000;
+    submit_note(argv[3], "start");
+    sleep_until(end);
+    submit_note(argv[3], "end");
+    return 0;
+}
+
+static void helpers_start(const char *base)
+{
+    fflush(NULL);
+    if (mode.child_outlives && fork() == 0) {
+        setsid();
+        close_all();
+        sleep_until(now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
+        _exit(0);
+    }
+    if (mode.keep_lock && fork() == 0) {
+        setsid();
+        sleep_until(now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
+        _exit(0);
+    }
+    if (mode.submit_outlives >= 0) {
+        char path[PATH_MAX], ms[24];
+        snprintf(path, sizeof path, "%s.submit", base);
+        snprintf(ms, sizeof ms, "%ld", mode.submit_outlives);
+        if (fork() == 0) {
+            close_all();
+            execl("/proc/self/exe", "java", SUBMIT_CLASS, ms, path, (char *)NULL);
+            _exit(127);
+        }
+    }
+}
+
+/* ---- HTTP ------------------------------------------------------------------------------------------------
+ */
+
+/* The last line for `key` in livy.conf wins, as in a Java properties file. */
+static void conf_value(const char *key, char *value, size_t size)
+{
+    char path[PATH_MAX], line[4096];
+    const char *dir = getenv("LIVY_CONF_DIR");
+    size_t length = strlen(key);
+    FILE *file;
+    snprintf(path, sizeof path, "%s/livy.conf", dir ? dir : ".");
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file)) {
+        char *text = line + strspn(line, " \t");
+        if (strncmp(text, key, length) == 0 && strchr(" \t=:", text[length])) {
+            text += length;
+            text += strspn(text, " \t=:");
+            text[strcspn(text, " \t\r\n")] = '\0';
+            snprintf(value, size, "%s", text);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
+static int http_listen(void)
+{
+    char port[16] = "8998", host[256] = "0.0.0.0";
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    conf_value("livy.server.port", port, sizeof port);
+    conf_value("livy.server.host", host, sizeof host);
+    address.sin_port = htons((uint16_t)strtol(port, NULL, 10));
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1) {
+        address.sin_addr.s_addr = htonl(INADDR_ANY);
+    }
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 64) != 0) {
+        fprintf(stderr, "standin: java.net.BindException: %s:%s: %s\n", host, port, strerror(errno));
+        end_life(2, 1);
+    }
+    return fd;
+}
+
+static void http_answer(int client)
+{
+    static const char version[] =
+        "{\"url\":\"https://github.com/apache/incubator-livy\",\"branch\":\"standin\","
+        "\"revision\":\"0\",\"version\":\"0.0.0-standin\",\"date\":\"\",\"user\":\"\"}";
+    char head[8192], answer[1024];
+    size_t got = 0;
+    int status = 404, length;
+    struct timeval limit = {.tv_sec = 2};
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    head[0] = '\0';
+    while (!strstr(head, "\r\n\r\n")) {
+        ssize_t n = recv(client, head + got, sizeof head - 1 - got, 0);
+        if (n <= 0) {
+            return;
+        }
+        got += (size_t)n;
+        head[got] = '\0';
+    }
+    if (strncmp(head, "GET /version ", 13) == 0) {
+        status = mode.status;
+    }
+    length = snprintf(
+        answer, sizeof answer,
+        "HTTP/1.1 %d Standin\r\nContent-Type: application/json;charset=utf-8\r\nConnection: close\r\n"
+        "X-Standin: %s %d\r\nContent-Length: %zu\r\n\r\n%s",
+        status, getenv("STANDIN_NAME"), getpid(), sizeof version - 1, version);
+    if (send(client, answer, (size_t)length, MSG_NOSIGNAL) == length) {
+        shutdown(client, SHUT_WR);
+    }
+}
+
+static _Noreturn void http_serve(void)
+{
+    int fd = http_listen();
+    life->serving_ns = now_ns();
+    for (;;) {
+        int client;
+        if (mode.no_answer || hanging) {
+            pause();
+            continue;
+        }
+        client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        if (client >= 0 && !hanging) {
+            http_answer(client);
+            close(client);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int64_t first = now_ns();
+    const char *dir = getenv("STANDIN_DIR"), *name = getenv("STANDIN_NAME");
+    char base[PATH_MAX - 32];
+    pthread_t thread;
+    int lock;
+    if (argc > 3 && strcmp(argv[1], SUBMIT_CLASS) == 0) {
+        return submit_main(argv);
+    }
+    if (!dir || !name) {
+        fprintf(stderr, "standin: set STANDIN_DIR and STANDIN_NAME\n");
+        return 64;
+    }
+    snprintf(base, sizeof base, "%s/%s.%d.%lld", dir, name, getpid(), (long long)(first / 1000000));
+    life_open(base, first, dir, &lock);
+    report_write(base, lock, argc, argv);
+    mode_read(dir, name);
+    helpers_start(base); /* before the handlers: a helper must not write into its parent's life */
+    signal(SIGTERM, on_end);
+    signal(SIGINT, on_end);
+    signal(SIGHUP, on_end); /* Livy's JVM ends on HUP and INT as well */
+    if (mode.exit_at_once >= 0) {
+        end_life(2, mode.exit_at_once);
+    }
+    if (mode.exit_after >= 0) {
+        exit_at_code = mode.exit_after_code;
+        exit_at_ns = first + mode.exit_after * 1000000;
+    }
+    if (pthread_create(&thread, NULL, tick, NULL) != 0) {
+        fail("pthread_create");
+    }
+    if (mode.start_delay >= 0) {
+        sleep_until(first + mode.start_delay * 1000000);
+    }
+    if (mode.no_listen) {
+        for (;;) {
+            pause();
+        }
+    }
+    http_serve();
+}
