@@ -43,8 +43,7 @@ const char *livyconf_get(const struct livyconf_input *input, const char *key, in
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-/* ---- the files
- * --------------------------------------------------------------------------------------------- */
+/* ---- the files ----------------------------------------------------------------------------------------- */
 
 /* livy.conf; a missing one is as good as an empty one, to Livy too. */
 static bool input_read_conf(struct livyconf_input *input)
@@ -109,8 +108,7 @@ static void input_clear(struct livyconf_input *input)
     props_free(input->props);
 }
 
-/* ---- checks
- * ------------------------------------------------------------------------------------------------ */
+/* ---- checks -------------------------------------------------------------------------------------------- */
 
 static bool starts_with(const char *text, const char *start)
 {
@@ -185,8 +183,7 @@ static void check_env(struct livyconf_input *input, char *const envp[])
         input->env_path);
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------- */
 
 static void begin_additions(const struct livyconf_input *input, FILE *additions)
 {

@@ -41,8 +41,7 @@ char *livyconf_copy(struct livyconf_input *input, const char *text);
 /* The user's value of `key`, or NULL where it is missing or empty; `line` as in props_get. */
 const char *livyconf_get(const struct livyconf_input *input, const char *key, int *line);
 
-/* ---- livyconf_store.c -------------------------------------------------------------------------------------
- */
+/* ---- livyconf_store.c ---------------------------------------------------------------------------------- */
 
 /* Decides recovery and the store: sets recovery, store_* of `out` and writes the keys that are lacking. */
 void livyconf_store_decide(struct livyconf_input *input, struct livyconf *out, FILE *additions);
@@ -54,8 +53,7 @@ const char *livyconf_effective_url(const struct props *props, const char *type);
  */
 char *livyconf_zookeeper_normal(const char *url);
 
-/* ---- livyconf_fs.c: is a directory one that the other members see too
- * ---------------------------------------- */
+/* ---- livyconf_fs.c: is a directory one that the other members see too ---------------------------------- */
 
 /* The path of a file: URL or of a bare path, malloc'ed; NULL with errno 0 where `url` is neither. */
 char *livyconf_fs_path(const char *url);
@@ -65,8 +63,7 @@ bool livyconf_fs_type_shared(uint32_t type);
  * with errno. `where` gets the directory that was asked, `type` its f_type. */
 int livyconf_fs_shared(const char *path, char *where, size_t size, uint32_t *type);
 
-/* ---- livyconf_env.c: what livy-env.sh assigns
- * ----------------------------------------------------------------- */
+/* ---- livyconf_env.c: what livy-env.sh assigns ---------------------------------------------------------- */
 
 /* The first line, from 1, on which the shell text gives the variable `name` a value; 0 where none does. */
 int livyconf_env_assigns(const char *text, size_t length, const char *name);

@@ -49,8 +49,7 @@ void livyconf_overlay_path(const struct conf *conf, char *path, size_t size)
     (void)snprintf(path, size, "%s/%s", conf->runtime_dir, OVERLAY_NAME);
 }
 
-/* ---- directories
- * --------------------------------------------------------------------------------------------- */
+/* ---- directories --------------------------------------------------------------------------------------- */
 
 /* mkdir -p; `path` is changed and put right again. Returns 0, or -1 with errno and `path` cut after the part
  * that failed. */
@@ -147,8 +146,7 @@ static int overlay_remove(struct overlay *overlay, const char *name)
                         overlay->conf->runtime_dir, name, strerror(errno));
 }
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------- */
 
 static int write_all(int fd, const char *data, size_t length)
 {
@@ -330,8 +328,7 @@ static int overlay_env(struct overlay *overlay)
     return result;
 }
 
-/* ---- links
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- links --------------------------------------------------------------------------------------------- */
 
 static int overlay_link(struct overlay *overlay, const char *name)
 {
@@ -382,8 +379,7 @@ static int overlay_links(struct overlay *overlay)
     return result;
 }
 
-/* ---- the whole
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------- */
 
 /* bin/livy-server puts the directory on the class path and leaves the command line unquoted. */
 static int check_runtime_dir(struct overlay *overlay)

@@ -17,8 +17,7 @@ struct store {
     char url_from[512]; /* where that comes from, for messages */
 };
 
-/* ---- connect strings
- * --------------------------------------------------------------------------------------- */
+/* ---- connect strings ----------------------------------------------------------------------------------- */
 
 static int compare_hosts(const void *a, const void *b)
 {
@@ -116,8 +115,7 @@ static bool same_place(const char *type, const char *a, const char *b)
     return same;
 }
 
-/* ---- what the user has
- * --------------------------------------------------------------------------------------- */
+/* ---- what the user has --------------------------------------------------------------------------------- */
 
 static void store_read(const struct livyconf_input *input, struct store *store)
 {
@@ -159,8 +157,7 @@ static const char *origin(const struct livyconf_input *input, const char *key)
     return input->conf->origins != NULL ? conf_origin(input->conf, key) : "livy-ha's configuration";
 }
 
-/* ---- what is decided
- * --------------------------------------------------------------------------------------- */
+/* ---- what is decided ----------------------------------------------------------------------------------- */
 
 static void store_check_mode(struct livyconf_input *input, const struct store *store)
 {
@@ -305,8 +302,7 @@ static void store_check_url(struct livyconf_input *input, const struct store *st
     }
 }
 
-/* ---- additions
- * --------------------------------------------------------------------------------------------- */
+/* ---- additions ----------------------------------------------------------------------------------------- */
 
 void livyconf_put(FILE *file, const char *key, const char *value)
 {

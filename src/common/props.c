@@ -36,8 +36,7 @@ struct reader {
     int logical_line; /* where the logical line began */
 };
 
-/* ---- logical lines ----------------------------------------------------------------------------------------
- */
+/* ---- logical lines ------------------------------------------------------------------------------------- */
 
 /* Takes one character and counts lines: "\n", "\r" and "\r\n" each end one. */
 static char reader_take(struct reader *reader)
@@ -122,8 +121,7 @@ static ssize_t reader_next(struct reader *reader)
     return (ssize_t)length - (backslash ? 1 : 0);
 }
 
-/* ---- escapes ----------------------------------------------------------------------------------------------
- */
+/* ---- escapes ------------------------------------------------------------------------------------------- */
 
 /* Java's strings are UTF-16 and \uXXXX gives one unit of it: a pair of them may make up one character. */
 struct output {
@@ -278,8 +276,7 @@ static void trim(char *value)
     value[length] = '\0';
 }
 
-/* ---- entries ----------------------------------------------------------------------------------------------
- */
+/* ---- entries ------------------------------------------------------------------------------------------- */
 
 /* Room for one more entry. */
 static int props_grow(struct props *props)
@@ -394,8 +391,7 @@ const char *props_get(const struct props *props, const char *key, int *line)
     return NULL;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------
- */
+/* ---- files --------------------------------------------------------------------------------------------- */
 
 /* Reads up to the end or to one byte past the limit; a file may grow while it is read. */
 static char *read_all(int fd, size_t *length)

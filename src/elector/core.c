@@ -397,6 +397,8 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     if (core_livy_alive(c)) {
         c->leading = c->adopted = c->node[0] != '\0';
         c->adopted_run = livy->run;
+        if (c->leading)
+            c->phase = CORE_ACTIVE;
     } else if (c->node[0] != '\0') {
         c->doomed = true; /* its delete may be on the way: make another one */
     } else {

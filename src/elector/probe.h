@@ -1,8 +1,8 @@
 /* probe.h - asks the local Livy for GET /version. Never blocks; one probe at a time.
  *
  * Alive is any well-formed status line below 500 (every auth filter of Livy sits on all paths, so 401 and 403
- * are answers too); dead is refused, timed out, closed early, malformed, or 5xx. With TLS a real handshake is made,
- * without verification: it is our own host.
+ * are answers too); dead is refused, timed out, closed early, malformed, or 5xx. With TLS a real handshake is
+ * made, without verification: it is our own host. The program must ignore SIGPIPE.
  */
 #ifndef LIVY_HA_ELECTOR_PROBE_H
 #define LIVY_HA_ELECTOR_PROBE_H
@@ -28,7 +28,8 @@ struct probe_result {
 };
 typedef void probe_done(void *arg, const struct probe_result *result);
 
-struct probe *probe_new(struct event_base *base, const struct probe_target *target, probe_done *done, void *arg);
+struct probe *probe_new(struct event_base *base, const struct probe_target *target, probe_done *done,
+                        void *arg);
 void probe_free(struct probe *probe);
 
 /* Starts one probe with an absolute limit of `timeout` ms from now for all of it. Does nothing where one is
@@ -37,14 +38,14 @@ void probe_start(struct probe *probe, int64_t timeout);
 void probe_cancel(struct probe *probe);
 
 /* Rule 2: only the process that was forked may own Livy's port. Returns 1 where a listening TCP socket on
- * `port` belongs to `pid`, 0 where the listener belongs to another process (its pid in `owner` where it can be
- * seen, else 0), -1 with errno where nothing listens or it cannot be told. Reads /proc/net/tcp, tcp6 and
+ * `port` belongs to `pid`, 0 where the listener belongs to another process (its pid in `owner` where it can
+ * be seen, else 0), -1 with errno where nothing listens or it cannot be told. Reads /proc/net/tcp, tcp6 and
  * /proc/<pid>/fd; the listening sockets stand first there, so it stops early. */
 int probe_port_owner(int port, pid_t pid, pid_t *owner);
 
 /* The address to probe for Livy's livy.server.host (NULL, "0.0.0.0", a name, an address of this host):
- * 127.0.0.1 where Livy listens on all, else the address itself. Names are looked up in /etc/hosts and DNS, so this
- * blocks: before the loop, or in no loop. 0, or -1 with `why`. */
+ * 127.0.0.1 where Livy listens on all, else the address itself. Names are looked up in /etc/hosts and DNS, so
+ * this blocks: before the loop, or in no loop. 0, or -1 with `why`. */
 int probe_target_address(const char *host, char address[static 64], char *why, size_t size);
 
 #endif

@@ -14,6 +14,7 @@
 #define PONG_WITHIN 2000
 #define PONG_SOON 1000       /* after a lease has run out: is the elector hung? */
 #define ELECTOR_STEADY 10000 /* ms that an elector must live for its death to count as the first */
+#define RESPAWN_LEASED 200  /* the longest delay while Livy runs: its lease is not renewed meanwhile */
 #define ORDER_WITHIN 3000
 #define LEAVE_WITHIN 10000
 #define HURRY 1000
@@ -224,8 +225,10 @@ static void lease(struct kstep *s, const struct ipc_msg *msg)
     struct kcore *k = s->k;
 
     /* Shorter as well as longer. One that reaches past the session's time-out cannot be right. */
-    if (running(k) && msg->epoch == k->epoch && msg->kill_at - s->now <= k->session.timeout)
+    if (running(k) && msg->epoch == k->epoch && msg->kill_at - s->now <= k->session.timeout) {
         k->kill_at = msg->kill_at;
+        k->elector_failures = 0; /* it works */
+    }
     tell(s, IPC_LEASED);
 }
 
@@ -317,7 +320,7 @@ static void message(struct kstep *s, const struct kcore_event *event)
 
 static void elector_exited(struct kstep *s)
 {
-    static const int64_t delays[] = {0, 100, 500, 1000, 2000, 5000};
+    static const int64_t delays[] = {0, 0, 100, 500, 1000, 2000, 5000};
     struct kcore *k = s->k;
 
     if (!k->elector_alive)
@@ -330,9 +333,15 @@ static void elector_exited(struct kstep *s)
         k->spawn_at = CLOCK_NEVER;
         return;
     }
-    k->elector_failures = s->now - k->elector_since >= ELECTOR_STEADY ? 0 : k->elector_failures + 1;
+    if (s->now - k->elector_since >= ELECTOR_STEADY)
+        k->elector_failures = 0;
+    else
+        k->elector_failures++;
     size_t last = sizeof(delays) / sizeof(delays[0]) - 1;
-    k->spawn_at = s->now + delays[k->elector_failures < last ? k->elector_failures : last];
+    int64_t delay = delays[k->elector_failures < last ? k->elector_failures : last];
+    if (running(k) && delay > RESPAWN_LEASED)
+        delay = RESPAWN_LEASED;
+    k->spawn_at = s->now + delay;
 }
 
 static void watch_elector(struct kstep *s)

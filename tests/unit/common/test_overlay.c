@@ -1,7 +1,6 @@
 /* test_overlay.c - the directory that Livy is started with: what is in it, who may read it, what is left
  * alone. */
 #include <dirent.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,8 +13,8 @@
 
 #include <cmocka.h>
 
+#include "files.h"
 #include "livy-ha/livyconf.h"
-#include "livy-ha/props.h"
 
 #define YARN "livy.spark.master = yarn\nlivy.spark.deploy-mode = cluster\n"
 
@@ -31,48 +30,6 @@ struct bed {
     struct livyconf *livyconf;
     char why[1024];
 };
-
-/* <dir>/<name>, malloc'ed. */
-static char *join(const char *dir, const char *name)
-{
-    char *path = NULL;
-
-    assert_true(asprintf(&path, "%s/%s", dir, name) > 0);
-    return path;
-}
-
-static void write_file(const char *dir, const char *name, const char *text)
-{
-    char *path = join(dir, name);
-    FILE *file = fopen(path, "w");
-
-    free(path);
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
-    assert_int_equal(fclose(file), 0);
-}
-
-/* The file's text, malloc'ed; NULL where there is none. */
-static char *read_file(const char *dir, const char *name)
-{
-    char *path = join(dir, name);
-    char why[256];
-    size_t length;
-    char *text = props_read_file(path, &length, why, sizeof why);
-
-    free(path);
-    return text;
-}
-
-static struct stat look(const char *dir, const char *name)
-{
-    char *path = join(dir, name);
-    struct stat st = {0};
-
-    (void)lstat(path, &st); /* where there is nothing st stays zero */
-    free(path);
-    return st;
-}
 
 static int make_bed(void **state)
 {
@@ -99,21 +56,13 @@ static int make_bed(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int clear_bed(void **state)
 {
     struct bed *bed = *state;
 
     livyconf_free(bed->livyconf);
     conf_report_clear(&bed->report);
-    assert_int_equal(nftw(bed->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    remove_all(bed->dir);
     free(bed);
     return 0;
 }
@@ -147,8 +96,7 @@ static void expect_refused(struct bed *bed, const char *part, const char *other)
     assert_int_equal(look(bed->runtime, "livy-conf.new").st_mode, 0);
 }
 
-/* ---- livy.conf and the links ------------------------------------------------------------------------------
- */
+/* ---- livy.conf and the links --------------------------------------------------------------------------- */
 
 static void test_livy_conf_is_the_users_and_ours(void **state)
 {
@@ -233,8 +181,7 @@ static void test_missing_livy_conf(void **state)
     free(text);
 }
 
-/* ---- livy-env.sh
- * ---------------------------------------------------------------------------------------------- */
+/* ---- livy-env.sh --------------------------------------------------------------------------------------- */
 
 /* What a shell has in `variable`, exported, after it has sourced the overlay's livy-env.sh. */
 static void expect_env(struct bed *bed, const char *shell, const char *variable, const char *expected)
@@ -315,8 +262,7 @@ static void test_env_keeps_livy_on_the_overlay(void **state)
     expect_env(bed, "sh", "LIVY_CONF_DIR", bed->overlay);
 }
 
-/* ---- building anew
- * -------------------------------------------------------------------------------------------- */
+/* ---- building anew ------------------------------------------------------------------------------------- */
 
 static void test_old_one_is_replaced(void **state)
 {
@@ -411,8 +357,7 @@ static void test_users_directory_is_not_written_to(void **state)
     free(text);
 }
 
-/* ---- refusals
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------------------------------------ */
 
 static void test_edit_of_the_store_since_it_was_checked(void **state)
 {
