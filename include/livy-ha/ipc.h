@@ -79,8 +79,8 @@ struct ipc_msg {
     int64_t grace;   /* ms */
     uint32_t run;
     int32_t code;
-    uint32_t quitting;
-    uint32_t reserved;
+    uint32_t quitting;        /* WELCOME */
+    uint32_t pending_restart; /* WELCOME, RELOAD: a key has changed that takes effect with a restart only */
     struct ipc_livy livy;
     struct ipc_session session;
     char text[IPC_TEXT_SIZE];

@@ -28,7 +28,7 @@ static bool type_known(uint32_t type)
 static bool valid(const struct ipc_msg *msg)
 {
     return msg->magic == IPC_MAGIC && type_known(msg->type) && msg->sent_at >= 0 && msg->epoch >= 0 &&
-           msg->kill_at >= 0 && msg->grace >= 0 && msg->quitting <= 1 && msg->code >= 0 && msg->code <= 255 &&
+           msg->kill_at >= 0 && msg->grace >= 0 && msg->quitting <= 1 && msg->pending_restart <= 1 && msg->code >= 0 && msg->code <= 255 &&
            msg->livy.state <= IPC_LIVY_STOPPING && msg->livy.cause <= IPC_CAUSE_REFUSED && msg->livy.pid >= 0 &&
            msg->livy.epoch >= 0 && msg->livy.kill_at >= 0 && msg->session.timeout >= 0 &&
            ends(msg->session.uuid, sizeof(msg->session.uuid)) && ends(msg->session.node, sizeof(msg->session.node)) &&
@@ -136,7 +136,7 @@ void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out,
         snprintf(out, size, "not started");
         return;
     case IPC_CAUSE_EXITED:
-        snprintf(out, size, "exited with status %d", livy->status);
+        snprintf(out, size, "exit status %d", livy->status);
         return;
     case IPC_CAUSE_SIGNALLED:
         snprintf(out, size, "killed by signal %d (%s)", livy->status, strsignal(livy->status));

@@ -319,13 +319,13 @@ static void add_history(struct elector *e, const struct core_action *a)
 {
     char at[CLOCK_UTC_SIZE];
     clock_format_utc(clock_wall_ms(), at);
-    log_info("%s: %s%s", core_history_name(a->history), a->text, "");
+    log_info("%s: %s", core_history_name(a->history), a->text);
     history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event", core_history_name(a->history),
                                       "member", e->conf->id, "epoch", a->epoch != 0 ? json_integer(a->epoch) : json_null(),
                                       "reason", a->text, "took_ms", (json_int_t)a->took));
 }
 
-static void publish(struct elector *e)
+void act_publish(struct elector *e)
 {
     struct ipc_msg msg = {.type = IPC_STATUS};
     const char *role = core_role_name(&e->core), *livy = core_livy_name(&e->core);
@@ -425,7 +425,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         add_history(e, a);
         break;
     case CORE_ACT_PUBLISH:
-        publish(e);
+        act_publish(e);
         break;
     case CORE_ACT_FATAL:
         elector_fatal(e, a->code, a->text);

@@ -24,7 +24,7 @@ static void take_pidfd(struct elector *e, int fd)
     e->livy_pidfd = fd;
 }
 
-static void reload(struct elector *e, int fd)
+static void reload(struct elector *e, const struct ipc_msg *msg, int fd)
 {
     struct conf_report report = {0};
     struct conf *fresh = fd >= 0 ? conf_read(fd, &report) : NULL;
@@ -41,7 +41,8 @@ static void reload(struct elector *e, int fd)
     struct core_config config;
     elector_core_config(fresh, &config);
     core_configure(&e->core, &config);
-    e->change++;
+    e->pending_restart = msg->pending_restart != 0;
+    act_publish(e);
 }
 
 static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
@@ -77,7 +78,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
         elector_step(e, &(struct core_event){.type = CORE_EV_LEAVE});
         break;
     case IPC_RELOAD:
-        reload(e, *fd);
+        reload(e, msg, *fd);
         break;
     case IPC_PING:
         channel_send(e, &answer, -1);

@@ -192,6 +192,8 @@ static void apply(struct step *s, const struct core_event *event)
     case CORE_EV_OWN_CHANGED:
         if (event->op != c->node_tag)
             break; /* of an earlier node */
+        if (c->doomed)
+            break; /* by ourselves: the delete's own answer tells */
         if (event->deleted)
             core_latch_lost(s, "the latch node was deleted");
         c->own_known = false;

@@ -186,6 +186,15 @@ static int64_t overdue_at(const struct core *c)
     return at;
 }
 
+/* The same while there is none: the server that is being tried may be a frozen one, whose kernel still accepts. */
+static int64_t connect_overdue_at(const struct core *c)
+{
+    if (!c->opened || c->timeout == 0)
+        return CLOCK_NEVER;
+    int64_t since = c->kick_at > c->suspended_at ? c->kick_at : c->suspended_at;
+    return since + patience(c, c->timeout / 20);
+}
+
 static bool may_beat(const struct core *c)
 {
     return c->node[0] != '\0' && !c->doomed && outstanding(c) < MAX_OUTSTANDING;
@@ -195,15 +204,13 @@ void core_lease_reconcile(struct step *s)
 {
     struct core *c = s->c;
 
-    if (!c->connected)
-        return;
-    if (s->now >= overdue_at(c)) {
+    if (s->now >= (c->connected ? overdue_at(c) : connect_overdue_at(c))) {
         core_act(s, CORE_ACT_KICK);
         c->kick_at = s->now;
-        c->kicked = true;
+        c->kicked = c->connected; /* once a connection */
         c->kicks++;
     }
-    if (may_beat(c) && (c->beat_now || c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
+    if (c->connected && may_beat(c) && (c->beat_now || c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
         send_beat(s, contending(c) || c->beat_now || c->beat_sent == 0);
 }
 
@@ -211,10 +218,8 @@ int64_t core_lease_next(const struct core *c, int64_t now)
 {
     int64_t next = CLOCK_NEVER;
 
-    if (!c->connected)
-        return next;
-    core_earliest(&next, now, overdue_at(c));
-    if (may_beat(c))
+    core_earliest(&next, now, c->connected ? overdue_at(c) : connect_overdue_at(c));
+    if (c->connected && may_beat(c))
         core_earliest(&next, now, c->beat_sent + beat_interval(c));
     return next;
 }

@@ -111,7 +111,7 @@ static void count_crash(struct step *s)
         c->n_crashes = 0;
         if (c->node[0] != '\0')
             c->doomed = true;
-        core_say(c->reason, "Livy died %zu times within livy.restart_window (livy.restarts = %d): giving the latch up",
+        core_say(c->reason, "Livy died %zu time(s) within livy.restart_window (livy.restarts = %d): giving the latch up",
                  kept, c->config.restarts);
         return;
     }

@@ -14,6 +14,7 @@
 
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
+#include "livy-ha/portowner.h"
 #include "session.h"
 
 extern char **environ;
@@ -118,7 +119,7 @@ static bool descends_from(pid_t pid, pid_t ancestor)
 static void check_owner(struct elector *e, struct core_event *event, char *text, size_t size)
 {
     pid_t owner = 0, livy = e->core.livy.pid;
-    int rc = probe_port_owner(e->conf->livy.port, livy, &owner);
+    int rc = portowner_find(e->conf->livy.port, livy, &owner);
 
     if (rc == 1)
         return;
@@ -332,6 +333,7 @@ int elector_run(struct conf *conf, int channel)
         return 1;
     }
     init_core(&e, &welcome);
+    e.pending_restart = welcome.pending_restart != 0;
     act_connect(&e);
     channel_send(&e, &ready, -1);
     elector_step(&e, &(struct core_event){.type = welcome.quitting ? CORE_EV_QUIT : CORE_EV_TIME});

@@ -68,7 +68,7 @@ struct elector {
     int64_t since_wall, started_wall;
     char shown_role[16], shown_livy[16];
     uint64_t change;
-    bool closing;
+    bool pending_restart;
 };
 
 /* elector.c: runs the core on an event, carries its actions out, arms the timer. */
@@ -78,6 +78,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config);
 void elector_fatal(struct elector *e, int code, const char *why);
 
 /* act.c */
+void act_publish(struct elector *e); /* members/<id> and systemd's STATUS, anew */
 void act_perform(struct elector *e, const struct core_action *action);
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);

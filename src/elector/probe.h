@@ -37,12 +37,6 @@ void probe_free(struct probe *probe);
 void probe_start(struct probe *probe, int64_t timeout);
 void probe_cancel(struct probe *probe);
 
-/* Rule 2: only the process that was forked may own Livy's port. Returns 1 where a listening TCP socket on
- * `port` belongs to `pid`, 0 where the listener belongs to another process (its pid in `owner` where it can
- * be seen, else 0), -1 with errno where nothing listens or it cannot be told. Reads /proc/net/tcp, tcp6 and
- * /proc/<pid>/fd; the listening sockets stand first there, so it stops early. */
-int probe_port_owner(int port, pid_t pid, pid_t *owner);
-
 /* The address to probe for Livy's livy.server.host (NULL, "0.0.0.0", a name, an address of this host):
  * 127.0.0.1 where Livy listens on all, else the address itself. Names are looked up in /etc/hosts and DNS, so
  * this blocks: before the loop, or in no loop. 0, or -1 with `why`. */

@@ -32,7 +32,7 @@ json_t *status_self(struct elector *e)
         "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid", integer_or_null(c->livy.pid, core_livy_alive(c)),
         "url", e->conf->front.advertise, "livy_url", livy_url, "epoch",
         integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
-        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart", 0, "runtime_dir",
+        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart", e->pending_restart, "runtime_dir",
         e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;

@@ -40,6 +40,7 @@ struct keeper {
     int lock, epoll, signals, timer;
     int64_t armed_for, watchdog_at;
     bool stopping_told;
+    bool pending_restart;       /* a reload changed a key that takes effect with a restart only */
     bool done;
     int exit_code;
 };
@@ -130,9 +131,16 @@ static void free_lock(struct keeper *k)
     }
 }
 
-static void sort_orphans(struct keeper *k, pid_t livy, bool all)
+/* Who is left of the Livy that died last. spark-submit is spared unless `all`. */
+static void sort_orphans(struct keeper *k, bool all)
 {
-    int count = orphans_sort(livy, k->elector.pid, all);
+    char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
+    struct orphans orphans = {
+        .livy = k->livy.pid != 0 ? k->livy.pid : k->last_livy, .spare = k->elector.pid, .marker = marker};
+
+    livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
+    snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
+    int count = orphans_sort(&orphans, all);
     if (count == 0 && k->core.orphans == 0)
         return;
     if (count > k->core.orphans)
@@ -166,7 +174,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         event.type = KCORE_EV_LIVY_EXITED;
         event.text = text;
         step(k, &event);
-        sort_orphans(k, k->last_livy, false);
+        sort_orphans(k, false);
     } else if (pid == k->elector.pid) {
         drain_channel(k); /* its last words */
         if (event.status != 0)
@@ -177,7 +185,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         event.type = KCORE_EV_ELECTOR_EXITED;
         step(k, &event);
     } else if (k->core.orphans > 0) {
-        sort_orphans(k, k->last_livy, false);
+        sort_orphans(k, false);
     }
 }
 
@@ -199,6 +207,7 @@ static void send_message(struct keeper *k, const struct kcore_action *a)
     kcore_livy(&k->core, &msg.livy);
     msg.kill_at = k->core.kill_at;
     msg.quitting = k->core.quitting;
+    msg.pending_restart = k->pending_restart;
     snprintf(msg.text, sizeof(msg.text), "%s", k->core.text);
     if (a->message == IPC_WELCOME && k->core.has_session)
         msg.session = k->core.session;
@@ -287,7 +296,7 @@ static void perform(struct keeper *k, const struct kcore_action *a)
         break;
     case KCORE_ACT_KILL_ORPHANS:
         log_warn("livy.orphan_grace is over: killing what spark-submit is left");
-        sort_orphans(k, k->last_livy, true);
+        sort_orphans(k, true);
         break;
     case KCORE_ACT_STATE:
         log_state(k, a);
@@ -323,12 +332,12 @@ static void step(struct keeper *k, const struct kcore_event *event)
 
 static void reload(struct keeper *k)
 {
-    if (reload_configuration(&k->conf, &k->livyconf) != 0)
+    if (reload_configuration(&k->conf, &k->livyconf, &k->pending_restart) != 0)
         return;
     k->core.config = (struct kcore_config){.stop_grace = k->conf->livy.stop_grace,
                                            .orphan_grace = k->conf->livy.orphan_grace,
                                            .drain = k->conf->front.drain};
-    struct ipc_msg msg = {.type = IPC_RELOAD};
+    struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
     int text = child_conf_memfd(k->conf);
     if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0))
         log_error("the elector could not be given the new configuration: %s", strerror(errno));

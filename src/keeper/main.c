@@ -110,12 +110,10 @@ static int check_config(const struct conf *conf, const struct livyconf *livyconf
     return rc;
 }
 
-static int run(struct conf *conf, struct livyconf *livyconf, const struct conf_report *report)
+static int run(struct conf *conf, struct livyconf *livyconf)
 {
     int lock = -1;
 
-    log_open("keeper", conf->log_level, conf->log_format);
-    reload_log_report(report);
     notify_open();
     log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
              conf->path != NULL ? conf->path : "configured by the environment alone");
@@ -124,6 +122,45 @@ static int run(struct conf *conf, struct livyconf *livyconf, const struct conf_r
         return keeper_run(conf, livyconf, lock); /* takes both over */
     conf_free(conf);
     livyconf_free(livyconf);
+    return rc;
+}
+
+/* The daemon: takes `conf` over. What is wrong for now (a directory not mounted yet) comes before what is wrong in
+ * files that may be in it. */
+static int start(struct conf *conf, struct conf_report *report)
+{
+    log_open("keeper", conf->log_level, conf->log_format);
+    conf->log_format = log_format_in_use(); /* the elector is no PID 1: it could not tell */
+    int rc = startup_directories(conf);
+    if (rc != 0) {
+        conf_free(conf);
+        return rc;
+    }
+    struct livyconf *livyconf = livyconf_load(conf, environ, report);
+    reload_log_report(report);
+    if (livyconf != NULL)
+        return run(conf, livyconf);
+    conf_free(conf);
+    return EXIT_CONFIGURATION;
+}
+
+static int check(struct conf *conf, struct conf_report *report)
+{
+    struct livyconf *livyconf = conf != NULL ? livyconf_load(conf, environ, report) : NULL;
+
+    print_report(report);
+    int rc = check_config(conf, livyconf);
+    livyconf_free(livyconf);
+    conf_free(conf);
+    return rc;
+}
+
+/* Needs no Livy: a broken livy.conf must not keep the standby waiting. */
+static int close_session(struct conf *conf)
+{
+    log_open("keeper", conf->log_level, conf->log_format);
+    int rc = startup_close_session(conf);
+    conf_free(conf);
     return rc;
 }
 
@@ -136,27 +173,14 @@ int main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     struct conf *conf = conf_load(options.path, environ, &report);
-    /* Closing a session needs no Livy: a broken livy.conf must not keep the standby waiting. */
-    struct livyconf *livyconf =
-        conf != NULL && !options.close_session ? livyconf_load(conf, environ, &report) : NULL;
-    bool good = conf != NULL && (livyconf != NULL || options.close_session);
-
-    if (!good || options.check_config)
-        print_report(&report);
     if (options.check_config) {
-        rc = check_config(conf, livyconf);
-    } else if (!good) {
+        rc = check(conf, &report);
+    } else if (conf == NULL) {
+        print_report(&report);
         rc = EXIT_CONFIGURATION;
-    } else if (options.close_session) {
-        log_open("keeper", conf->log_level, conf->log_format);
-        rc = startup_close_session(conf);
     } else {
-        rc = run(conf, livyconf, &report);
-        conf = NULL;
-        livyconf = NULL;
+        rc = options.close_session ? close_session(conf) : start(conf, &report);
     }
     conf_report_clear(&report);
-    conf_free(conf);
-    livyconf_free(livyconf);
     return rc;
 }

@@ -59,7 +59,19 @@ static void end_orphan(pid_t pid)
         log_warn("pid %d, left over by Livy, could not be killed: %s", (int)pid, strerror(errno));
 }
 
-int orphans_sort(pid_t livy, pid_t spare, bool all)
+static bool carries(pid_t pid, const char *marker)
+{
+    static char environment[65536];
+    size_t length = strlen(marker);
+    ssize_t n = read_proc(pid, "environ", environment, sizeof(environment));
+
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(environment + at) + 1)
+        if (strncmp(environment + at, marker, length) == 0 && environment[at + (ssize_t)length] == '\0')
+            return true;
+    return false;
+}
+
+int orphans_sort(const struct orphans *orphans, bool all)
 {
     int left = 0;
     struct dirent *entry;
@@ -71,11 +83,11 @@ int orphans_sort(pid_t livy, pid_t spare, bool all)
     while ((entry = readdir(proc)) != NULL) {
         char state, *end;
         pid_t parent, session, pid = (pid_t)strtol(entry->d_name, &end, 10);
-        if (*end != '\0' || pid <= 0 || pid == spare || pid == livy)
+        if (*end != '\0' || pid <= 0 || pid == orphans->spare || pid == orphans->livy)
             continue;
         if (!parent_and_session(pid, &parent, &session, &state) || parent != self || state == 'Z')
             continue;
-        if (self == 1 && session != livy)
+        if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
             continue;
         if (!all && is_spark_submit(pid))
             left++;

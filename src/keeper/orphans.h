@@ -10,9 +10,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Kills what is left of the Livy that was `livy` but for spark-submit (with `all`: that too). `spare` is the elector.
- * As PID 1 of a container only processes of Livy's own session count: others are reaped when they end, no more.
+struct orphans {
+    pid_t livy;         /* the dead Livy */
+    pid_t spare;        /* the elector */
+    const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants inherit */
+};
+
+/* Kills what is left of a dead Livy but for spark-submit (with `all`: that too). As PID 1 of a container the keeper
+ * inherits strangers too (what an operator runs in it): only what is of Livy's session, or carries its marker, counts.
  * Returns the number of spark-submit processes left. */
-int orphans_sort(pid_t livy, pid_t spare, bool all);
+int orphans_sort(const struct orphans *orphans, bool all);
 
 #endif

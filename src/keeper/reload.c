@@ -15,11 +15,16 @@ void reload_log_report(const struct conf_report *report)
         log_warn("%s", report->warnings[i]);
 }
 
+struct changes {
+    size_t count;
+    bool pending_restart;
+};
+
 static void changed(void *arg, const char *key, enum conf_effect effect)
 {
-    size_t *count = arg;
+    struct changes *changes = arg;
 
-    (*count)++;
+    changes->count++;
     switch (effect) {
     case CONF_EFFECT_RELOAD:
         log_info("reload: %s has changed, in force now", key);
@@ -29,18 +34,19 @@ static void changed(void *arg, const char *key, enum conf_effect effect)
         break;
     case CONF_EFFECT_RESTART:
         log_warn("reload: %s has changed, in force only after a restart of livy-ha", key);
+        changes->pending_restart = true;
         break;
     }
 }
 
-int reload_configuration(struct conf **conf, struct livyconf **livyconf)
+int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart)
 {
     struct conf_report report = {0};
-    size_t count = 0;
+    struct changes changes = {0};
 
     struct conf *fresh = conf_load((*conf)->path, environ, &report);
     if (fresh != NULL)
-        fresh = conf_reload(*conf, fresh, changed, &count);
+        fresh = conf_reload(*conf, fresh, changed, &changes);
     struct livyconf *fresh_livy = fresh != NULL ? livyconf_load(fresh, environ, &report) : NULL;
     reload_log_report(&report);
     conf_report_clear(&report);
@@ -55,6 +61,7 @@ int reload_configuration(struct conf **conf, struct livyconf **livyconf)
     *conf = fresh;
     *livyconf = fresh_livy;
     log_open("keeper", fresh->log_level, fresh->log_format);
-    log_info("reload: %zu key%s changed", count, count == 1 ? " has" : "s have");
+    *pending_restart = changes.pending_restart;
+    log_info("reload: %zu key%s changed", changes.count, changes.count == 1 ? " has" : "s have");
     return 0;
 }

@@ -2,12 +2,14 @@
 #ifndef LIVY_HA_KEEPER_RELOAD_H
 #define LIVY_HA_KEEPER_RELOAD_H
 
+#include <stdbool.h>
+
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 
-/* Replaces *conf and *livyconf and returns 0, or leaves them and returns -1. May block on files, for the length of a
+/* Replaces *conf and *livyconf and returns 0 (with *pending_restart set where a changed key takes effect with a restart), or leaves them and returns -1. May block on files, for the length of a
  * few reads. */
-int reload_configuration(struct conf **conf, struct livyconf **livyconf);
+int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart);
 
 /* Logs what a report holds, each entry on a line of its own. */
 void reload_log_report(const struct conf_report *report);

@@ -19,6 +19,7 @@
 #include "livy-ha/clock.h"
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
+#include "livy-ha/portowner.h"
 
 #define MAX_HOLDERS 32
 #define PREDECESSOR_WAIT 5000 /* ms for an elector that still closes its session */
@@ -179,7 +180,8 @@ static void describe_listener(const struct sockaddr_in *address, char *what, siz
 static int check_port(const struct conf *conf, const struct livyconf *livyconf)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)conf->livy.port)};
-    char what[256];
+    char what[256], pid[32] = "";
+    pid_t owner = 0;
     int one = 1;
 
     if (livyconf->host == NULL || inet_pton(AF_INET, livyconf->host, &address.sin_addr) != 1)
@@ -203,18 +205,22 @@ static int check_port(const struct conf *conf, const struct livyconf *livyconf)
     if (address.sin_addr.s_addr == htonl(INADDR_ANY))
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     describe_listener(&address, what, sizeof(what));
-    log_error("livy.port %d is taken: %s listens there. livy-ha does not kill what it has not started: stop it (systemctl "
-              "stop livy?), or set livy.port to another port", conf->livy.port, what);
+    if (portowner_find(conf->livy.port, getpid(), &owner) == 0 && owner > 0)
+        snprintf(pid, sizeof(pid), " (pid %d)", (int)owner);
+    log_error("livy.port %d is taken: %s listens there%s. livy-ha does not kill what it has not started: stop it (systemctl "
+              "stop livy?), or set livy.port to another port", conf->livy.port, what, pid);
     return EXIT_TEMPORARY;
+}
+
+int startup_directories(const struct conf *conf)
+{
+    int rc = make_runtime_dir(conf);
+    return rc != 0 ? rc : check_directories(conf);
 }
 
 int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, int *lock)
 {
-    int rc = make_runtime_dir(conf);
-    if (rc == 0)
-        rc = take_lock(conf, lock);
-    if (rc == 0)
-        rc = check_directories(conf);
+    int rc = take_lock(conf, lock);
     if (rc == 0)
         rc = kill_leftover(conf);
     if (rc == 0)

@@ -9,6 +9,10 @@
 #define EXIT_TEMPORARY 75     /* EX_TEMPFAIL: restart me */
 #define EXIT_CONFIGURATION 78 /* EX_CONFIG: do not restart me */
 
+/* Makes runtime_dir and looks whether Livy's directories are there: what is not may be mounted later, so the exit status
+ * is EXIT_TEMPORARY. 0, or the exit status after it has logged why. */
+int startup_directories(const struct conf *conf);
+
 /* Returns 0 with the daemon's lock in `lock`, or the exit status after it has logged why. */
 int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, int *lock);
 

@@ -53,7 +53,7 @@ def test_control_socket_that_a_dead_daemon_left(make_cluster: ClusterMaker) -> N
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(member.socket)
     member.start().wait_serving()
-    assert member.ctl("status").code == 0
+    member.wait(lambda: member.ctl("status").code == 0, 15, "its control socket answers, and Livy serves")
 
 
 def test_same_id_on_two_hosts(running: Cluster) -> None:
@@ -107,7 +107,7 @@ def test_unmanaged_livy_is_refused_and_not_killed(unmanaged: tuple[Cluster, int]
     cluster, pid = unmanaged
     member = cluster["a"].start()
     assert member.wait_exit() == TEMPORARY
-    _says(member.log(), str(member.port), str(pid))
+    _says(member.log(), str(member.port), "not managed")
     assert proc.alive(pid)
     assert not cluster.oracle.lives()
 

@@ -1,13 +1,15 @@
-/* probe_owner.c - whose process listens on a TCP port of this host, as /proc tells it.
+/* portowner.c - whose process listens on a TCP port of this host, as /proc tells it.
  *
  * Reads /proc only. The tables show the network namespace of the caller, which is Livy's too.
  */
-#include "probe.h"
+#include "livy-ha/portowner.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +149,7 @@ static pid_t find_owner(const struct listeners *listeners, pid_t pid)
     return owner;
 }
 
-int probe_port_owner(int port, pid_t pid, pid_t *owner)
+int portowner_find(int port, pid_t pid, pid_t *owner)
 {
     struct listeners listeners = {.n = 0};
     int owns;

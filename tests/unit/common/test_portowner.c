@@ -1,5 +1,4 @@
-/* test_probe_owner.c - whose port it is, among our own processes; where a Livy with this host name is to be
- * asked. */
+/* test_portowner.c - whose port it is, among our own processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "probe.h"
+#include "livy-ha/portowner.h"
 
 static int listen_loopback(const char *address, int *port)
 {
@@ -51,7 +50,7 @@ static void test_owner_is_this_process(void **state)
         if (fd < 0 && strchr(addresses[i], ':') != NULL)
             continue; /* a host without IPv6 */
         assert_true(fd >= 0);
-        assert_int_equal(probe_port_owner(port, getpid(), &owner), 1);
+        assert_int_equal(portowner_find(port, getpid(), &owner), 1);
         assert_int_equal(owner, getpid());
         close(fd);
         tried++;
@@ -80,13 +79,13 @@ static void test_owner_is_a_child(void **state)
     close(ready[1]);
     assert_int_equal(read(ready[0], &port, sizeof port), sizeof port);
     close(ready[0]);
-    assert_int_equal(probe_port_owner(port, child, &owner), 1);
-    assert_int_equal(probe_port_owner(port, getpid(), &owner), 0);
+    assert_int_equal(portowner_find(port, child, &owner), 1);
+    assert_int_equal(portowner_find(port, getpid(), &owner), 0);
     assert_int_equal(owner, child);
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, NULL, 0), child);
     errno = 0;
-    assert_int_equal(probe_port_owner(port, child, &owner), -1);
+    assert_int_equal(portowner_find(port, child, &owner), -1);
     assert_int_equal(errno, ENOENT);
     assert_int_equal(owner, 0);
 }
@@ -102,31 +101,9 @@ static void test_owner_only_of_listeners(void **state)
     (void)state;
     assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    assert_int_equal(probe_port_owner(ntohs(address.sin_port), getpid(), &owner), -1);
+    assert_int_equal(portowner_find(ntohs(address.sin_port), getpid(), &owner), -1);
     assert_int_equal(errno, ENOENT);
     close(fd);
-}
-
-static void test_target_address(void **state)
-{
-    static const struct {
-        const char *host;
-        const char *address;
-    } cases[] = {
-        {NULL, "127.0.0.1"}, {"", "127.0.0.1"},          {"0.0.0.0", "127.0.0.1"},
-        {"::", "127.0.0.1"}, {"10.1.2.3", "10.1.2.3"},   {"127.0.0.2", "127.0.0.2"},
-        {"::1", "::1"},      {"localhost", "127.0.0.1"},
-    };
-    char address[64];
-    char why[256] = "";
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(probe_target_address(cases[i].host, address, why, sizeof why), 0);
-        assert_string_equal(address, cases[i].address);
-    }
-    assert_int_equal(probe_target_address("no such host", address, why, sizeof why), -1);
-    assert_non_null(strstr(why, "livy.server.host = no such host"));
 }
 
 int main(void)
@@ -135,7 +112,6 @@ int main(void)
         cmocka_unit_test(test_owner_is_this_process),
         cmocka_unit_test(test_owner_is_a_child),
         cmocka_unit_test(test_owner_only_of_listeners),
-        cmocka_unit_test(test_target_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
