@@ -136,7 +136,7 @@ static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
     struct orphans orphans = {
-        .livy = k->livy.pid != 0 ? k->livy.pid : k->last_livy, .spare = k->elector.pid, .marker = marker};
+        .livy = k->last_livy, .livy_alive = k->livy.pid != 0, .spare = k->elector.pid, .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);

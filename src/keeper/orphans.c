@@ -89,9 +89,10 @@ int orphans_sort(const struct orphans *orphans, bool all)
             continue;
         if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
             continue;
-        if (!all && is_spark_submit(pid))
+        bool submit = is_spark_submit(pid);
+        if (submit && !all)
             left++;
-        else
+        else if (submit || !orphans->livy_alive)
             end_orphan(pid);
     }
     closedir(proc);

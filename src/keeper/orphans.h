@@ -11,12 +11,13 @@
 #include <sys/types.h>
 
 struct orphans {
-    pid_t livy;         /* the dead Livy */
+    pid_t livy;         /* the dead Livy; or the one that runs again by now, whose own processes are let be */
+    bool livy_alive;
     pid_t spare;        /* the elector */
     const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants inherit */
 };
 
-/* Kills what is left of a dead Livy but for spark-submit (with `all`: that too). As PID 1 of a container the keeper
+/* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a container the keeper
  * inherits strangers too (what an operator runs in it): only what is of Livy's session, or carries its marker, counts.
  * Returns the number of spark-submit processes left. */
 int orphans_sort(const struct orphans *orphans, bool all);
