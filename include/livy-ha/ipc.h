@@ -46,6 +46,7 @@ enum ipc_cause {
     IPC_CAUSE_ORDERED,     /* stopped on command */
     IPC_CAUSE_DEADLINE,    /* killed at the lease's end */
     IPC_CAUSE_NOT_STARTED, /* could not be run: text says why */
+    IPC_CAUSE_ORPHANED,    /* with its keeper; only the elector says so, of itself */
     IPC_CAUSE_REFUSED,     /* START was stale or out of place: text says why; nothing was run */
 };
 

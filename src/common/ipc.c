@@ -147,6 +147,9 @@ void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out,
     case IPC_CAUSE_DEADLINE:
         snprintf(out, size, "killed at the end of its lease");
         return;
+    case IPC_CAUSE_ORPHANED:
+        snprintf(out, size, "died with the keeper");
+        return;
     case IPC_CAUSE_NOT_STARTED:
         snprintf(out, size, "could not be started: %s", text);
         return;

@@ -220,7 +220,8 @@ static void apply(struct step *s, const struct core_event *event)
         break;
     case CORE_EV_QUIT:
         c->quitting = true;
-        core_say(c->reason, "orderly stop");
+        core_say(c->quit_reason, "%s", event->text != NULL ? event->text : "orderly stop");
+        core_say(c->reason, "%s", c->quit_reason);
         break;
     case CORE_EV_LEAVE:
         c->may_close = true;

@@ -76,7 +76,7 @@ enum core_event_type {
     CORE_EV_LIVY_GONE, /* seen by the elector itself: pidfd dead and the lock free */
     CORE_EV_PROBE,     /* alive, foreign, status, text */
     CORE_EV_STAND,     /* stand (may this member be active?), text: why not */
-    CORE_EV_QUIT,      /* orderly stop requested */
+    CORE_EV_QUIT,      /* orderly stop requested; text: why, NULL for a signal */
     CORE_EV_LEAVE,     /* the keeper has forgotten the session: it may be closed */
 };
 
@@ -241,7 +241,7 @@ struct core {
     bool adopted;        /* Livy was running when this elector began, and is not confirmed yet */
     uint32_t adopted_run;
     int64_t close_by;
-    char stand_reason[CORE_TEXT_SIZE];
+    char stand_reason[CORE_TEXT_SIZE], quit_reason[CORE_TEXT_SIZE];
 
     enum core_phase phase;
     char reason[CORE_TEXT_SIZE]; /* of the last change */

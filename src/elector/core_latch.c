@@ -221,7 +221,7 @@ static void deleted(struct step *s, const struct core_event *event)
     if (event->rc != CORE_OK && event->rc != CORE_NONODE)
         return; /* asked again: it stays doomed */
     if (c->leading)
-        core_history(s, CORE_HIST_RELEASED, 0, "%s", c->quitting ? "orderly stop" : c->livy_reason);
+        core_history(s, CORE_HIST_RELEASED, 0, "%s", c->quitting ? c->quit_reason : c->livy_reason);
     core_latch_forget(c);
     c->uuid_spent = true;
     core_act(s, CORE_ACT_SESSION);

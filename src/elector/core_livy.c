@@ -345,7 +345,7 @@ void core_livy_reconcile(struct step *s)
     if (core_livy_alive(c) && !legitimate(c) && !c->doomed)
         core_livy_stop(s, 0, "it runs under a latch node that is not ours any more");
     if (c->quitting)
-        core_livy_stop(s, c->config.stop_grace, "orderly stop");
+        core_livy_stop(s, c->config.stop_grace, c->quit_reason);
     else if (!c->may_stand)
         core_livy_stop(s, c->config.stop_grace, c->stand_reason);
     lead(s);

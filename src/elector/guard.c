@@ -45,17 +45,16 @@ static void kill_holders(const struct elector *e)
  * as we see it is all that is needed to give the latch up and close the session. */
 static void take_leave(struct elector *e)
 {
+    /* First the wish to leave, or Livy's death would be answered with a start. */
+    elector_step(e, &(struct core_event){.type = CORE_EV_QUIT, .text = "the keeper is gone"});
     struct core_event dead = {.type = CORE_EV_LIVY, .livy = e->core.livy};
-
     if (dead.livy.state != IPC_LIVY_NONE || e->core.start_run != 0) {
         dead.livy.state = IPC_LIVY_NONE;
-        dead.livy.cause = IPC_CAUSE_SIGNALLED;
-        dead.livy.status = SIGKILL;
+        dead.livy.cause = IPC_CAUSE_ORPHANED;
         if (e->core.start_run != 0)
             dead.livy.run = e->core.start_run;
         elector_step(e, &dead);
     }
-    elector_step(e, &(struct core_event){.type = CORE_EV_QUIT, .text = "the keeper is gone"});
     elector_step(e, &(struct core_event){.type = CORE_EV_LEAVE});
 }
 

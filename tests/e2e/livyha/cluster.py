@@ -105,6 +105,13 @@ class Cluster:
             self._kazoo.start(timeout=30)
         return self._kazoo
 
+    def forget_client(self) -> None:
+        """The next look at ZooKeeper is made with a new session."""
+        if self._kazoo is not None:
+            self._kazoo.stop()
+            self._kazoo.close()
+            self._kazoo = None
+
     def latch(self) -> list[str]:
         """Names of the latch nodes, the leader's first."""
         try:
@@ -163,10 +170,7 @@ class Cluster:
     def destroy(self) -> None:
         for member in self.members:
             member.destroy()
-        if self._kazoo is not None:
-            self._kazoo.stop()
-            self._kazoo.close()
-            self._kazoo = None
+        self.forget_client()
 
     def sanitizer_reports(self) -> str:
         return "\n".join(filter(None, (member.sanitizer_report() for member in self.members)))
