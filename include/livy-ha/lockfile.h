@@ -17,9 +17,13 @@ int lockfile_take(const char *path);
 /* 1: free (or there is no such file), 0: held, -1 with errno. */
 int lockfile_free(const char *path);
 
-/* The processes other than the caller that have the file open, at most `max`; found in /proc/<pid>/fd of the processes
- * that may be read. Returns their number. */
+/* The processes other than the caller that have the file open, the first `max` of them; found in /proc/<pid>/fd of the
+ * processes that may be read. Returns how many were written. */
 size_t lockfile_holders(const char *path, pid_t *pids, size_t max);
+
+/* SIGKILL to all of them but `spare` (0: none), however many. Returns how many; `first` gets one for the log, or 0. They
+ * die a little later: ask lockfile_free. */
+size_t lockfile_end_holders(const char *path, pid_t spare, pid_t *first);
 
 /* runtime_dir's files. 0, or -1 where the path would not fit. */
 int lockfile_daemon_path(const char *runtime_dir, char *path, size_t size);

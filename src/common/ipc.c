@@ -25,13 +25,29 @@ static bool type_known(uint32_t type)
     return (type >= IPC_HELLO && type <= IPC_FATAL) || (type >= IPC_WELCOME && type <= IPC_PING);
 }
 
+/* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
+static bool is_time(int64_t ms)
+{
+    return ms >= 0 && ms <= INT64_C(1000000000000);
+}
+
+static bool valid_livy(const struct ipc_livy *livy)
+{
+    return livy->state <= IPC_LIVY_STOPPING && livy->cause <= IPC_CAUSE_REFUSED && livy->pid >= 0 && livy->epoch >= 0 &&
+           is_time(livy->kill_at) && is_time(livy->started_at) && livy->status >= 0;
+}
+
+static bool valid_session(const struct ipc_session *session)
+{
+    return session->timeout >= 0 && session->timeout <= INT32_MAX && ends(session->uuid, sizeof(session->uuid)) &&
+           ends(session->node, sizeof(session->node));
+}
+
 static bool valid(const struct ipc_msg *msg)
 {
-    return msg->magic == IPC_MAGIC && type_known(msg->type) && msg->sent_at >= 0 && msg->epoch >= 0 &&
-           msg->kill_at >= 0 && msg->grace >= 0 && msg->quitting <= 1 && msg->pending_restart <= 1 && msg->code >= 0 && msg->code <= 255 &&
-           msg->livy.state <= IPC_LIVY_STOPPING && msg->livy.cause <= IPC_CAUSE_REFUSED && msg->livy.pid >= 0 &&
-           msg->livy.epoch >= 0 && msg->livy.kill_at >= 0 && msg->session.timeout >= 0 &&
-           ends(msg->session.uuid, sizeof(msg->session.uuid)) && ends(msg->session.node, sizeof(msg->session.node)) &&
+    return msg->magic == IPC_MAGIC && type_known(msg->type) && is_time(msg->sent_at) && msg->epoch >= 0 &&
+           is_time(msg->kill_at) && is_time(msg->grace) && msg->quitting <= 1 && msg->pending_restart <= 1 &&
+           msg->code >= 0 && msg->code <= 255 && valid_livy(&msg->livy) && valid_session(&msg->session) &&
            ends(msg->text, sizeof(msg->text));
 }
 

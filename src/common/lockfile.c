@@ -4,12 +4,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int lockfile_take(const char *path)
@@ -30,14 +33,35 @@ int lockfile_free(const char *path)
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return errno == ENOENT ? 1 : -1;
-    int rc = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 1 : errno == EWOULDBLOCK ? 0 : -1;
+    /* Shared, so that two who look at the same time do not take each other for a holder. */
+    int rc = flock(fd, LOCK_SH | LOCK_NB) == 0 ? 1 : errno == EWOULDBLOCK ? 0 : -1;
     int saved = errno;
     close(fd); /* and with it the lock, if it was got */
     errno = saved;
     return rc;
 }
 
-static bool has_open(int proc, const char *pid, const struct stat *file)
+/* A file as /proc/<pid>/fd shows it. */
+struct target {
+    struct stat stat;
+    const char *name; /* its last part */
+};
+
+/* The link's text is looked at first: stat(2) of a descriptor on a dead network mount would block. */
+static bool is_target(int dir, const char *fd, const struct target *target)
+{
+    char link[PATH_MAX];
+    struct stat st;
+    ssize_t n = readlinkat(dir, fd, link, sizeof(link) - 1);
+
+    if (n <= 0)
+        return false;
+    link[n] = '\0';
+    return strstr(link, target->name) != NULL && fstatat(dir, fd, &st, 0) == 0 && st.st_dev == target->stat.st_dev &&
+           st.st_ino == target->stat.st_ino;
+}
+
+static bool has_open(int proc, const char *pid, const struct target *target)
 {
     char path[sizeof(((struct dirent *)0)->d_name) + sizeof("/fd")];
     snprintf(path, sizeof(path), "%s/fd", pid);
@@ -50,34 +74,84 @@ static bool has_open(int proc, const char *pid, const struct stat *file)
     }
     bool found = false;
     struct dirent *entry;
-    while (!found && (entry = readdir(dir)) != NULL) {
-        struct stat st;
-        if (entry->d_name[0] != '.' && fstatat(dirfd, entry->d_name, &st, 0) == 0)
-            found = st.st_dev == file->st_dev && st.st_ino == file->st_ino;
-    }
+    while (!found && (entry = readdir(dir)) != NULL)
+        found = entry->d_name[0] != '.' && is_target(dirfd, entry->d_name, target);
     closedir(dir);
     return found;
 }
 
-size_t lockfile_holders(const char *path, pid_t *pids, size_t max)
+/* Calls `holder` for each process but the caller that has the file open, until it returns false. */
+static void each_holder(const char *path, bool (*holder)(void *arg, int proc, const char *pid, const struct target *target),
+                        void *arg)
 {
-    struct stat file;
-    size_t count = 0;
+    struct target target;
     struct dirent *entry;
+    const char *slash = strrchr(path, '/');
     DIR *proc;
+    bool more = true;
 
-    if (stat(path, &file) != 0 || (proc = opendir("/proc")) == NULL)
-        return 0;
-    while (count < max && (entry = readdir(proc)) != NULL) {
+    target.name = slash != NULL ? slash + 1 : path;
+    if (stat(path, &target.stat) != 0 || (proc = opendir("/proc")) == NULL)
+        return;
+    while (more && (entry = readdir(proc)) != NULL) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
-        if (pid <= 0 || *end != '\0' || pid == (long)getpid())
-            continue;
-        if (has_open(dirfd(proc), entry->d_name, &file))
-            pids[count++] = (pid_t)pid;
+        if (pid > 0 && *end == '\0' && pid != (long)getpid() && has_open(dirfd(proc), entry->d_name, &target))
+            more = holder(arg, dirfd(proc), entry->d_name, &target);
     }
     closedir(proc);
-    return count;
+}
+
+struct found {
+    pid_t *pids;
+    size_t count, max;
+};
+
+static bool note(void *arg, int proc, const char *pid, const struct target *target)
+{
+    struct found *found = arg;
+
+    (void)proc;
+    (void)target;
+    if (found->count < found->max)
+        found->pids[found->count++] = (pid_t)strtol(pid, NULL, 10);
+    return found->count < found->max;
+}
+
+size_t lockfile_holders(const char *path, pid_t *pids, size_t max)
+{
+    struct found found = {.pids = pids, .max = max};
+    each_holder(path, note, &found);
+    return found.count;
+}
+
+struct ending {
+    pid_t spare, first;
+    size_t count;
+};
+
+/* By pidfd, and looked at once more when that is open: a pid that was reused meanwhile is not hit. */
+static bool end_holder(void *arg, int proc, const char *text, const struct target *target)
+{
+    struct ending *ending = arg;
+    pid_t pid = (pid_t)strtol(text, NULL, 10);
+    int pidfd = pid != ending->spare ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+    if (pidfd < 0)
+        return true;
+    if (has_open(proc, text, target) && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0 &&
+        ending->count++ == 0)
+        ending->first = pid;
+    close(pidfd);
+    return true;
+}
+
+size_t lockfile_end_holders(const char *path, pid_t spare, pid_t *first)
+{
+    struct ending ending = {.spare = spare};
+    each_holder(path, end_holder, &ending);
+    *first = ending.first;
+    return ending.count;
 }
 
 static int join(const char *dir, const char *name, char *path, size_t size)

@@ -14,11 +14,15 @@
 #define PONG_WITHIN 2000
 #define PONG_SOON 1000       /* after a lease has run out: is the elector hung? */
 #define ELECTOR_STEADY 10000 /* ms that an elector must live for its death to count as the first */
-#define RESPAWN_LEASED 200  /* the longest delay while Livy runs: its lease is not renewed meanwhile */
+#define RESPAWN_LEASED 200   /* the longest delay while Livy runs: its lease is not renewed meanwhile */
+#define MUTE_LIMIT 6         /* electors in a row that end without a word: it cannot be run here */
 #define ORDER_WITHIN 3000
 #define LEAVE_WITHIN 10000
 #define HURRY 1000
 #define REKILL 1000
+#define LOCK_SOON 5          /* ms: who held the lock has been killed, it is a matter of milliseconds */
+#define LOCK_LATER 100       /* the same once it has been a second: each look reads all of /proc */
+#define LONGEST_GRACE (24 * 3600 * INT64_C(1000))
 
 struct kstep {
     struct kcore *k;
@@ -87,7 +91,9 @@ static void stop_livy(struct kstep *s, int64_t grace, const char *why)
 
     if (!running(k))
         return;
-    if (grace == 0) {
+    if (grace > LONGEST_GRACE)
+        grace = LONGEST_GRACE;
+    if (grace <= 0) {
         kill_livy(s, IPC_CAUSE_ORDERED, why);
         return;
     }
@@ -146,6 +152,7 @@ static void livy_exited(struct kstep *s, const struct kcore_event *event)
         k->cause = k->ending;
     else
         k->cause = event->status >= 256 ? IPC_CAUSE_SIGNALLED : IPC_CAUSE_EXITED;
+    k->reaped_at = s->now;
     say(k->text, "%s", exec_failed ? event->text : "");
     set_livy(s, KCORE_REAPED, exec_failed ? "could not be run" : "reaped");
     act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
@@ -236,30 +243,51 @@ static void session(struct kstep *s, const struct ipc_msg *msg)
 {
     struct kcore *k = s->k;
 
+    if (k->left)
+        return; /* rule 4: it was told to close it, so nobody may take it up again */
     if (msg->session.id != k->session.id)
         k->last_epoch = 0; /* czxids of another ensemble's life may be smaller */
     k->session = msg->session;
     k->has_session = msg->session.id != 0;
 }
 
-static void quit(struct kstep *s, int code)
+static void quit(struct kstep *s)
 {
     struct kcore *k = s->k;
 
-    if (code != 0 && k->exit_code == 0)
-        k->exit_code = code;
-    if (k->quitting) {
-        if (code != 0 || k->hurried)
-            return;
-        k->hurried = true; /* the second TERM shortens everything */
-        kill_livy(s, IPC_CAUSE_ORDERED, "second signal to stop");
-        k->orphans_until = s->now;
-        k->leave_by = s->now + HURRY;
+    if (k->quitting)
         return;
-    }
     k->quitting = true;
     k->order_by = s->now + k->config.drain + ORDER_WITHIN;
     tell(s, IPC_QUIT);
+}
+
+/* TERM or INT. The second one shortens everything: Livy's grace, the orphans', the elector's time to close the session,
+ * which still counts from Livy's death. */
+static void signalled(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    if (!k->signalled) {
+        k->signalled = true;
+        quit(s);
+        return;
+    }
+    if (k->hurried)
+        return;
+    k->hurried = true;
+    kill_livy(s, IPC_CAUSE_ORDERED, "second signal to stop");
+    k->orphans_until = s->now;
+    if (k->leave_by > s->now + HURRY)
+        k->leave_by = k->livy == KCORE_NONE ? s->now + HURRY : CLOCK_NEVER;
+}
+
+/* The daemon must end, with this exit status; the first reason counts. */
+static void fatal(struct kstep *s, int code)
+{
+    if (s->k->exit_code == 0)
+        s->k->exit_code = code != 0 ? code : 75;
+    quit(s);
 }
 
 static void message(struct kstep *s, const struct kcore_event *event)
@@ -271,6 +299,7 @@ static void message(struct kstep *s, const struct kcore_event *event)
     switch ((enum ipc_type)msg->type) {
     case IPC_HELLO:
         k->elector_said_hello = true;
+        k->elector_mute = 0;
         k->releasing = k->left = false;
         {
             struct kcore_action *a = act(s, KCORE_ACT_SEND);
@@ -279,7 +308,9 @@ static void message(struct kstep *s, const struct kcore_event *event)
         }
         break;
     case IPC_READY:
-        act(s, KCORE_ACT_READY);
+        if (!k->ready && !k->quitting)
+            act(s, KCORE_ACT_READY);
+        k->ready = true;
         break;
     case IPC_START:
         start(s, event);
@@ -303,7 +334,7 @@ static void message(struct kstep *s, const struct kcore_event *event)
     case IPC_PONG:
         break;
     case IPC_FATAL:
-        quit(s, msg->code != 0 ? msg->code : 75);
+        fatal(s, msg->code);
         break;
     case IPC_WELCOME:
     case IPC_LIVY:
@@ -318,6 +349,26 @@ static void message(struct kstep *s, const struct kcore_event *event)
 
 /* ---- the elector's life ---------------------------------------------------------------------------------------- */
 
+/* One that cannot be run at all (not installed, a library that is missing) must not be tried for ever in silence. */
+static bool elector_hopeless(struct kstep *s, bool said_hello)
+{
+    struct kcore *k = s->k;
+
+    if (said_hello)
+        return false;
+    if (++k->elector_mute < MUTE_LIMIT)
+        return false;
+    if (k->elector_mute == MUTE_LIMIT) {
+        say(act(s, KCORE_ACT_ALARM)->text,
+            "the elector has ended %d times in a row without a word, so it cannot be run here: giving up with status 75. "
+            "Run \"livy-ha-elector\" by hand to see why (not installed? a library missing? another version?)", MUTE_LIMIT);
+        fatal(s, 75);
+        k->order_by = s->now; /* there is nobody to order Livy's stop */
+    }
+    k->spawn_at = CLOCK_NEVER;
+    return true;
+}
+
 static void elector_exited(struct kstep *s)
 {
     static const int64_t delays[] = {0, 0, 100, 500, 1000, 2000, 5000};
@@ -326,6 +377,7 @@ static void elector_exited(struct kstep *s)
     if (!k->elector_alive)
         return;
     bool done = k->left; /* it was let go: an orderly end, and the session is closed or expires */
+    bool said_hello = k->elector_said_hello;
     k->elector_alive = k->elector_said_hello = false;
     k->releasing = k->left = false;
     k->pong_by = CLOCK_NEVER;
@@ -333,7 +385,9 @@ static void elector_exited(struct kstep *s)
         k->spawn_at = CLOCK_NEVER;
         return;
     }
-    if (s->now - k->elector_since >= ELECTOR_STEADY)
+    if (elector_hopeless(s, said_hello))
+        return;
+    if (said_hello && s->now - k->elector_since >= ELECTOR_STEADY)
         k->elector_failures = 0;
     else
         k->elector_failures++;
@@ -372,17 +426,28 @@ static void watch_elector(struct kstep *s)
 
 /* ---- time ------------------------------------------------------------------------------------------------------- */
 
+/* Kills at the deadline. The elector that let it come to this may hang: it is asked for a sign of life. */
+static bool deadline(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    if (!running(k) || s->now < k->kill_at)
+        return false;
+    kill_livy(s, IPC_CAUSE_DEADLINE, "the lease has ended");
+    if (k->elector_said_hello && k->pong_by > s->now + PONG_SOON) {
+        tell(s, IPC_PING);
+        k->pong_by = s->now + PONG_SOON;
+    }
+    return true;
+}
+
 /* First of all in every step, before any message is looked at: a renewal that arrives after the deadline is late. */
 static void enforce(struct kstep *s)
 {
     struct kcore *k = s->k;
 
-    if (running(k) && s->now >= k->kill_at) {
-        kill_livy(s, IPC_CAUSE_DEADLINE, "the lease has ended");
-        if (k->elector_said_hello && k->pong_by > s->now + PONG_SOON) {
-            tell(s, IPC_PING);
-            k->pong_by = s->now + PONG_SOON;
-        }
+    if (deadline(s)) {
+        return;
     } else if (k->livy == KCORE_TERMINATING && s->now >= k->term_until) {
         kill_livy(s, k->ending, "livy.stop_grace is over");
     } else if (k->livy == KCORE_KILLED && s->now - k->killed_at >= REKILL) {
@@ -417,7 +482,7 @@ static void finish(struct kstep *s)
     if (k->livy != KCORE_NONE)
         return;
     if (k->leave_by == CLOCK_NEVER)
-        k->leave_by = s->now + LEAVE_WITHIN;
+        k->leave_by = s->now + (k->hurried ? HURRY : LEAVE_WITHIN);
     if (k->elector_alive && s->now >= k->leave_by) {
         act(s, KCORE_ACT_KILL_ELECTOR);
         k->hurried = true;
@@ -456,12 +521,13 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
             gone(&s);
         break;
     case KCORE_EV_QUIT:
-        quit(&s, 0);
+        signalled(&s);
         break;
     case KCORE_EV_ORPHANS:
         orphans(&s, event->count);
         break;
     }
+    deadline(&s); /* again: a lease may have become shorter than now, and forking takes its time */
     watch_elector(&s);
     finish(&s);
 }
@@ -483,7 +549,7 @@ int64_t kcore_next(const struct kcore *k, int64_t now)
     if (k->livy == KCORE_KILLED)
         earliest(&next, now, k->killed_at + REKILL);
     if (k->livy == KCORE_REAPED)
-        earliest(&next, now, now + 5); /* the lock's holder has been killed: it is a matter of milliseconds */
+        earliest(&next, now, now + (now - k->reaped_at < REKILL ? LOCK_SOON : LOCK_LATER));
     if (k->elector_alive) {
         earliest(&next, now, k->pong_by);
         earliest(&next, now, k->elector_said_hello ? k->ping_at : CLOCK_NEVER);

@@ -62,6 +62,7 @@ enum kcore_action_type {
     KCORE_ACT_FORGET,      /* unlink the session file */
     KCORE_ACT_KILL_ORPHANS,
     KCORE_ACT_STATE,       /* old_livy -> livy: text; for the log */
+    KCORE_ACT_ALARM,       /* text: an error for the log */
     KCORE_ACT_READY,       /* sd_notify READY=1 */
     KCORE_ACT_STATUS,      /* sd_notify STATUS=text */
     KCORE_ACT_EXIT,        /* code */
@@ -87,7 +88,7 @@ struct kcore {
     enum kcore_livy livy;
     uint32_t run;
     int32_t pid;
-    int64_t epoch, kill_at, term_until, started_at, killed_at;
+    int64_t epoch, kill_at, term_until, started_at, killed_at, reaped_at;
     uint32_t cause;      /* enum ipc_cause of the last end */
     int32_t status;
     uint32_t ending;     /* the cause that our signal will have had */
@@ -96,13 +97,15 @@ struct kcore {
     bool elector_alive, elector_said_hello;
     int64_t elector_since, spawn_at; /* spawn_at CLOCK_NEVER: not wanted */
     unsigned elector_failures;
+    unsigned elector_mute; /* how many in a row have ended without a HELLO */
     int64_t ping_at, pong_by; /* pong_by CLOCK_NEVER: none is owed */
 
     bool has_session, releasing, left;
     struct ipc_session session;
     int64_t last_epoch;  /* the highest that was started within this session */
 
-    bool quitting, hurried;
+    bool quitting, signalled, hurried; /* signalled: by a person, not by a FATAL */
+    bool ready;          /* READY was told once */
     int exit_code;
     int64_t order_by;    /* the elector must have ordered Livy's stop by then */
     int64_t leave_by;    /* the elector must be gone by then */
@@ -114,7 +117,7 @@ struct kcore {
 void kcore_init(struct kcore *k, const struct kcore_config *config, int64_t now);
 void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, struct kcore_actions *out);
 
-/* After a step at `now`: when the next CORE_EV_TIME is due; always later than `now`. */
+/* After a step at `now`: when the next KCORE_EV_TIME is due; always later than `now`. */
 int64_t kcore_next(const struct kcore *k, int64_t now);
 
 /* What WELCOME and LIVY carry. */

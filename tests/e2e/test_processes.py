@@ -57,7 +57,7 @@ def test_livy_that_cannot_start_at_all(make_cluster: ClusterMaker) -> None:
     cluster["a"].wait(lambda: _lives(cluster), 20, "the first member starts Livy")
     cluster["b"].start()
     cluster["b"].wait_serving(40)
-    cluster["a"].wait_log("exit status 1")
+    cluster["a"].wait_log("status 1")
 
 
 def test_livy_that_starts_too_slowly(make_cluster: ClusterMaker) -> None:
@@ -210,6 +210,19 @@ def test_other_children_of_a_dead_livy_are_ended(make_cluster: ClusterMaker) -> 
     assert len(helpers) == 1
     assert member.stop(20) == 0
     member.wait_gone(helpers[0], what="(a child that Livy left)")
+
+
+def test_children_of_a_livy_that_died_are_ended(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(1)
+    member = cluster["a"]
+    member.set_mode("child-outlives")
+    member.start()
+    life = member.wait_serving()
+    helpers = proc.children(life.pid)
+    member.set_mode("")
+    proc.send(life.pid, signal.SIGKILL)
+    member.wait_serving(other_than=life)
+    member.wait_gone(helpers[0], what="(a child that a dead Livy left)")
 
 
 def test_lock_kept_by_a_child_of_livy(make_cluster: ClusterMaker) -> None:
@@ -409,7 +422,8 @@ def test_as_pid_1_of_a_container(make_cluster: ClusterMaker) -> None:
     livy = next(each for each in inside if proc.executable(each).endswith("standin") and proc.children(each))
     proc.send(livy, signal.SIGKILL)
     member.wait(lambda: not proc.alive(livy) and not proc.state(livy), 15, "the dead Livy has been reaped")
-    member.wait_gone(stray, what="(what the dead Livy left)")
+    # Whoever has left Livy's session may be anybody's in a container: it is not killed, but it is reaped.
+    proc.send(stray, signal.SIGKILL)
     member.wait(lambda: not proc.state(stray), 15, "the orphan has been reaped")
     member.wait(lambda: member.row().get("livy") == "serving", 30, "Livy serves again")
     proc.send(pid, signal.SIGTERM)
