@@ -113,6 +113,9 @@ void conf_report_clear(struct conf_report *report);
  * the lease's inequality with T as asked for. Returns the configuration, to be freed with conf_free, or
  * NULL where `report` got at least one error. Every error is reported, not only the first. */
 struct conf *conf_load(const char *path, char *const envp[], struct conf_report *report);
+/* The same for a reload: the file that `old` came from, and this host's name as it was then, so that it blocks on
+ * small files alone and never on the resolver. */
+struct conf *conf_load_again(const struct conf *old, char *const envp[], struct conf_report *report);
 void conf_free(struct conf *conf);
 
 /* "livy-ha.conf:12", "LIVY_HA_ZOOKEEPER_HOSTS", "default": where `key` got its value; for messages.

@@ -26,9 +26,10 @@ enum ipc_type {
     IPC_STATUS,     /* one line for people: text (sd_notify STATUS=) */
     IPC_PONG,       /* answer to PING */
     IPC_FATAL,      /* the daemon must end: code = exit status, text = reason */
-    /* keeper -> elector */
+    /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http" or "https",
+     * a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by now). */
     IPC_WELCOME = 65, /* answer to HELLO: livy (+ pidfd while it lives), session, quitting */
-    IPC_LIVY,         /* Livy's state changed, or a START was refused: livy (+ pidfd when it was started) */
+    IPC_LIVY,         /* Livy's state changed, or a START was refused: livy (+ pidfd when it was started); text: why */
     IPC_LEASED,       /* answer to LEASE: kill_at is the deadline that I enforce now */
     IPC_QUIT,         /* orderly stop was requested */
     IPC_LEAVE,        /* Livy is dead and the session forgotten: close it */

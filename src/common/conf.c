@@ -100,15 +100,25 @@ struct conf *conf_load_for(const char *host, const char *path, char *const envp[
     return loader.conf;
 }
 
+/* Only a file that is not there is no file: one that may not be looked at is an error. */
+static const char *conf_path(const char *path)
+{
+    if (path == NULL && (access(CONF_DEFAULT_PATH, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))) {
+        return CONF_DEFAULT_PATH;
+    }
+    return path;
+}
+
 struct conf *conf_load(const char *path, char *const envp[], struct conf_report *report)
 {
     char host[HOSTINFO_SIZE];
     hostinfo_fqdn(host);
-    /* Only a file that is not there is no file: one that may not be looked at is an error. */
-    if (path == NULL && (access(CONF_DEFAULT_PATH, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))) {
-        path = CONF_DEFAULT_PATH;
-    }
-    return conf_load_for(host, path, envp, report);
+    return conf_load_for(host, conf_path(path), envp, report);
+}
+
+struct conf *conf_load_again(const struct conf *old, char *const envp[], struct conf_report *report)
+{
+    return conf_load_for(old->host, conf_path(old->path), envp, report);
 }
 
 const char *conf_origin(const struct conf *conf, const char *key)

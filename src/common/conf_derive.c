@@ -210,6 +210,24 @@ static void check_lease(struct conf_loader *loader)
     }
 }
 
+/* The overlay lies in it, and bin/livy-server puts that on Java's class path without quoting it. */
+static void check_runtime_dir(struct conf_loader *loader)
+{
+    static const char *const keys[] = {"runtime_dir", NULL};
+    const struct conf *conf = loader->conf;
+    char where[WHERE_SIZE];
+    char shown[CONF_SHOWN_SIZE];
+    if (!derive_all_fine(conf, keys) || strpbrk(conf->runtime_dir, " :*?[\\") == NULL) {
+        return;
+    }
+    derive_where(conf, "runtime_dir", where, sizeof where);
+    conf_shown(conf->runtime_dir, shown);
+    conf_report_error(loader->report,
+                      "%s: found %s, expected a path without blanks and : * ? [ \\, which would break Livy's "
+                      "class path",
+                      where, shown);
+}
+
 static void check_gate(struct conf_loader *loader)
 {
     static const char no_agent[] = "this build has no gate agent (liblivy-ha-gate.so)";
@@ -342,8 +360,8 @@ static void check_advertise(struct conf_loader *loader)
     const struct conf *conf = loader->conf;
     char where[WHERE_SIZE];
     char host[HOSTINFO_SIZE];
-    if (conf->front.advertise == NULL) {
-        return;
+    if (conf->front.advertise == NULL || conf_listen_port(conf->front.listen) < 0) {
+        return; /* without a front nobody is sent there */
     }
     derive_where(conf, "front.advertise", where, sizeof where);
     conf_url_host(conf->front.advertise, host, sizeof host);
@@ -363,6 +381,7 @@ static void check_advertise(struct conf_loader *loader)
 
 void conf_load_check(struct conf_loader *loader)
 {
+    check_runtime_dir(loader);
     check_lease(loader);
     check_gate(loader);
     check_zookeeper_library(loader);

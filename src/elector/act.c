@@ -1,5 +1,6 @@
 /* act.c - the core's actions become calls: to ZooKeeper, to the keeper, to the probe, to the history. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,18 @@ static bool lease_possible(struct elector *e, const struct zk_session *session)
     return false;
 }
 
+/* zookeeper_init_ssl's "ca,certificate,key,password" of the configuration; NULL where there is no TLS. */
+const char *act_tls(const struct conf_zookeeper *zookeeper, char *text, size_t size)
+{
+    if (zookeeper->tls_certificate == NULL)
+        return NULL;
+    int n = snprintf(text, size, "%s,%s,%s,%s", zookeeper->tls_ca, zookeeper->tls_certificate, zookeeper->tls_key,
+                     zookeeper->tls_key_password != NULL ? zookeeper->tls_key_password : "");
+    if (n < 0 || (size_t)n >= size)
+        log_error("zookeeper.tls_ca, tls_certificate and tls_key are too long paths together");
+    return text;
+}
+
 static void on_connected(struct elector *e, const struct zk_session *session)
 {
     struct core_event event = {
@@ -64,7 +77,9 @@ static void on_connected(struct elector *e, const struct zk_session *session)
                      e->conf->runtime_dir);
     }
     elector_step(e, &event);
-    if (e->core.registered) {
+    if (e->core.registered && e->zk != NULL) {
+        roster_resume(e->roster, e->zk); /* the same session: members/<id> is still ours */
+        act_publish(e);
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
     }
@@ -133,7 +148,7 @@ static void try_again(struct elector *e)
 static void on_resolved(void *arg, const char *literals, const char *error)
 {
     struct elector *e = arg;
-    char tls[4096];
+    char tls[3 * PATH_MAX + 256];
     const struct conf_zookeeper *zookeeper = &e->conf->zookeeper;
     struct zk_options options = {.hosts = literals,
                                  .session_timeout = zookeeper->session_timeout,
@@ -143,11 +158,7 @@ static void on_resolved(void *arg, const char *literals, const char *error)
     e->resolve = NULL;
     if (error != NULL)
         log_warn("zookeeper.hosts: %s", error);
-    if (zookeeper->tls_certificate != NULL) {
-        snprintf(tls, sizeof(tls), "%s,%s,%s,%s", zookeeper->tls_ca, zookeeper->tls_certificate, zookeeper->tls_key,
-                 zookeeper->tls_key_password != NULL ? zookeeper->tls_key_password : "");
-        options.tls = tls;
-    }
+    options.tls = act_tls(zookeeper, tls, sizeof(tls));
     e->zk = literals != NULL ? zk_open(e->base, &options, on_session, on_watch, e) : NULL;
     if (literals != NULL && e->zk == NULL)
         log_error("the ZooKeeper client could not be started for %s", literals);

@@ -51,7 +51,10 @@ static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
 
     take_pidfd(e, *fd);
     *fd = -1;
+    if (msg->livy.state == IPC_LIVY_ALIVE)
+        elector_livy_at(e, msg->text);
     if (msg->livy.state == IPC_LIVY_NONE) {
+        guard_stop(e); /* its next look would be at the next Livy */
         if (e->livy_pidfd >= 0)
             close(e->livy_pidfd);
         e->livy_pidfd = -1;
@@ -83,7 +86,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_PING:
         channel_send(e, &answer, -1);
         break;
-    case IPC_WELCOME: /* was taken by channel_welcome */
+    case IPC_WELCOME: /* was taken by be_welcomed */
     case IPC_HELLO:
     case IPC_READY:
     case IPC_START:

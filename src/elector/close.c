@@ -3,8 +3,10 @@
 
 #include <event2/event.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 
+#include "elector.h"
 #include "livy-ha/log.h"
 #include "session.h"
 #include "zk.h"
@@ -16,6 +18,7 @@ struct closer {
     struct event_base *base;
     const struct conf *conf;
     struct zk_session session;
+    struct zk_resolve *resolve; /* while it runs */
     struct zk *zk;
     bool over; /* the session is not there any more */
 };
@@ -61,11 +64,14 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
 static void on_resolved(void *arg, const char *literals, const char *error)
 {
     struct closer *c = arg;
+    char tls[3 * PATH_MAX + 256];
     struct zk_options options = {.hosts = literals,
                                  .session_timeout = c->session.timeout,
                                  .auth_digest = c->conf->zookeeper.auth_digest,
+                                 .tls = act_tls(&c->conf->zookeeper, tls, sizeof(tls)),
                                  .adopt = &c->session};
 
+    c->resolve = NULL;
     if (error != NULL)
         log_warn("zookeeper.hosts: %s", error);
     if (literals != NULL)
@@ -88,9 +94,10 @@ int close_run(const struct conf *conf)
     c.base = event_base_new();
     if (c.base == NULL)
         return 75;
-    struct zk_resolve *resolve = zk_resolve_start(c.base, conf->zookeeper.hosts, on_resolved, &c);
-    if (resolve != NULL && event_base_loopexit(c.base, &limit) == 0)
+    c.resolve = zk_resolve_start(c.base, conf->zookeeper.hosts, on_resolved, &c);
+    if (c.resolve != NULL && event_base_loopexit(c.base, &limit) == 0)
         event_base_dispatch(c.base);
+    zk_resolve_cancel(c.resolve);
     if (c.zk != NULL)
         zk_close(c.zk, !c.over);
     event_base_free(c.base);

@@ -72,7 +72,7 @@ struct core_action *core_ask(struct step *s, enum core_request request, enum cor
 static void void_requests(struct core *c)
 {
     if (core_asking(c, CORE_REQ_CREATE))
-        c->create_unknown = true;
+        c->create_unknown = c->suspect = true;
     memset(c->pending, 0, sizeof(c->pending));
     c->own_known = c->watching = false;
     if (!c->first)
@@ -90,7 +90,7 @@ static void forget_session(struct step *s, const char *why)
     core_latch_lost(s, why);
     core_latch_forget(c);
     c->uuid[0] = c->stray[0] = '\0';
-    c->uuid_spent = false;
+    c->inherited = c->suspect = false;
     c->registered = false;
     c->session = 0;
     c->proof = c->kill_at = 0;
@@ -359,7 +359,7 @@ int64_t core_next(const struct core *c, int64_t now)
     core_earliest(&next, now, c->rejoin_at);
     if (c->may_close && !c->close_sent)
         core_earliest(&next, now, c->close_by);
-    if (c->connected && c->node[0] == '\0')
+    if (c->connected && (c->node[0] == '\0' || (c->suspect && !c->first)))
         core_earliest(&next, now, c->list_at);
     if (c->leading && !c->connected)
         core_earliest(&next, now, c->kill_at); /* the phase changes */
@@ -393,6 +393,7 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     if (session == NULL || session->id == 0)
         return;
     c->session = session->id;
+    c->inherited = c->suspect = true;
     c->timeout = session->timeout;
     memcpy(c->uuid, session->uuid, CORE_UUID_SIZE - 1);
     memcpy(c->node, session->node, sizeof(c->node));

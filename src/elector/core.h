@@ -196,14 +196,15 @@ struct core {
 
     /* the latch */
     char spare_uuid[CORE_UUID_SIZE]; /* for the next create; "": wanted */
-    char uuid[CORE_UUID_SIZE];       /* of the own node, made or being made */
+    char uuid[CORE_UUID_SIZE];       /* of this session's nodes: all that bear it are ours, whoever made them */
     char node[CORE_NODE_SIZE];       /* "": none known */
     uint64_t node_tag;               /* grows with each own node */
     char predecessor[CORE_NODE_SIZE];
     char stray[CORE_NODE_SIZE]; /* another node of this session: to be deleted */
     char ghost[CORE_NODE_SIZE]; /* our node of a dead session: to be deleted once Livy is dead */
-    bool uuid_spent;     /* its node was deleted: the next create draws a new one */
     bool create_unknown; /* a node with our uuid may exist */
+    bool inherited;      /* the session is a dead elector's: what it asked for may still be done */
+    bool suspect;        /* a node of ours that we do not know of may be there, or come */
     bool doomed;         /* a delete was asked for: never use this node again */
     bool listed, first, watching, own_known;
     int64_t epoch;       /* czxid of the own node, 0 not known */

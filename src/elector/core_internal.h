@@ -42,6 +42,7 @@ void core_lease_disconnected(struct core *c);
 void core_lease_connected(struct step *s, int64_t timeout, bool fresh);
 void core_lease_beat(struct step *s, const struct core_event *event);
 void core_lease_update(struct step *s);
+bool core_lease_checked(const struct core *c); /* the quorum has answered on this connection */
 void core_lease_reconcile(struct step *s);
 int64_t core_lease_next(const struct core *c, int64_t now);
 

@@ -1,8 +1,12 @@
 /* core_latch.c - the queue: the own node, its place, its predecessor. On the wire it is Curator's LeaderLatch.
  *
  * Three kinds of nodes are ours without being the one we stand with: a *ghost* (of a session that is dead to us; may
- * be ahead of us; deleted only once our own Livy is dead), a *stray* (of this session, made by a create whose
- * outcome was unknown), a *doomed* one (a delete was asked for: it may be carried out late, so it is never used again).
+ * be ahead of us), a *stray* (of this session, made by a create whose outcome was unknown), a *doomed* one (a delete
+ * was asked for: it may be carried out late, so it is never used again). All are deleted only once our own Livy is
+ * dead: what was taken for a stray by mistake may be what it runs under.
+ *
+ * All nodes of one session bear one uuid. So a create that is carried out late, even a dead elector's, is seen for what
+ * it is by the next list; unseen, it would stand in the queue for as long as the session lives, and in the end first.
  */
 #include "core_internal.h"
 
@@ -59,7 +63,7 @@ void core_latch_lost(struct step *s, const char *why)
     if (c->node[0] == '\0')
         return;
     core_latch_forget(c);
-    c->uuid_spent = true;
+    c->suspect = true; /* the news may be of a server that lags: then it still stands */
     core_say(c->reason, "%s", why);
     if (led)
         core_history(s, CORE_HIST_LOST, 0, "%s", why);
@@ -98,7 +102,7 @@ static void created(struct step *s, const struct core_event *event)
     switch (event->rc) {
     case CORE_OK:
         if (event->name == NULL || !own_uuid(c, event->name) || !take_node(c, event->name)) {
-            c->create_unknown = true;
+            c->create_unknown = c->suspect = true;
             return;
         }
         core_act(s, CORE_ACT_SESSION); /* a successor of ours finds the node by its name */
@@ -109,7 +113,7 @@ static void created(struct step *s, const struct core_event *event)
         return;
     case CORE_EXISTS:
     case CORE_UNKNOWN:
-        c->create_unknown = true;
+        c->create_unknown = c->suspect = true;
         return;
     case CORE_DENIED:
         if (!core_livy_alive(c)) {
@@ -123,17 +127,19 @@ static void created(struct step *s, const struct core_event *event)
     }
 }
 
-/* The lowest node with our uuid becomes ours, any further one is a stray. */
+/* The lowest node with our uuid becomes ours, any further one is a stray. Not so one whose delete was asked for, nor any
+ * in a dead elector's session: it may have asked, and the delete may still be on its way. */
 static void find_own(struct core *c, const struct core_event *event)
 {
     const char *lowest = NULL;
 
     for (size_t i = 0; i < event->n_names; i++) {
         const char *name = event->names[i];
-        if (own_uuid(c, name) && (lowest == NULL || core_latch_compare(name, lowest) < 0))
+        if (own_uuid(c, name) && strcmp(name, c->stray) != 0 &&
+            (lowest == NULL || core_latch_compare(name, lowest) < 0))
             lowest = name;
     }
-    if (c->node[0] == '\0' && c->create_unknown && lowest != NULL)
+    if (c->node[0] == '\0' && c->create_unknown && lowest != NULL && !c->inherited)
         take_node(c, lowest);
     c->create_unknown = false;
     for (size_t i = 0; i < event->n_names && c->stray[0] == '\0'; i++)
@@ -223,7 +229,6 @@ static void deleted(struct step *s, const struct core_event *event)
     if (c->leading)
         core_history(s, CORE_HIST_RELEASED, 0, "%s", c->quitting ? c->quit_reason : c->livy_reason);
     core_latch_forget(c);
-    c->uuid_spent = true;
     core_act(s, CORE_ACT_SESSION);
     core_say(c->reason, "latch node deleted");
 }
@@ -254,8 +259,10 @@ void core_latch_reply(struct step *s, const struct core_event *event)
         deleted(s, event);
         break;
     case CORE_REQ_STRAY:
-        if (event->rc == CORE_OK || event->rc == CORE_NONODE)
+        if (event->rc == CORE_OK || event->rc == CORE_NONODE) {
             c->stray[0] = '\0';
+            c->listed = c->listed && c->first; /* is there another one? */
+        }
         break;
     case CORE_REQ_GHOST:
         if (event->rc == CORE_OK || event->rc == CORE_NONODE)
@@ -285,7 +292,7 @@ static void stand(struct step *s)
             a->tag = c->node_tag;
         }
     }
-    if (!c->listed && !c->first)
+    if (!c->first && (!c->listed || (c->suspect && s->now >= c->list_at)))
         core_ask(s, CORE_REQ_LIST, CORE_ACT_LIST);
     if (c->listed && !c->first && !c->watching)
         ask_node(s, CORE_REQ_WATCH, CORE_ACT_WATCH, c->predecessor);
@@ -301,12 +308,11 @@ static void join(struct step *s)
     }
     if (core_asking(c, CORE_REQ_CREATE) || core_asking(c, CORE_REQ_LIST))
         return;
-    if (c->uuid[0] == '\0' || c->uuid_spent) {
+    if (c->uuid[0] == '\0') {
         if (c->spare_uuid[0] == '\0')
             return; /* the next event brings one */
         memcpy(c->uuid, c->spare_uuid, sizeof(c->uuid));
         c->spare_uuid[0] = '\0';
-        c->uuid_spent = false;
         core_act(s, CORE_ACT_SESSION); /* before the create: a successor must know what may be on its way */
     }
     struct core_action *a = core_ask(s, CORE_REQ_CREATE, CORE_ACT_CREATE);
@@ -324,16 +330,17 @@ void core_latch_reconcile(struct step *s)
         return;
     if (!c->registered && !c->quitting)
         core_ask(s, CORE_REQ_REGISTER, CORE_ACT_REGISTER);
-    if (c->stray[0] != '\0')
+    bool dead = core_livy_surely_dead(c, s->now);
+    if (c->stray[0] != '\0' && dead)
         ask_node(s, CORE_REQ_STRAY, CORE_ACT_DELETE, c->stray);
-    if (c->ghost[0] != '\0' && core_livy_surely_dead(c, s->now))
+    if (c->ghost[0] != '\0' && dead)
         ask_node(s, CORE_REQ_GHOST, CORE_ACT_DELETE, c->ghost);
 
     bool wanted = core_latch_wanted(c, s->now);
     if (c->node[0] != '\0') {
         if (wanted && !c->doomed) {
             stand(s);
-        } else if (core_livy_surely_dead(c, s->now)) {
+        } else if (dead) {
             c->doomed = true;
             ask_node(s, CORE_REQ_DELETE, CORE_ACT_DELETE, c->node);
         }

@@ -63,6 +63,18 @@ void core_lease_disconnected(struct core *c)
     c->beat_now = false;
 }
 
+static int64_t deadline(const struct core *c, int64_t touched)
+{
+    int64_t kill_at = touched + c->timeout - (c->timeout + 49) / 50 - c->config.kill_margin;
+    return kill_at > 0 ? kill_at : 0;
+}
+
+static void lower(int64_t *at, int64_t most)
+{
+    if (*at > most)
+        *at = most;
+}
+
 /* The smallest T ever granted to this session counts; when it shrinks, the proof stays and the deadline comes nearer
  * (core_lease_update works it out anew from the proof). */
 void core_lease_connected(struct step *s, int64_t timeout, bool fresh)
@@ -76,6 +88,8 @@ void core_lease_connected(struct step *s, int64_t timeout, bool fresh)
         c->kill_at = 0;
     } else if (c->timeout == 0 || timeout < c->timeout) {
         c->timeout = timeout;
+        if (c->proof == 0) /* a lease that was adopted: this connection's own request is all that is known */
+            lower(&c->kill_at, deadline(c, c->floor));
     }
     c->connect_touch = c->floor;
     c->kicked = false;
@@ -140,8 +154,12 @@ void core_lease_update(struct step *s)
     }
     if (c->proof == 0 || c->session == 0)
         return;
-    int64_t kill_at = c->proof + c->timeout - (c->timeout + 49) / 50 - c->config.kill_margin;
-    c->kill_at = kill_at > 0 ? kill_at : 0;
+    c->kill_at = deadline(c, c->proof);
+}
+
+bool core_lease_checked(const struct core *c)
+{
+    return newest_check(c) != NULL;
 }
 
 static void send_beat(struct step *s, bool quorum)

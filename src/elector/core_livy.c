@@ -52,6 +52,7 @@ void core_livy_leased(struct step *s, int64_t kill_at)
     if (c->keeper_stuck) {
         c->keeper_stuck = false;
         core_say(c->reason, "the keeper answers again");
+        core_act(s, CORE_ACT_SESSION); /* the channel was full, perhaps */
     }
 }
 
@@ -282,6 +283,7 @@ static void guard(struct step *s)
         core_act(s, CORE_ACT_KILL);
         c->kill_sent = true;
         c->serving = false;
+        tell_keeper(s); /* by now it owes us the word of Livy's end, whatever else it has answered */
     }
 }
 
@@ -303,11 +305,11 @@ static void renew(struct step *s)
     tell_keeper(s);
 }
 
-/* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this connection (without
- * one there is no proof on it, see core_lease.c), time left. */
+/* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this connection, time
+ * left. */
 static bool may_start(const struct core *c, int64_t now)
 {
-    return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&
+    return c->connected && c->registered && c->first && c->own_known && core_lease_checked(c) && !c->doomed && c->leading &&
            !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
            now >= c->start_at && c->kill_at - now >= start_margin(c);
 }
@@ -361,8 +363,10 @@ int64_t core_livy_next(const struct core *c, int64_t now)
 
     if (c->unanswered != 0 && !c->keeper_stuck)
         core_earliest(&next, now, c->unanswered + CORE_KEEPER_PATIENCE);
-    if ((alive || c->start_run != 0) && !c->kill_sent)
-        core_earliest(&next, now, c->start_run != 0 ? c->max_sent : c->leased);
+    if ((alive || c->start_run != 0) && !c->kill_sent) {
+        int64_t deadline = c->start_run != 0 ? c->max_sent : c->leased;
+        core_earliest(&next, now, deadline > now ? deadline : now + 1); /* one that has passed is not forgotten */
+    }
     if (c->keeper_stuck && c->gone_seen)
         core_earliest(&next, now, c->max_sent + c->config.kill_margin + 1);
     if (c->livy.state == IPC_LIVY_ALIVE && !c->stop_sent) {

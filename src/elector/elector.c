@@ -17,8 +17,6 @@
 #include "livy-ha/portowner.h"
 #include "session.h"
 
-extern char **environ;
-
 /* A version 4 UUID, as Curator draws one for each create. */
 static void draw_uuid(char uuid[static CORE_UUID_SIZE])
 {
@@ -123,6 +121,11 @@ static void check_owner(struct elector *e, struct core_event *event, char *text,
 
     if (rc == 1)
         return;
+    if (guard_livy_dead(e)) { /* it answered, and died before we looked */
+        event->alive = false;
+        event->text = "died just after it answered";
+        return;
+    }
     if (rc < 0) {
         log_warn("who owns livy.port %d cannot be told (%s): taken for Livy", e->conf->livy.port, strerror(errno));
         return;
@@ -152,17 +155,36 @@ static void on_probe(void *arg, const struct probe_result *result)
     elector_step(e, &event);
 }
 
+bool elector_livy_tls(const struct elector *e)
+{
+    return strncmp(e->livy_at, "https ", 6) == 0;
+}
+
 static int open_probe(struct elector *e)
 {
-    struct probe_target target = {.port = e->conf->livy.port, .tls = e->livyconf != NULL && e->livyconf->tls};
+    struct probe_target target = {.port = e->conf->livy.port, .tls = elector_livy_tls(e)};
+    const char *blank = strchr(e->livy_at, ' ');
+    const char *host = blank != NULL && strcmp(blank + 1, "*") != 0 ? blank + 1 : NULL;
     char why[256];
 
-    if (probe_target_address(e->livyconf != NULL ? e->livyconf->host : NULL, target.address, why, sizeof(why)) != 0) {
+    if (probe_target_address(host, target.address, why, sizeof(why)) != 0) {
         log_warn("%s: probing 127.0.0.1", why);
         snprintf(target.address, sizeof(target.address), "127.0.0.1");
     }
     e->probe = probe_new(e->base, &target, on_probe, e);
     return e->probe != NULL ? 0 : -1;
+}
+
+void elector_livy_at(struct elector *e, const char *text)
+{
+    if (strcmp(text, e->livy_at) == 0)
+        return;
+    snprintf(e->livy_at, sizeof(e->livy_at), "%s", text);
+    if (e->probe == NULL)
+        return;
+    probe_free(e->probe);
+    if (open_probe(e) != 0)
+        abort(); /* out of memory: the keeper starts another one */
 }
 
 /* ---- registering --------------------------------------------------------------------------------------------------- */
@@ -204,15 +226,13 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
 
 static int open_roster(struct elector *e)
 {
-    char *fingerprint = e->livyconf != NULL ? livyconf_fingerprint(e->livyconf) : NULL;
     struct roster_options options = {.root = e->conf->zookeeper.root,
                                      .id = e->conf->id,
-                                     .fingerprint = fingerprint,
+                                     .fingerprint = e->store,
                                      .host = e->conf->host,
                                      .runtime_dir = e->conf->runtime_dir,
                                      .boot = e->boot};
     e->roster = roster_new(&options, on_registered, e);
-    free(fingerprint);
     return e->roster != NULL ? 0 : -1;
 }
 
@@ -304,38 +324,32 @@ static void close_parts(struct elector *e)
         close(e->livy_pidfd);
     if (e->base != NULL)
         event_base_free(e->base);
-    livyconf_free(e->livyconf);
     conf_free(e->conf);
 }
 
-static void load_livyconf(struct elector *e)
+int elector_run(struct conf *conf, int channel, const char *store)
 {
-    struct conf_report report = {0};
-
-    e->livyconf = livyconf_load(e->conf, environ, &report);
-    if (e->livyconf == NULL)
-        log_error("%s (going on without: the state store is not compared)",
-                  report.n_errors > 0 ? report.errors[0] : "livy.conf could not be read");
-    conf_report_clear(&report); /* its warnings were told by the keeper */
-}
-
-int elector_run(struct conf *conf, int channel)
-{
-    struct elector e = {.conf = conf, .channel = channel, .timerfd = -1, .livy_pidfd = -1};
+    struct elector e = {
+        .conf = conf, .channel = channel, .store = store, .keeper = getppid(), .timerfd = -1, .livy_pidfd = -1};
     struct ipc_msg welcome, ready = {.type = IPC_READY};
 
     e.started_wall = e.since_wall = clock_wall_ms();
     session_boot_id(e.boot, sizeof(e.boot));
-    load_livyconf(&e);
     e.base = event_base_new();
-    if (e.base == NULL || be_welcomed(&e, &welcome) != 0 || open_parts(&e) != 0) {
+    if (e.base == NULL || be_welcomed(&e, &welcome) != 0) {
+        close_parts(&e);
+        return 1;
+    }
+    elector_livy_at(&e, welcome.text);
+    if (open_parts(&e) != 0) {
         close_parts(&e);
         return 1;
     }
     init_core(&e, &welcome);
     e.pending_restart = welcome.pending_restart != 0;
     act_connect(&e);
-    channel_send(&e, &ready, -1);
+    if (e.control != NULL)
+        channel_send(&e, &ready, -1);
     elector_step(&e, &(struct core_event){.type = welcome.quitting ? CORE_EV_QUIT : CORE_EV_TIME});
     if (core_livy_alive(&e.core) && welcome.livy.started_at > 0)
         e.since_wall -= clock_boot_ms() - welcome.livy.started_at; /* it has been active since then */

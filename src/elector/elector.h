@@ -13,7 +13,6 @@
 #include "core.h"
 #include "history.h"
 #include "livy-ha/conf.h"
-#include "livy-ha/livyconf.h"
 #include "probe.h"
 #include "roster.h"
 #include "view.h"
@@ -37,7 +36,8 @@ struct elector_call {
 
 struct elector {
     struct conf *conf;
-    struct livyconf *livyconf; /* NULL where livy.conf cannot be read now */
+    const char *store;     /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
+    char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, as the keeper tells it (ipc.h) */
     struct event_base *base;
     struct core core;
     int exit_code;
@@ -58,7 +58,9 @@ struct elector {
 
     /* the keeper and Livy */
     int channel, timerfd, livy_pidfd;
-    bool welcomed, keeper_gone;
+    pid_t keeper;
+    bool keeper_gone;
+    unsigned guard_looks; /* since the guard began to watch Livy die */
     struct event *on_channel, *on_timer, *on_guard, *on_close;
     int64_t armed_for;
     struct probe *probe;
@@ -73,7 +75,10 @@ struct elector {
 
 /* elector.c: runs the core on an event, carries its actions out, arms the timer. */
 void elector_step(struct elector *e, struct core_event *event);
-int elector_run(struct conf *conf, int channel);
+int elector_run(struct conf *conf, int channel, const char *store);
+/* Livy listens there from now on; see ipc.h. */
+void elector_livy_at(struct elector *e, const char *text);
+bool elector_livy_tls(const struct elector *e);
 void elector_core_config(const struct conf *conf, struct core_config *config);
 void elector_fatal(struct elector *e, int code, const char *why);
 
@@ -83,6 +88,7 @@ void act_perform(struct elector *e, const struct core_action *action);
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);
 enum core_rc act_rc(int rc);
+const char *act_tls(const struct conf_zookeeper *zookeeper, char *text, size_t size);
 
 /* channel.c */
 int channel_open(struct elector *e);
@@ -91,7 +97,9 @@ void channel_send(struct elector *e, struct ipc_msg *msg, int fd);
 /* guard.c */
 void guard_kill(struct elector *e);  /* SIGKILL, then watches until Livy is dead and its lock free: LIVY_GONE */
 void guard_watch(struct elector *e); /* the same without killing */
+void guard_stop(struct elector *e);  /* the keeper has said that Livy is dead: there is nothing to watch */
 void guard_keeper_gone(struct elector *e);
+bool guard_livy_dead(const struct elector *e); /* as its pidfd says; no pidfd: dead */
 
 /* status.c: new references. */
 json_t *status_self(struct elector *e);    /* as in members/<id> */

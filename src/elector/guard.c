@@ -13,12 +13,18 @@
 #include "livy-ha/log.h"
 
 #define LOOK_AGAIN_US 1000
-#define MAX_HOLDERS 16
+#define LOOKS_SOON 1000        /* then less often: something does not die, and each look reads /proc */
+#define LOOK_LATER_US 50000
 
 static bool pidfd_dead(int pidfd)
 {
     struct pollfd look = {.fd = pidfd, .events = POLLIN};
     return pidfd < 0 || (poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0);
+}
+
+bool guard_livy_dead(const struct elector *e)
+{
+    return pidfd_dead(e->livy_pidfd);
 }
 
 static bool lock_free(const struct elector *e)
@@ -31,14 +37,19 @@ static bool lock_free(const struct elector *e)
 static void kill_holders(const struct elector *e)
 {
     char path[PATH_MAX];
-    pid_t pids[MAX_HOLDERS];
+    pid_t first = 0;
 
-    if (lockfile_livy_path(e->conf->runtime_dir, path, sizeof(path)) != 0)
-        return;
-    size_t n = lockfile_holders(path, pids, MAX_HOLDERS);
-    for (size_t i = 0; i < n; i++)
-        if (kill(pids[i], SIGKILL) != 0 && errno != ESRCH)
-            log_error("pid %d holds Livy's lock and could not be killed: %s", (int)pids[i], strerror(errno));
+    /* The keeper, while it lives, looks at the lock as well. */
+    if (lockfile_livy_path(e->conf->runtime_dir, path, sizeof(path)) == 0 &&
+        lockfile_end_holders(path, e->keeper_gone ? 0 : e->keeper, &first) > 0 && e->guard_looks % LOOKS_SOON == 0)
+        log_warn("pid %d holds Livy's lock: killed", (int)first);
+}
+
+/* A dying process closes its files before its children are told (PDEATHSIG) and reparented: until then a Livy that it has
+ * just forked may be on its way. */
+static bool keeper_still_dying(const struct elector *e)
+{
+    return e->keeper_gone && getppid() == e->keeper;
 }
 
 /* The keeper is dead: nobody else starts a Livy in this runtime_dir while we hold the daemon's lock. So Livy's death
@@ -69,8 +80,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 static void look_again(struct elector *e)
 {
-    struct timeval soon = {.tv_usec = LOOK_AGAIN_US};
+    struct timeval soon = {.tv_usec = e->guard_looks < LOOKS_SOON ? LOOK_AGAIN_US : LOOK_LATER_US};
 
+    e->guard_looks++;
     if (e->on_guard == NULL)
         e->on_guard = evtimer_new(e->base, on_look, e);
     if (e->on_guard == NULL || evtimer_add(e->on_guard, &soon) != 0) {
@@ -81,7 +93,7 @@ static void look_again(struct elector *e)
 
 void guard_watch(struct elector *e)
 {
-    if (!pidfd_dead(e->livy_pidfd)) {
+    if (!pidfd_dead(e->livy_pidfd) || keeper_still_dying(e)) {
         look_again(e);
         return;
     }
@@ -98,6 +110,7 @@ void guard_watch(struct elector *e)
 
 void guard_kill(struct elector *e)
 {
+    e->guard_looks = 0;
     if (e->livy_pidfd >= 0) {
         if (syscall(SYS_pidfd_send_signal, e->livy_pidfd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
             log_error("Livy (pid %d) could not be killed: %s", e->core.livy.pid, strerror(errno));
@@ -105,6 +118,12 @@ void guard_kill(struct elector *e)
         kill_holders(e);
     }
     look_again(e);
+}
+
+void guard_stop(struct elector *e)
+{
+    if (e->on_guard != NULL)
+        evtimer_del(e->on_guard);
 }
 
 void guard_keeper_gone(struct elector *e)

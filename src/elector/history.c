@@ -115,7 +115,9 @@ void history_add(struct history *h, json_t *entry)
     if (entry == NULL)
         return;
     if (h->n_waiting == WAITING) {
-        size_t oldest = h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays */
+        size_t oldest = h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays, as far as possible */
+        if (h->in_flight == WAITING)
+            h->in_flight--;
         json_decref(h->waiting[oldest]);
         memmove(h->waiting + oldest, h->waiting + oldest + 1, (WAITING - oldest - 1) * sizeof(h->waiting[0]));
         h->n_waiting--;
@@ -126,8 +128,10 @@ void history_add(struct history *h, json_t *entry)
 
 void history_connect(struct history *h, struct zk *zk)
 {
+    if (zk != h->zk) { /* a handle that is gone answers nothing any more; on the same one each request is answered */
+        h->busy = false;
+        h->in_flight = 0;
+    }
     h->zk = zk;
-    h->busy = false; /* nothing of an older connection is waited for: contains() sees what was written */
-    h->in_flight = 0;
     next(h);
 }

@@ -13,6 +13,7 @@
 
 struct options {
     int channel, conf;
+    const char *store;
     bool close_session;
 };
 
@@ -27,6 +28,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {{"channel", required_argument, NULL, 'k'},
                                           {"conf", required_argument, NULL, 'c'},
+                                          {"store", required_argument, NULL, 't'},
                                           {"close-session", no_argument, NULL, 's'},
                                           {NULL, 0, NULL, 0}};
     int option;
@@ -36,12 +38,15 @@ static bool parse_options(int argc, char **argv, struct options *options)
             options->channel = parse_fd(optarg);
         else if (option == 'c')
             options->conf = parse_fd(optarg);
+        else if (option == 't')
+            options->store = optarg;
         else if (option == 's')
             options->close_session = true;
         else
             return false;
     }
-    return optind == argc && options->conf >= 0 && (options->channel >= 0 || options->close_session);
+    bool elector = options->channel >= 0 && options->store != NULL;
+    return optind == argc && options->conf >= 0 && (elector || options->close_session);
 }
 
 /* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must not. */
@@ -69,11 +74,13 @@ int main(int argc, char **argv)
     close(options.conf);
     if (conf == NULL) {
         fprintf(stderr, "livy-ha-elector: %s\n", report.n_errors > 0 ? report.errors[0] : "no configuration");
+        conf_report_clear(&report);
         return 78;
     }
+    conf_report_clear(&report);
     log_open("elector", conf->log_level, conf->log_format);
     if (!options.close_session)
-        return elector_run(conf, options.channel);
+        return elector_run(conf, options.channel, options.store);
     int rc = close_run(conf);
     conf_free(conf);
     return rc;

@@ -12,7 +12,7 @@
 #define EXPIRY_SLACK 2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
 
 struct roster {
-    char root[512], id[160], host[256], runtime_dir[256], boot[64], member_path[PATH_SIZE];
+    char root[520], id[160], host[256], runtime_dir[256], boot[64], member_path[PATH_SIZE];
     char *fingerprint;
     roster_done *done;
     void *arg;
@@ -57,6 +57,12 @@ void roster_stop(struct roster *r)
 {
     r->zk = NULL;
     r->registered = r->publishing = false;
+}
+
+void roster_resume(struct roster *r, struct zk *zk)
+{
+    r->zk = zk;
+    r->registered = true;
 }
 
 static void finish(struct roster *r, enum roster_result result, const char *why)
@@ -335,6 +341,11 @@ static void published(void *arg, const struct zk_reply *reply)
     r->publishing = false;
     if (r->zk == NULL || !r->registered)
         return;
+    if (reply->rc == ZNONODE) { /* somebody has removed it: we are here */
+        log_warn("%s was removed by somebody: made again", r->member_path);
+        r->publishing = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL, published, r) == ZOK;
+        return;
+    }
     if (reply->rc != ZOK)
         log_debug("members/%s: %s", r->id, zerror(reply->rc));
     if (r->publish_again) {

@@ -37,6 +37,8 @@ void roster_start(struct roster *roster, struct zk *zk, const struct zk_session 
                   int64_t now);
 /* The handle is going away, or the connection is gone. */
 void roster_stop(struct roster *roster);
+/* Connected again within the session in which registering was done: publishing goes on. */
+void roster_resume(struct roster *roster, struct zk *zk);
 
 /* Writes members/<id> anew; the latest text wins. Does nothing before registering was done. */
 void roster_publish(struct roster *roster, const json_t *json);

@@ -81,7 +81,7 @@ static int parse(const char *text, struct zk_session *session, char *boot)
 
     if (sscanf(text, "livy-ha session 1\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %" SCNd64 "\n%n",
                boot, &id, hex, &session->timeout, &end) != 4 ||
-        end == 0 || strlen(hex) != 32 || id == 0 || session->timeout <= 0)
+        end == 0 || text[end] != '\0' || text[end - 1] != '\n' || strlen(hex) != 32 || id == 0 || session->timeout <= 0)
         return -1;
     session->id = (int64_t)id;
     for (size_t i = 0; i < sizeof(session->password); i++) {

@@ -25,7 +25,7 @@ json_t *status_self(struct elector *e)
     bool active = strcmp(core_role_name(c), "active") == 0;
     int64_t sequence = core_latch_sequence(c->node);
 
-    snprintf(livy_url, sizeof(livy_url), "%s://%s:%d", e->livyconf != NULL && e->livyconf->tls ? "https" : "http",
+    snprintf(livy_url, sizeof(livy_url), "%s://%s:%d", elector_livy_tls(e) ? "https" : "http",
              e->conf->host, e->conf->livy.port);
     json_t *self = json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host", e->conf->host,

@@ -8,6 +8,7 @@
 #include "paths.h"
 
 #define MAX_SHOWN 64
+#define WATCH_TAG 1 /* always the same: a watch that has not fired is not set a second time (zk.h) */
 
 struct slot { /* a node that is being read */
     struct view *view;
@@ -19,9 +20,9 @@ struct view {
     char *root;
     uint32_t kind;
     struct zk *zk;
-    uint64_t generation; /* of the picture being read; the tag of its watches */
     unsigned outstanding;
     bool dirty;
+    bool torn; /* something of the picture being read is missing: the connection broke */
     struct slot slots[2 * MAX_SHOWN];
     size_t n_slots;
     json_t *members, *known, *history;
@@ -76,14 +77,18 @@ static void replace(json_t **old, json_t **fresh)
 
 static void load(struct view *v);
 
-static void answered(struct view *v)
+static void answered(struct view *v, int rc)
 {
+    v->torn |= rc == ZCONNECTIONLOSS || rc == ZINVALIDSTATE || rc == ZOPERATIONTIMEOUT || rc == ZSESSIONEXPIRED ||
+               rc == ZSESSIONMOVED || rc == ZCLOSING;
     if (--v->outstanding > 0)
         return;
-    replace(&v->members, &v->new_members);
-    replace(&v->known, &v->new_known);
-    replace(&v->history, &v->new_history);
-    v->version++;
+    if (!v->torn) {
+        replace(&v->members, &v->new_members);
+        replace(&v->known, &v->new_known);
+        replace(&v->history, &v->new_history);
+        v->version++;
+    }
     if (v->dirty)
         load(v);
 }
@@ -93,7 +98,7 @@ static void sent(struct view *v, int rc)
     if (rc == ZOK)
         v->outstanding++;
     else
-        v->dirty = true; /* the next connection reads it all again */
+        v->torn = true; /* the next connection reads it all again */
 }
 
 static void entry_read(void *arg, const struct zk_reply *reply)
@@ -108,7 +113,7 @@ static void entry_read(void *arg, const struct zk_reply *reply)
             json_object_set(into, slot->id, entry);
         json_decref(entry);
     }
-    answered(v);
+    answered(v, reply->rc);
 }
 
 static void read_entries(struct view *v, const struct zk_reply *reply, bool known)
@@ -125,7 +130,7 @@ static void read_entries(struct view *v, const struct zk_reply *reply, bool know
         slot->known = known;
         memcpy(slot->id, reply->children[i], strlen(reply->children[i]) + 1);
         path_make(path, v->root, known ? "known" : "members", slot->id);
-        sent(v, zk_get(v->zk, path, known ? 0 : v->kind, v->generation, entry_read, slot));
+        sent(v, zk_get(v->zk, path, known ? 0 : v->kind, WATCH_TAG, entry_read, slot));
     }
 }
 
@@ -136,7 +141,7 @@ static void members_listed(void *arg, const struct zk_reply *reply)
         v->new_members = json_object();
         read_entries(v, reply, false);
     }
-    answered(v);
+    answered(v, reply->rc);
 }
 
 static void known_listed(void *arg, const struct zk_reply *reply)
@@ -146,7 +151,7 @@ static void known_listed(void *arg, const struct zk_reply *reply)
         v->new_known = json_object();
         read_entries(v, reply, true);
     }
-    answered(v);
+    answered(v, reply->rc);
 }
 
 static void history_read(void *arg, const struct zk_reply *reply)
@@ -159,25 +164,24 @@ static void history_read(void *arg, const struct zk_reply *reply)
             v->new_history = NULL;
         }
     }
-    answered(v);
+    answered(v, reply->rc);
 }
 
 static void load(struct view *v)
 {
     char path[PATH_SIZE];
 
-    v->dirty = false;
+    v->dirty = v->torn = false;
     if (v->zk == NULL)
         return;
-    v->generation++;
     v->n_slots = 0;
     drop_new(v);
     path_make(path, v->root, NULL, "members");
-    sent(v, zk_children(v->zk, path, v->kind, v->generation, members_listed, v));
+    sent(v, zk_children(v->zk, path, v->kind, WATCH_TAG, members_listed, v));
     path_make(path, v->root, NULL, "known");
-    sent(v, zk_children(v->zk, path, v->kind, v->generation, known_listed, v));
+    sent(v, zk_children(v->zk, path, v->kind, WATCH_TAG, known_listed, v));
     path_make(path, v->root, NULL, "history");
-    sent(v, zk_get(v->zk, path, v->kind, v->generation, history_read, v));
+    sent(v, zk_get(v->zk, path, v->kind, WATCH_TAG, history_read, v));
 }
 
 void view_connect(struct view *v, struct zk *zk)
@@ -195,8 +199,7 @@ void view_connect(struct view *v, struct zk *zk)
 
 void view_changed(struct view *v, uint64_t tag)
 {
-    if (tag != v->generation)
-        return; /* of an older picture: it has been read again since */
+    (void)tag;
     if (v->outstanding > 0)
         v->dirty = true;
     else

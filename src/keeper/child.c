@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #include "livy-ha/clock.h"
 #include "livy-ha/lockfile.h"
+#include "livy-ha/log.h"
 
 extern char **environ;
 
@@ -50,8 +52,8 @@ static void unblock_signals(void)
 
 static bool daemons_own(const char *variable)
 {
-    static const char *const prefixes[] = {"LIVY_HA_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_",
-                                           "LIVY_ENV_LOADED=", "INVOCATION_ID="};
+    static const char *const prefixes[] = {"LIVY_HA_",    "NOTIFY_SOCKET=",  "WATCHDOG_",        "LISTEN_FDS=",
+                                           "LISTEN_PID=", "LISTEN_FDNAMES=", "LIVY_ENV_LOADED=", "INVOCATION_ID="};
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
         if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -71,7 +73,7 @@ static int clean_environment(const struct conf *conf)
     livyconf_overlay_path(conf, overlay, sizeof(overlay));
     if (setenv("LIVY_CONF_DIR", overlay, 1) != 0 || setenv("LIVY_LOG_DIR", conf->livy.log_dir, 1) != 0)
         return -1;
-    return setenv("LIVY_HOME", conf->livy.home, 0);
+    return setenv("LIVY_HOME", conf->livy.home, 1); /* livy.home may differ from an inherited one */
 }
 
 /* OOMScoreAdjust= protects the daemon; Livy is an ordinary process. Raising one's own score needs no right. */
@@ -123,6 +125,15 @@ static int cloexec_from(int first)
     return rc;
 }
 
+/* The elector, or another livy-ha, may look at the lock at this very moment: that takes microseconds. */
+static int take_livy_lock(const char *path)
+{
+    int lock;
+    for (int tries = 0; (lock = lockfile_take(path)) < 0 && errno == EWOULDBLOCK && tries < 20; tries++)
+        poll(NULL, 0, 1);
+    return lock;
+}
+
 __attribute__((noreturn)) static void become_livy(const struct child_order *order, pid_t keeper, int status)
 {
     const struct conf *conf = order->conf;
@@ -135,7 +146,7 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
         fail(status, why);
     if (lockfile_livy_path(conf->runtime_dir, lock_path, sizeof(lock_path)) != 0)
         fail(status, "runtime_dir is too long a path");
-    int lock = lockfile_take(lock_path);
+    int lock = take_livy_lock(lock_path);
     if (lock < 0) {
         snprintf(why, sizeof(why), "%.300s: %s", lock_path,
                  errno == EWOULDBLOCK ? "an earlier Livy still holds it" : strerror(errno));
@@ -225,7 +236,10 @@ static int elector_path(char *path, size_t path_size, char *why, size_t size)
 int child_conf_memfd(const struct conf *conf)
 {
     int fd = memfd_create("livy-ha-conf", MFD_CLOEXEC);
-    if (fd >= 0 && conf_write(conf, fd) == 0)
+    struct conf told = *conf;
+
+    told.log_format = log_format_in_use(); /* what "auto" came to here: a child is no PID 1 and could not tell */
+    if (fd >= 0 && conf_write(&told, fd) == 0)
         return fd;
     if (fd >= 0)
         close(fd);
@@ -243,12 +257,14 @@ static int place_descriptors(int channel, int conf, int lock)
     return cloexec_from(LOCK_FD + 1);
 }
 
-__attribute__((noreturn)) static void become_elector(const char *path, int channel, int conf, int lock)
+__attribute__((noreturn)) static void become_elector(const char *path, const char *store, int channel, int conf, int lock)
 {
     char channel_arg[16], conf_arg[16];
 
-    if (place_descriptors(channel, conf, lock) != 0)
+    if (place_descriptors(channel, conf, lock) != 0) {
+        log_error("the elector could not be given its descriptors: %s (LimitNOFILE?)", strerror(errno));
         _exit(126);
+    }
     snprintf(channel_arg, sizeof(channel_arg), "%d", CHANNEL_FD);
     snprintf(conf_arg, sizeof(conf_arg), "%d", CONF_FD);
     no_stdin();
@@ -258,27 +274,32 @@ __attribute__((noreturn)) static void become_elector(const char *path, int chann
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     unblock_signals();
-    execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, (char *)NULL);
+    execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, "--store", store, (char *)NULL);
+    log_error("%s could not be run: %s", path, strerror(errno));
     _exit(127);
 }
 
-int child_elector(const struct conf *conf, int channel, int lock, struct child *child, char *why, size_t size)
+int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock, struct child *child,
+                  char *why, size_t size)
 {
     char path[PATH_MAX];
     sigset_t old;
 
     if (elector_path(path, sizeof(path), why, size) != 0)
         return -1;
-    int text = child_conf_memfd(conf);
+    char *store = livyconf_fingerprint(livyconf);
+    int text = store != NULL ? child_conf_memfd(conf) : -1;
     if (text < 0) {
         snprintf(why, size, "the configuration could not be handed over: %s", strerror(errno));
+        free(store);
         return -1;
     }
     pid_t pid = fork_blocked(&old);
     if (pid == 0)
-        become_elector(path, channel, text, lock);
+        become_elector(path, store, channel, text, lock);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
+    free(store);
     close(text);
     if (pid < 0) {
         snprintf(why, size, "fork: %s", strerror(saved));

@@ -32,8 +32,9 @@ struct child_order {
 int child_livy(const struct child_order *order, struct child *child, char *why, size_t size);
 
 /* Starts the elector. It inherits `channel`, a memfd with the configuration, and `lock` (so that no other daemon
- * starts while it still has a session to close). 0, or -1 with `why`. */
-int child_elector(const struct conf *conf, int channel, int lock, struct child *child, char *why, size_t size);
+ * starts while it still has a session to close); it is told the state store's fingerprint. 0, or -1 with `why`. */
+int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock, struct child *child,
+                  char *why, size_t size);
 
 /* Becomes `livy-ha-elector --close-session` (exec), which inherits `lock` too. Returns only on failure, with `why`. */
 void child_become_closer(const struct conf *conf, int lock, char *why, size_t size);

@@ -70,6 +70,8 @@ static bool running(const struct kcore *k)
     return k->livy == KCORE_RUNNING || k->livy == KCORE_TERMINATING;
 }
 
+static void enforce(struct kstep *s);
+
 /* ---- ending Livy ----------------------------------------------------------------------------------------------- */
 
 static void kill_livy(struct kstep *s, uint32_t cause, const char *why)
@@ -225,6 +227,7 @@ static void forked(struct kstep *s, const struct kcore_event *event)
         a->message = IPC_LIVY;
         a->with_pidfd = true;
     }
+    enforce(s); /* the fork may have taken longer than the lease */
 }
 
 static void lease(struct kstep *s, const struct ipc_msg *msg)
@@ -249,6 +252,17 @@ static void session(struct kstep *s, const struct ipc_msg *msg)
         k->last_epoch = 0; /* czxids of another ensemble's life may be smaller */
     k->session = msg->session;
     k->has_session = msg->session.id != 0;
+}
+
+/* Answered also where there is nothing to do any more: a keeper that does not answer counts as stuck. Of a Livy that is
+ * not there at all the end was told. */
+static void order_stop(struct kstep *s, const struct ipc_msg *msg)
+{
+    enum kcore_livy before = s->k->livy;
+
+    stop_livy(s, msg->grace, msg->text);
+    if (s->k->livy == before && before != KCORE_NONE)
+        tell(s, IPC_LIVY);
 }
 
 static void quit(struct kstep *s)
@@ -319,7 +333,7 @@ static void message(struct kstep *s, const struct kcore_event *event)
         lease(s, msg);
         break;
     case IPC_STOP:
-        stop_livy(s, msg->grace, msg->text);
+        order_stop(s, msg);
         break;
     case IPC_SESSION:
         session(s, msg);
@@ -542,10 +556,11 @@ int64_t kcore_next(const struct kcore *k, int64_t now)
 {
     int64_t next = CLOCK_NEVER;
 
+    /* A deadline that has passed without a step (it was set to a time gone by, or time went on) is not forgotten. */
     if (running(k))
-        earliest(&next, now, k->kill_at);
+        earliest(&next, now, k->kill_at > now ? k->kill_at : now + 1);
     if (k->livy == KCORE_TERMINATING)
-        earliest(&next, now, k->term_until);
+        earliest(&next, now, k->term_until > now ? k->term_until : now + 1);
     if (k->livy == KCORE_KILLED)
         earliest(&next, now, k->killed_at + REKILL);
     if (k->livy == KCORE_REAPED)

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -28,7 +29,6 @@
 #include "reload.h"
 
 #define MAX_BATCH 64
-#define MAX_HOLDERS 16
 
 struct keeper {
     struct conf *conf;
@@ -39,6 +39,9 @@ struct keeper {
     int channel;                /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
     int64_t armed_for, watchdog_at;
+    char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */
+    uint32_t lock_told;          /* the run of which it was told that its lock is kept by another process */
+    bool hunting;                /* something that Livy left was killed: its own children come to us next */
     bool stopping_told;
     bool pending_restart;       /* a reload changed a key that takes effect with a restart only */
     bool done;
@@ -69,6 +72,20 @@ static void signal_child(const struct child *child, int number)
         log_error("signal %d to pid %d: %s", number, (int)child->pid, strerror(errno));
 }
 
+/* The deadline can not be kept any more: Livy ends with us (PDEATHSIG as well), the elector gives the latch up. */
+__attribute__((noreturn)) static void die(const struct keeper *k, const char *what)
+{
+    log_error("%s: %s: the lease could not be kept, ending Livy and the daemon", what, strerror(errno));
+    signal_child(&k->livy, SIGKILL);
+    _exit(75);
+}
+
+static void describe_livy(struct keeper *k)
+{
+    snprintf(k->livy_at, sizeof(k->livy_at), "%s %s", k->livyconf->tls ? "https" : "http",
+             k->livyconf->host != NULL ? k->livyconf->host : "*");
+}
+
 static void fork_livy(struct keeper *k)
 {
     char why[256];
@@ -78,6 +95,7 @@ static void fork_livy(struct keeper *k)
                                 .kill_at = k->core.kill_at};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
+    describe_livy(k);
     if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
         event.pid = k->last_livy = k->livy.pid;
     else
@@ -92,7 +110,7 @@ static void spawn_elector(struct keeper *k)
 
     if (ipc_pair(pair) != 0) {
         snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
-    } else if (child_elector(k->conf, pair[1], k->lock, &k->elector, why, sizeof(why)) == 0) {
+    } else if (child_elector(k->conf, k->livyconf, pair[1], k->lock, &k->elector, why, sizeof(why)) == 0) {
         close(pair[1]);
         k->channel = pair[0];
         struct epoll_event event = {.events = EPOLLIN, .data.fd = k->channel};
@@ -115,20 +133,20 @@ static void spawn_elector(struct keeper *k)
 static void free_lock(struct keeper *k)
 {
     char path[PATH_MAX];
-    pid_t pids[MAX_HOLDERS];
+    pid_t first = 0;
 
     if (lockfile_livy_path(k->conf->runtime_dir, path, sizeof(path)) != 0 || lockfile_free(path) == 1) {
         step(k, &(struct kcore_event){.type = KCORE_EV_LOCK_FREE});
         return;
     }
-    size_t n = lockfile_holders(path, pids, MAX_HOLDERS);
-    for (size_t i = 0; i < n; i++) {
-        if (pids[i] == k->elector.pid)
-            continue;
-        log_warn("pid %d outlives Livy and holds its lock: killed", (int)pids[i]);
-        if (kill(pids[i], SIGKILL) != 0 && errno != ESRCH)
-            log_error("pid %d could not be killed: %s", (int)pids[i], strerror(errno));
-    }
+    size_t n = lockfile_end_holders(path, k->elector.pid, &first); /* the elector looks at it too */
+    if (k->lock_told == k->core.run)
+        return; /* every few milliseconds: once is enough */
+    k->lock_told = k->core.run;
+    if (n > 0)
+        log_warn("pid %d outlives Livy and holds its lock: killed, with %zu more", (int)first, n - 1);
+    else
+        log_warn("%s is held by a process that cannot be seen: Livy does not count as dead before it ends", path);
 }
 
 /* Who is left of the Livy that died last. spark-submit is spared unless `all`. */
@@ -140,7 +158,7 @@ static void sort_orphans(struct keeper *k, bool all)
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
-    int count = orphans_sort(&orphans, all);
+    int count = orphans_sort(&orphans, all, &k->hunting);
     if (count == 0 && k->core.orphans == 0)
         return;
     if (count > k->core.orphans)
@@ -161,7 +179,18 @@ static int exit_code_of(int status)
     return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void drain_channel(struct keeper *k);
+static void drain_channel(struct keeper *k, bool last_words);
+
+static void tell_elector_end(const struct keeper *k, int status)
+{
+    if (status >= 256)
+        log_warn("the elector (pid %d) was killed by signal %d", (int)k->elector.pid, status - 256);
+    else if (!k->core.elector_said_hello)
+        log_error("the elector (pid %d) ended with status %d before it said a word%s", (int)k->elector.pid, status,
+                  status == 127 ? ": it could not be run" : "");
+    else if (status != 0)
+        log_warn("the elector (pid %d) exited with status %d", (int)k->elector.pid, status);
+}
 
 static void reaped(struct keeper *k, pid_t pid, int status)
 {
@@ -176,15 +205,13 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         step(k, &event);
         sort_orphans(k, false);
     } else if (pid == k->elector.pid) {
-        drain_channel(k); /* its last words */
-        if (event.status != 0)
-            log_warn("the elector (pid %d) %s %d", (int)pid,
-                     event.status >= 256 ? "was killed by signal" : "exited with status", event.status % 256);
+        drain_channel(k, true);
+        tell_elector_end(k, event.status);
         close_fd(&k->channel);
         forget_child(&k->elector);
         event.type = KCORE_EV_ELECTOR_EXITED;
         step(k, &event);
-    } else if (k->core.orphans > 0) {
+    } else if (k->core.orphans > 0 || k->hunting) {
         sort_orphans(k, false);
     }
 }
@@ -208,7 +235,10 @@ static void send_message(struct keeper *k, const struct kcore_action *a)
     msg.kill_at = k->core.kill_at;
     msg.quitting = k->core.quitting;
     msg.pending_restart = k->pending_restart;
-    snprintf(msg.text, sizeof(msg.text), "%s", k->core.text);
+    bool alive = a->message == IPC_LIVY && msg.livy.state == IPC_LIVY_ALIVE;
+    if (a->message == IPC_WELCOME && k->core.livy == KCORE_NONE)
+        describe_livy(k);
+    snprintf(msg.text, sizeof(msg.text), "%s", alive || a->message == IPC_WELCOME ? k->livy_at : k->core.text);
     if (a->message == IPC_WELCOME && k->core.has_session)
         msg.session = k->core.session;
     if (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0 && errno != EPIPE) {
@@ -218,8 +248,9 @@ static void send_message(struct keeper *k, const struct kcore_action *a)
     }
 }
 
-/* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start. */
-static void drain_channel(struct keeper *k)
+/* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start. `last_words`: the
+ * elector is dead, so it cannot close its session any more, and its successor wants it. */
+static void drain_channel(struct keeper *k, bool last_words)
 {
     static struct ipc_msg batch[MAX_BATCH]; /* one thread; large for a stack */
     size_t n = 0;
@@ -237,7 +268,9 @@ static void drain_channel(struct keeper *k)
         epoll_ctl(k->epoll, EPOLL_CTL_DEL, k->channel, NULL);
     }
     for (size_t i = 0; i < n; i++) {
-        struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &batch[i]};
+        struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &batch[i], .superseded = n == MAX_BATCH};
+        if (last_words && batch[i].type == IPC_RELEASING)
+            continue;
         for (size_t j = i + 1; j < n; j++)
             event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;
         if (batch[i].type == IPC_FATAL)
@@ -301,11 +334,15 @@ static void perform(struct keeper *k, const struct kcore_action *a)
     case KCORE_ACT_STATE:
         log_state(k, a);
         break;
+    case KCORE_ACT_ALARM:
+        log_error("%s", a->text);
+        break;
     case KCORE_ACT_READY:
         notify_send("READY=1");
         break;
     case KCORE_ACT_STATUS:
         snprintf(text, sizeof(text), "STATUS=%s", a->text);
+        text[strcspn(text, "\n")] = '\0'; /* a line of its own would be another assignment */
         notify_send(text);
         break;
     case KCORE_ACT_EXIT:
@@ -339,8 +376,10 @@ static void reload(struct keeper *k)
                                            .drain = k->conf->front.drain};
     struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
     int text = child_conf_memfd(k->conf);
-    if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0))
-        log_error("the elector could not be given the new configuration: %s", strerror(errno));
+    if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0)) {
+        log_error("the elector could not be given the new configuration (%s): a new one takes over", strerror(errno));
+        signal_child(&k->elector, SIGKILL);
+    }
     close_fd(&text);
 }
 
@@ -393,11 +432,8 @@ static void arm(struct keeper *k)
         spec.it_value.tv_sec = next / 1000;
         spec.it_value.tv_nsec = next % 1000 * 1000000;
     }
-    if (timerfd_settime(k->timer, TFD_TIMER_ABSTIME, &spec, NULL) != 0) {
-        log_error("timerfd_settime: %s: the lease could not be kept, ending Livy", strerror(errno));
-        signal_child(&k->livy, SIGKILL);
-        abort(); /* Livy dies with us (PDEATHSIG), the elector gives the latch up */
-    }
+    if (timerfd_settime(k->timer, TFD_TIMER_ABSTIME, &spec, NULL) != 0)
+        die(k, "timerfd_settime");
     k->armed_for = next;
 }
 
@@ -408,10 +444,8 @@ static void loop(struct keeper *k)
     while (!k->done) {
         arm(k);
         int n = epoll_wait(k->epoll, events, 8, -1);
-        if (n < 0 && errno != EINTR) {
-            log_error("epoll_wait: %s", strerror(errno));
-            abort();
-        }
+        if (n < 0 && errno != EINTR)
+            die(k, "epoll_wait");
         step(k, &(struct kcore_event){.type = KCORE_EV_TIME}); /* deadlines before anything else */
         feed_watchdog(k, clock_boot_ms());
         for (int i = 0; i < n; i++) {
@@ -421,9 +455,24 @@ static void loop(struct keeper *k)
             else if (events[i].data.fd == k->timer)
                 k->armed_for = read(k->timer, &ticks, sizeof(ticks)) > 0 ? 0 : k->armed_for;
             else if (events[i].data.fd == k->channel)
-                drain_channel(k);
+                drain_channel(k, false);
         }
     }
+}
+
+int keeper_block_signals(sigset_t *mask)
+{
+    sigset_t own;
+
+    if (mask == NULL)
+        mask = &own;
+    sigemptyset(mask);
+    sigaddset(mask, SIGTERM);
+    sigaddset(mask, SIGINT);
+    sigaddset(mask, SIGHUP);
+    sigaddset(mask, SIGUSR2);
+    sigaddset(mask, SIGCHLD);
+    return sigprocmask(SIG_BLOCK, mask, NULL);
 }
 
 static int open_loop(struct keeper *k)
@@ -431,15 +480,11 @@ static int open_loop(struct keeper *k)
     sigset_t mask;
     struct epoll_event event = {.events = EPOLLIN};
 
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
-    sigaddset(&mask, SIGHUP);
-    sigaddset(&mask, SIGUSR2);
-    sigaddset(&mask, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0)
+    if (keeper_block_signals(&mask) != 0)
         return -1;
-    signal(SIGPIPE, SIG_IGN);
+    /* An inherited SIG_IGN of SIGCHLD would have the kernel reap our children. */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+        return -1;
     k->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     k->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     k->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -456,8 +501,11 @@ static int open_loop(struct keeper *k)
 static void steady(void)
 {
     struct sched_param param = {.sched_priority = 1};
+    struct rlimit limit;
+    /* Under a limit, what is mapped later must not count: beyond it malloc and even the stack would fail. */
+    bool unlimited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
 
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+    if (mlockall(unlimited ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT) != 0)
         log_info("memory is not locked (%s): set LimitMEMLOCK=infinity", strerror(errno));
     if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param) != 0)
         log_debug("no real-time priority (%s): set LimitRTPRIO=1", strerror(errno));
@@ -476,6 +524,7 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
                        .livy = {.pidfd = -1, .status = -1},
                        .channel = -1,
                        .lock = lock,
+                       .watchdog_at = clock_boot_ms(),
                        .epoll = -1,
                        .signals = -1,
                        .timer = -1};

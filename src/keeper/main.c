@@ -1,4 +1,5 @@
 /* main.c - livy-ha: options, configuration, then the keeper's loop. Start reading here. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -114,6 +115,8 @@ static int run(struct conf *conf, struct livyconf *livyconf)
 {
     int lock = -1;
 
+    /* From here on they wait for the keeper's loop: a HUP must not end the daemon, and as PID 1 a TERM would be lost. */
+    keeper_block_signals(NULL);
     notify_open();
     log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
              conf->path != NULL ? conf->path : "configured by the environment alone");
@@ -122,7 +125,7 @@ static int run(struct conf *conf, struct livyconf *livyconf)
         return keeper_run(conf, livyconf, lock); /* takes both over */
     conf_free(conf);
     livyconf_free(livyconf);
-    return rc;
+    return rc == STARTUP_STOPPED ? EXIT_SUCCESS : rc;
 }
 
 /* The daemon: takes `conf` over. What is wrong for now (a directory not mounted yet) comes before what is wrong in
@@ -130,7 +133,6 @@ static int run(struct conf *conf, struct livyconf *livyconf)
 static int start(struct conf *conf, struct conf_report *report)
 {
     log_open("keeper", conf->log_level, conf->log_format);
-    conf->log_format = log_format_in_use(); /* the elector is no PID 1: it could not tell */
     int rc = startup_directories(conf);
     if (rc != 0) {
         conf_free(conf);
@@ -164,10 +166,22 @@ static int close_session(struct conf *conf)
     return rc;
 }
 
+/* Started with one of 0, 1 and 2 closed, the next file that is opened (a lock) would get what is logged. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {0};
     struct conf_report report = {0};
+    fill_standard_descriptors();
     int rc = parse_options(argc, argv, &options);
 
     if (rc >= 0)

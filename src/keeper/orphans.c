@@ -26,7 +26,8 @@ static ssize_t read_proc(pid_t pid, const char *file, char *buffer, size_t size)
     return n;
 }
 
-/* proc(5): pid (comm) state ppid pgrp session …; comm may hold anything, so look behind its last parenthesis. */
+/* proc(5): pid (comm) state ppid pgrp session …; comm may hold anything, so look behind its last parenthesis.
+ */
 static bool parent_and_session(pid_t pid, pid_t *parent, pid_t *session, char *state)
 {
     char stat[512];
@@ -71,13 +72,14 @@ static bool carries(pid_t pid, const char *marker)
     return false;
 }
 
-int orphans_sort(const struct orphans *orphans, bool all)
+int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
 {
     int left = 0;
     struct dirent *entry;
     pid_t self = getpid();
     DIR *proc = opendir("/proc");
 
+    *ended = false;
     if (proc == NULL)
         return 0;
     while ((entry = readdir(proc)) != NULL) {
@@ -87,13 +89,17 @@ int orphans_sort(const struct orphans *orphans, bool all)
             continue;
         if (!parent_and_session(pid, &parent, &session, &state) || parent != self || state == 'Z')
             continue;
+        if (orphans->livy_alive && session == orphans->livy)
+            continue; /* of the Livy that runs: it must not lose its spark-submit */
         if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
             continue;
         bool submit = is_spark_submit(pid);
         if (submit && !all)
             left++;
-        else if (submit || !orphans->livy_alive)
+        else if (submit || !orphans->livy_alive) {
             end_orphan(pid);
+            *ended = true;
+        }
     }
     closedir(proc);
     return left;

@@ -17,9 +17,10 @@ struct orphans {
     const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants inherit */
 };
 
-/* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a container the keeper
- * inherits strangers too (what an operator runs in it): only what is of Livy's session, or carries its marker, counts.
- * Returns the number of spark-submit processes left. */
-int orphans_sort(const struct orphans *orphans, bool all);
+/* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a container the
+ * keeper inherits strangers too (what an operator runs in it): only what is of Livy's session, or carries its marker,
+ * counts. Returns the number of spark-submit processes left; `ended`: whether anything was killed (its own children are
+ * ours once it is reaped, so look again then). */
+int orphans_sort(const struct orphans *orphans, bool all, bool *ended);
 
 #endif

@@ -1,6 +1,8 @@
 /* reload.c - see the header. */
 #include "reload.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "livy-ha/log.h"
@@ -39,19 +41,35 @@ static void changed(void *arg, const char *key, enum conf_effect effect)
     }
 }
 
+/* Rule 7: the store is compared with the cluster's when a member registers, so it cannot change under way. */
+static bool store_is_same(const struct livyconf *old, const struct livyconf *fresh)
+{
+    char *before = livyconf_fingerprint(old), *after = livyconf_fingerprint(fresh);
+    bool same = before != NULL && after != NULL && strcmp(before, after) == 0;
+
+    if (!same)
+        log_error("reload: Livy's state store would change from \"%s\" to \"%s\": stop all members, remove <root>/store in "
+                  "ZooKeeper, and start them again", before != NULL ? before : "?", after != NULL ? after : "?");
+    free(before);
+    free(after);
+    return same;
+}
+
 int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart)
 {
     struct conf_report report = {0};
     struct changes changes = {0};
 
-    struct conf *fresh = conf_load((*conf)->path, environ, &report);
+    struct conf *fresh = conf_load_again(*conf, environ, &report);
     if (fresh != NULL)
         fresh = conf_reload(*conf, fresh, changed, &changes);
     struct livyconf *fresh_livy = fresh != NULL ? livyconf_load(fresh, environ, &report) : NULL;
     reload_log_report(&report);
     conf_report_clear(&report);
-    if (fresh == NULL || fresh_livy == NULL) {
-        log_error("reload: the configuration is wrong (see above), the old one stays in force");
+    bool same_store = fresh_livy != NULL && store_is_same(*livyconf, fresh_livy);
+    if (fresh == NULL || fresh_livy == NULL || !same_store) {
+        log_error("reload: %s, the old configuration stays in force",
+                  fresh_livy != NULL ? "see above" : "the configuration is wrong (see above)");
         conf_free(fresh);
         livyconf_free(fresh_livy);
         return -1;

@@ -7,8 +7,8 @@
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 
-/* Replaces *conf and *livyconf and returns 0 (with *pending_restart set where a changed key takes effect with a restart), or leaves them and returns -1. May block on files, for the length of a
- * few reads. */
+/* Replaces *conf and *livyconf and returns 0 (with *pending_restart set where a changed key takes effect with a restart),
+ * or leaves them and returns -1. Blocks on a few small files, never on the resolver. */
 int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart);
 
 /* Logs what a report holds, each entry on a line of its own. */

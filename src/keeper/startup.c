@@ -21,13 +21,17 @@
 #include "livy-ha/log.h"
 #include "livy-ha/portowner.h"
 
-#define MAX_HOLDERS 32
+#define MAX_HOLDERS 8
 #define PREDECESSOR_WAIT 5000 /* ms for an elector that still closes its session */
 #define PROBE_WAIT 1000
 
-static void nap(int ms)
+/* Returns false where a stop was asked for: the signals are blocked and wait for the loop, which is not there yet. */
+static bool nap(int ms)
 {
+    sigset_t pending;
+
     poll(NULL, 0, ms);
+    return sigpending(&pending) != 0 || (sigismember(&pending, SIGTERM) != 1 && sigismember(&pending, SIGINT) != 1);
 }
 
 /* ---- directories ------------------------------------------------------------------------------------------------ */
@@ -100,27 +104,57 @@ static void write_pid(int lock)
         log_warn("the daemon's pid could not be written to its lock file: %s", strerror(errno));
 }
 
+/* Only the elector of a dead daemon has it: stopped, or hung. A living daemon would be among the holders itself. */
+static bool end_lost_elector(const char *path)
+{
+    pid_t pids[MAX_HOLDERS], first = 0;
+    size_t n = lockfile_holders(path, pids, MAX_HOLDERS);
+
+    for (size_t i = 0; i < n; i++) {
+        char file[64], name[32] = "";
+        snprintf(file, sizeof(file), "/proc/%d/comm", (int)pids[i]);
+        int fd = open(file, O_RDONLY | O_CLOEXEC);
+        ssize_t length = fd >= 0 ? read(fd, name, sizeof(name) - 1) : -1;
+        if (fd >= 0)
+            close(fd);
+        if (length < 0 || strcmp(name, "livy-ha-elector\n") != 0)
+            return false;
+    }
+    if (n == 0 || lockfile_end_holders(path, 0, &first) == 0)
+        return false;
+    log_warn("the elector (pid %d) of a dead livy-ha hangs and holds its lock: killed", (int)first);
+    return true;
+}
+
 /* A predecessor's elector may hold the lock for a moment longer, closing its session. */
 static int take_lock(const struct conf *conf, int *lock)
 {
     char path[PATH_MAX];
     int64_t until = clock_boot_ms() + PREDECESSOR_WAIT;
+    bool ended = false;
 
     if (lockfile_daemon_path(conf->runtime_dir, path, sizeof(path)) != 0)
         return EXIT_CONFIGURATION;
     while ((*lock = lockfile_take(path)) < 0) {
         if (errno != EWOULDBLOCK) {
-            log_error("%s: %s", path, strerror(errno));
+            log_error("%s: %s. Is it of another user? Remove it once no livy-ha runs with this runtime_dir", path,
+                      strerror(errno));
             return EXIT_TEMPORARY;
         }
         pid_t holder = read_pid(path);
-        bool alive = holder > 0 && kill(holder, 0) == 0;
+        bool alive = holder > 0 && (kill(holder, 0) == 0 || errno == EPERM);
+        if (!alive && !ended && clock_boot_ms() >= until) {
+            ended = end_lost_elector(path);
+            if (ended)
+                until = clock_boot_ms() + PREDECESSOR_WAIT;
+        }
         if (alive || clock_boot_ms() >= until) {
             log_error("another livy-ha (pid %d) runs with runtime_dir %s: stop it first, or give this one a runtime_dir "
                       "of its own", (int)holder, conf->runtime_dir);
             return EXIT_TEMPORARY;
         }
-        nap(20);
+        if (!nap(20))
+            return STARTUP_STOPPED;
     }
     write_pid(*lock);
     return 0;
@@ -131,29 +165,33 @@ static int take_lock(const struct conf *conf, int *lock)
 static int kill_leftover(const struct conf *conf)
 {
     char path[PATH_MAX];
-    pid_t pids[MAX_HOLDERS];
+    pid_t first = 0;
     int64_t until = clock_boot_ms() + 5 * conf->livy.kill_margin;
     bool told = false;
+    int is_free;
 
     if (lockfile_livy_path(conf->runtime_dir, path, sizeof(path)) != 0)
         return EXIT_CONFIGURATION;
-    while (lockfile_free(path) == 0) {
-        size_t n = lockfile_holders(path, pids, MAX_HOLDERS);
-        for (size_t i = 0; i < n; i++) {
-            if (!told)
-                log_warn("an earlier Livy (pid %d) is still alive: killing it before joining", (int)pids[i]);
-            if (kill(pids[i], SIGKILL) != 0 && errno != ESRCH)
-                log_error("pid %d could not be killed: %s", (int)pids[i], strerror(errno));
-        }
+    while ((is_free = lockfile_free(path)) == 0) {
+        size_t n = lockfile_end_holders(path, 0, &first);
+        if (n > 0 && !told)
+            log_warn("an earlier Livy (pid %d) is still alive: killing it before joining", (int)first);
         told = told || n > 0;
         if (clock_boot_ms() >= until) {
-            log_error("an earlier Livy still holds %s and does not die: not joining. Look at its state (D: waiting for a "
-                      "disk or a file server), or restart the host", path);
+            log_error("an earlier Livy still holds %s and %s: not joining. %s", path,
+                      told ? "does not die" : "cannot be seen",
+                      told ? "Look at its state (D: waiting for a disk or a file server), or restart the host"
+                           : "Look for it with \"fuser\" as root: it runs as another user, or in another container");
             return EXIT_TEMPORARY;
         }
-        nap(5);
+        if (!nap(5))
+            return STARTUP_STOPPED;
     }
-    return 0;
+    if (is_free == 1)
+        return 0;
+    log_error("%s: %s: whether an earlier Livy lives cannot be told. Is it of another user? Remove it once no Livy runs",
+              path, strerror(errno));
+    return EXIT_TEMPORARY;
 }
 
 /* Asks what listens there for GET /version, so that the message can say what it is. */
@@ -225,6 +263,8 @@ int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, in
         rc = kill_leftover(conf);
     if (rc == 0)
         rc = check_port(conf, livyconf);
+    if (rc == STARTUP_STOPPED)
+        log_info("a stop was asked for before anything was started");
     return rc;
 }
 

@@ -13,7 +13,10 @@
  * is EXIT_TEMPORARY. 0, or the exit status after it has logged why. */
 int startup_directories(const struct conf *conf);
 
-/* Returns 0 with the daemon's lock in `lock`, or the exit status after it has logged why. */
+#define STARTUP_STOPPED (-1) /* TERM or INT came meanwhile: nothing was started, so the daemon just ends, with 0 */
+
+/* Returns 0 with the daemon's lock in `lock`, STARTUP_STOPPED, or the exit status after it has logged why. The signals
+ * of the keeper's loop are blocked by then. */
 int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, int *lock);
 
 /* `livy-ha --close-session`: for ExecStopPost. With all locks free, hands over to the elector, which closes the session

@@ -8,8 +8,8 @@
  *
  * STANDIN_MODE, or the file <STANDIN_DIR>/<STANDIN_NAME>.mode where there is one (so that a test can change
  * it between two lives), is a comma list of: start-delay=MS hang-term slow-term=MS exit-at-once=CODE
- * exit-after=MS:CODE no-answer hang-after=MS status=CODE no-listen child-outlives submit-outlives=MS
- * keep-lock
+ * exit-after=MS:CODE exit-when-asked no-answer hang-after=MS status=CODE no-listen child-outlives
+ * submit-outlives=MS keep-lock
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -34,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LIFE_LIMIT_MS 1800000  /* a stand-in that a broken test run has left ends by itself */
 #define HELPER_LIMIT_MS 120000 /* no helper outlives a broken test run by more */
 #define SUBMIT_CLASS "org.apache.spark.deploy.SparkSubmit"
 
@@ -53,13 +54,13 @@ struct mode {
     long start_delay, slow_term, exit_after, hang_after, submit_outlives; /* ms, -1: not given */
     int exit_at_once, exit_after_code;                                    /* -1: not given */
     int status;
-    bool hang_term, no_answer, no_listen, child_outlives, keep_lock;
+    bool hang_term, exit_when_asked, no_answer, no_listen, child_outlives, keep_lock;
 };
 
 /* Signal handlers and the ticking thread need these. */
 static struct life *life;
 static struct mode mode;
-static _Atomic int64_t exit_at_ns = INT64_MAX;
+static _Atomic int64_t exit_at_ns;
 static _Atomic int exit_at_code;
 static _Atomic bool hanging;
 
@@ -119,6 +120,8 @@ static void mode_apply(const char *word)
         mode.exit_after_code = colon ? (int)strtol(colon + 1, NULL, 10) : 1;
     } else if (IS("hang-term")) {
         mode.hang_term = true;
+    } else if (IS("exit-when-asked")) {
+        mode.exit_when_asked = true;
     } else if (IS("no-answer")) {
         mode.no_answer = true;
     } else if (IS("no-listen")) {
@@ -543,6 +546,9 @@ static _Noreturn void http_serve(void)
         if (client >= 0 && !hanging) {
             http_answer(client);
             close(client);
+            if (mode.exit_when_asked) {
+                end_life(2, 1);
+            }
         }
     }
 }
@@ -572,6 +578,7 @@ int main(int argc, char **argv)
     if (mode.exit_at_once >= 0) {
         end_life(2, mode.exit_at_once);
     }
+    exit_at_ns = first + (int64_t)LIFE_LIMIT_MS * 1000000;
     if (mode.exit_after >= 0) {
         exit_at_code = mode.exit_after_code;
         exit_at_ns = first + mode.exit_after * 1000000;

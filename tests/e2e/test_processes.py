@@ -60,6 +60,17 @@ def test_livy_that_cannot_start_at_all(make_cluster: ClusterMaker) -> None:
     cluster["a"].wait_log("status 1")
 
 
+def test_livy_that_dies_right_after_its_first_answer(make_cluster: ClusterMaker) -> None:
+    """Who owned the port cannot be told any more then: that is a death like any other, and no stranger."""
+    member = make_cluster(1, livy__restarts=1000)["a"]
+    member.set_mode("exit-when-asked")
+    member.start()
+    member.wait(lambda: len(member.oracle.lives()) >= 4 or not member.running(), 60, "four Livys have died")
+    assert member.running(), member.failure_text()
+    member.set_mode("")
+    member.wait(lambda: member.row().get("livy") == "serving", 60, "Livy serves")
+
+
 def test_livy_that_starts_too_slowly(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1, livy__start_timeout="2s", livy__stop_grace="500ms")
     member = cluster["a"]

@@ -91,6 +91,13 @@ class Server:
                 return line[6:].strip()
         return ""
 
+    def synced_followers(self) -> int:
+        """How many followers a leader counts on; 0 where this server is none."""
+        for line in self.ask("mntr").splitlines():
+            if line.startswith("zk_synced_followers"):
+                return int(float(line.split()[1]))
+        return 0
+
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.resume()
@@ -143,7 +150,10 @@ class Ensemble:
             dead = [server for server in running if server.process and server.process.poll() is not None]
             assert not dead, f"a ZooKeeper server ended while starting:\n{self.log_tails()}"
             modes = [server.mode() for server in running]
-            return all(modes) and (len(self.servers) == 1 or modes.count("leader") == 1)
+            if len(self.servers) == 1 or not all(modes) or modes.count("leader") != 1:
+                return modes == ["standalone"]
+            # A follower that was frozen for long says "follower" until it notices that its leader has dropped it.
+            return running[modes.index("leader")].synced_followers() == len(running) - 1
 
         wait_for(ready, timeout, "the ZooKeeper ensemble serves", self.log_tails)
 

@@ -1,0 +1,199 @@
+/* test_history.c - the cluster's history in one node, written by several, against a real ZooKeeper. */
+#include "zk_fixture.h"
+
+#include "history.h"
+
+static json_t *entry(const char *event, int n)
+{
+    return json_pack("{s:s, s:i}", "event", event, "n", n);
+}
+
+/* The list as it is now; the fixture's struct done cuts what is longer than its buffer. */
+struct whole {
+    int calls;
+    json_t *list;
+};
+
+static void on_whole(void *arg, const struct zk_reply *reply)
+{
+    struct whole *whole = arg;
+
+    whole->calls++;
+    if (reply->rc == ZOK && reply->value_length > 0)
+        whole->list = json_loadb(reply->value, (size_t)reply->value_length, 0, NULL);
+}
+
+static json_t *list_of(struct client *client, const char *path)
+{
+    struct whole whole = {0};
+
+    assert_int_equal(zk_get(client->zk, path, 0, 0, on_whole, &whole), ZOK);
+    assert_true(wait_count(&whole.calls, 1));
+    return whole.list;
+}
+
+static void wait_idle(const struct history *history)
+{
+    int64_t end = clock_boot_ms() + LIMIT;
+
+    while (!history_idle(history)) {
+        assert_true(clock_boot_ms() < end);
+        (void)event_base_loop(base, EVLOOP_ONCE);
+    }
+}
+
+static int number_at(const json_t *list, size_t i)
+{
+    return (int)json_integer_value(json_object_get(json_array_get(list, i), "n"));
+}
+
+static void test_appends_in_order(void **state)
+{
+    struct client client;
+    struct history *history = history_new("/h1");
+
+    (void)state;
+    client_open(&client);
+    assert_int_equal(create(&client, "/h1", "[]", 0)->rc, ZOK);
+    for (int i = 0; i < 5; i++)
+        history_add(history, entry("x", i)); /* before there is a connection */
+    assert_false(history_idle(history));
+    history_connect(history, client.zk);
+    for (int i = 5; i < 10; i++)
+        history_add(history, entry("x", i));
+    wait_idle(history);
+    json_t *list = list_of(&client, "/h1");
+    assert_int_equal(json_array_size(list), 10);
+    for (size_t i = 0; i < 10; i++)
+        assert_int_equal(number_at(list, i), i);
+    json_decref(list);
+    history_free(history);
+    client_close(&client);
+}
+
+/* Two members write at the same time: each entry is there once, whoever loses the race. */
+static void test_two_writers(void **state)
+{
+    struct client clients[2];
+    struct history *histories[2];
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        client_open(&clients[i]);
+        histories[i] = history_new("/h2");
+    }
+    assert_int_equal(create(&clients[0], "/h2", "[]", 0)->rc, ZOK);
+    for (size_t i = 0; i < 2; i++)
+        history_connect(histories[i], clients[i].zk);
+    for (int n = 0; n < 20; n++)
+        for (size_t i = 0; i < 2; i++)
+            history_add(histories[i], entry(i == 0 ? "a" : "b", n));
+    wait_idle(histories[0]);
+    wait_idle(histories[1]);
+    json_t *list = list_of(&clients[0], "/h2");
+    assert_int_equal(json_array_size(list), 40);
+    json_decref(list);
+    for (size_t i = 0; i < 2; i++) {
+        history_free(histories[i]);
+        client_close(&clients[i]);
+    }
+}
+
+/* Told of the same connection again while a write is under way: nothing is lost, nothing is written twice. */
+static void test_connected_again(void **state)
+{
+    struct client client;
+    struct history *history = history_new("/h3");
+
+    (void)state;
+    client_open(&client);
+    assert_int_equal(create(&client, "/h3", "[]", 0)->rc, ZOK);
+    history_connect(history, client.zk);
+    for (int i = 0; i < 30; i++) {
+        history_add(history, entry("x", i));
+        history_connect(history, client.zk);
+        if (i % 3 == 0)
+            (void)event_base_loop(base, EVLOOP_ONCE);
+    }
+    wait_idle(history);
+    json_t *list = list_of(&client, "/h3");
+    assert_int_equal(json_array_size(list), 30);
+    for (size_t i = 0; i < 30; i++)
+        assert_int_equal(number_at(list, i), i);
+    json_decref(list);
+    history_free(history);
+    client_close(&client);
+}
+
+static void test_keeps_the_last_hundred(void **state)
+{
+    struct client client;
+    struct history *history = history_new("/h4");
+
+    (void)state;
+    client_open(&client);
+    assert_int_equal(create(&client, "/h4", "no list at all", 0)->rc, ZOK); /* garbage gives way */
+    history_connect(history, client.zk);
+    for (int i = 0; i < 130; i++) {
+        history_add(history, entry("x", i));
+        wait_idle(history);
+    }
+    json_t *list = list_of(&client, "/h4");
+    assert_int_equal(json_array_size(list), 100);
+    assert_int_equal(number_at(list, 0), 30);
+    assert_int_equal(number_at(list, 99), 129);
+    json_decref(list);
+    history_free(history);
+    client_close(&client);
+}
+
+/* A long time without a connection: the newest 32 wait. And a full queue while a write is under way loses no
+ * new one. */
+static void test_what_waits_is_bounded(void **state)
+{
+    struct client client;
+    struct history *history = history_new("/h5");
+
+    (void)state;
+    client_open(&client);
+    assert_int_equal(create(&client, "/h5", "[]", 0)->rc, ZOK);
+    for (int i = 0; i < 100; i++)
+        history_add(history, entry("x", i));
+    history_connect(history, client.zk);
+    wait_idle(history);
+    json_t *list = list_of(&client, "/h5");
+    assert_int_equal(json_array_size(list), 32);
+    assert_int_equal(number_at(list, 0), 68);
+    json_decref(list);
+
+    history_connect(history, NULL);
+    for (int i = 100; i < 132; i++)
+        history_add(history, entry("x", i));
+    history_connect(history, client.zk);
+    for (int i = 132; !history_idle(history) && i < 140; i++) {
+        (void)event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+        history_add(history, entry("x", i)); /* at whatever point of reading and writing it is */
+        usleep(300);
+    }
+    history_add(history, entry("last", 1000));
+    wait_idle(history);
+    list = list_of(&client, "/h5");
+    assert_int_equal(number_at(list, json_array_size(list) - 1), 1000);
+    for (size_t i = 1; i < json_array_size(list); i++)
+        assert_true(number_at(list, i) > number_at(list, i - 1)); /* in order, none twice */
+    assert_int_equal(
+        json_integer_value(json_object_get(json_array_get(list, json_array_size(list) - 2), "n")), 139);
+    json_decref(list);
+    history_free(history);
+    client_close(&client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_appends_in_order),      cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_connected_again),       cmocka_unit_test(test_keeps_the_last_hundred),
+        cmocka_unit_test(test_what_waits_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

@@ -1,0 +1,208 @@
+/* test_orphans.c - what a dead Livy leaves, with real processes: this program as the subreaper that the
+ * keeper is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "livy-ha/log.h"
+#include "orphans.h"
+
+#define SUBMIT "org.apache.spark.deploy.SparkSubmit"
+
+static bool gone(pid_t pid)
+{
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+static pid_t read_pid(int fd)
+{
+    pid_t pid = 0;
+    assert_int_equal(read(fd, &pid, sizeof(pid)), sizeof(pid));
+    return pid;
+}
+
+__attribute__((noreturn)) static void wait_named(const char *name)
+{
+    execlp("sleep", name, "100000", (char *)NULL);
+    _exit(1);
+}
+
+/* A Livy with a session of its own and children with these names; it tells their pids, and is killed and
+ * reaped here. */
+static pid_t dead_livy(const char *const *names, size_t n, pid_t *children)
+{
+    int told[2];
+
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    pid_t livy = fork();
+    assert_true(livy >= 0);
+    if (livy == 0) {
+        setsid();
+        for (size_t i = 0; i < n; i++) {
+            pid_t child = fork();
+            if (child == 0)
+                wait_named(names[i]);
+            if (write(told[1], &child, sizeof(child)) != sizeof(child))
+                _exit(1);
+        }
+        for (;;)
+            pause();
+    }
+    for (size_t i = 0; i < n; i++)
+        children[i] = read_pid(told[0]);
+    close(told[0]);
+    close(told[1]);
+    for (size_t i = 0; i < n; i++) { /* until each has exec'ed, its command line is ours */
+        char path[64], line[256] = "";
+        snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)children[i]);
+        while (memmem(line, sizeof(line), "100000", 6) == NULL) {
+            FILE *file = fopen(path, "re");
+            if (file != NULL && fread(line, 1, sizeof(line), file) == 0)
+                poll(NULL, 0, 1);
+            if (file != NULL)
+                fclose(file);
+        }
+    }
+    assert_int_equal(kill(livy, SIGKILL), 0);
+    assert_int_equal(waitpid(livy, NULL, 0), livy);
+    return livy;
+}
+
+static void reap(pid_t pid, int number)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == number);
+}
+
+static void end_now(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    reap(pid, SIGKILL);
+}
+
+static void test_spark_submit_is_spared(void **state)
+{
+    (void)state;
+    static const char *const names[] = {SUBMIT, "helper", "/opt/spark/bin/spark-submit"};
+    pid_t children[3];
+    bool ended = false;
+    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
+
+    orphans.livy = dead_livy(names, 3, children);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 2);
+    assert_true(ended);
+    reap(children[1], SIGKILL);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 2);
+    assert_false(ended);
+    assert_false(gone(children[0]));
+    assert_int_equal(orphans_sort(&orphans, true, &ended), 0);
+    reap(children[0], SIGKILL);
+    reap(children[2], SIGKILL);
+    assert_int_equal(orphans_sort(&orphans, true, &ended), 0);
+    assert_false(ended);
+}
+
+/* A child that is the elector's, or whatever else the keeper itself has started. */
+static void test_the_elector_is_spared(void **state)
+{
+    (void)state;
+    bool ended;
+    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
+
+    orphans.spare = fork();
+    assert_true(orphans.spare >= 0);
+    if (orphans.spare == 0)
+        wait_named("elector");
+    orphans.livy = dead_livy(NULL, 0, NULL);
+    assert_int_equal(orphans_sort(&orphans, true, &ended), 0);
+    assert_false(ended);
+    assert_int_equal(waitpid(orphans.spare, NULL, WNOHANG), 0);
+    end_now(orphans.spare);
+}
+
+/* Livy runs again while the first one's spark-submit is ended: its own must live. */
+static void test_what_the_next_livy_has_is_let_be(void **state)
+{
+    (void)state;
+    static const char *const names[] = {SUBMIT};
+    pid_t old, fresh;
+    bool ended;
+    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none", .livy_alive = true};
+
+    (void)dead_livy(names, 1, &old);
+    /* Its parent is gone, so it is a child of ours, as an own daemonized one of the living Livy would be. */
+    orphans.livy = dead_livy(names, 1, &fresh);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 1);
+    assert_int_equal(orphans_sort(&orphans, true, &ended), 0);
+    reap(old, SIGKILL);
+    assert_int_equal(waitpid(fresh, NULL, WNOHANG), 0);
+    end_now(fresh);
+}
+
+/* A helper's own child comes to us when the helper is reaped: `ended` says to look again. */
+static void test_grandchildren(void **state)
+{
+    (void)state;
+    int told[2];
+    bool ended;
+    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
+
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    orphans.livy = fork();
+    assert_true(orphans.livy >= 0);
+    if (orphans.livy == 0) {
+        setsid();
+        pid_t child = fork();
+        if (child == 0) {
+            pid_t pids[2] = {getpid(), fork()};
+            if (pids[1] == 0)
+                for (;;)
+                    pause();
+            if (write(told[1], pids, sizeof(pids)) != sizeof(pids))
+                _exit(1);
+        }
+        for (;;)
+            pause();
+    }
+    pid_t child = read_pid(told[0]), grandchild = read_pid(told[0]);
+    close(told[0]);
+    close(told[1]);
+    end_now(orphans.livy);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 0);
+    assert_true(ended);
+    reap(child, SIGKILL);
+    /* Ours by now; or it was so early enough to be found by the first look. */
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 0);
+    reap(grandchild, SIGKILL);
+    orphans_sort(&orphans, false, &ended);
+    assert_false(ended);
+}
+
+int main(void)
+{
+    log_open("test_orphans", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spark_submit_is_spared),
+        cmocka_unit_test(test_the_elector_is_spared),
+        cmocka_unit_test(test_what_the_next_livy_has_is_let_be),
+        cmocka_unit_test(test_grandchildren),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
