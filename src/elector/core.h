@@ -169,6 +169,7 @@ struct core_beat {
     uint64_t op;
     int64_t sent;
     int64_t acked; /* 0: not yet */
+    uint64_t node; /* node_tag of the node that was asked for */
     bool quorum;
 };
 

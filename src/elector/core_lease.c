@@ -117,8 +117,9 @@ void core_lease_beat(struct step *s, const struct core_event *event)
             s->c->floor = beat->sent;
         return;
     case CORE_NONODE:
+        if (beat->node == s->c->node_tag)
+            core_latch_lost(s, "the latch node is gone: a heartbeat did not find it");
         memset(beat, 0, sizeof(*beat));
-        core_latch_lost(s, "the latch node is gone: a heartbeat did not find it");
         return;
     case CORE_EXISTS:
     case CORE_UNKNOWN:
@@ -171,7 +172,7 @@ static void send_beat(struct step *s, bool quorum)
     a->op = ++c->last_op;
     a->quorum = quorum;
     memcpy(a->node, c->node, sizeof(a->node));
-    *slot = (struct core_beat){.op = a->op, .sent = s->now, .quorum = quorum};
+    *slot = (struct core_beat){.op = a->op, .sent = s->now, .node = c->node_tag, .quorum = quorum};
     c->next_beat = (c->next_beat + 1) % CORE_BEATS;
     c->beat_sent = s->now;
     c->beat_now = false;

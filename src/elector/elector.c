@@ -34,7 +34,7 @@ static void draw_uuid(char uuid[static CORE_UUID_SIZE])
 /* timerfd_settime(2) on CLOCK_BOOTTIME: libevent's own timers do not count suspends. */
 static void arm_timer(struct elector *e)
 {
-    int64_t next = core_next(&e->core, clock_boot_ms());
+    int64_t next = core_next(&e->core, e->stepped_at); /* not of now: what fell due since would be skipped */
     if (next == e->armed_for)
         return;
     struct itimerspec spec = {0};
@@ -58,7 +58,8 @@ void elector_step(struct elector *e, struct core_event *event)
         draw_uuid(uuid);
         event->uuid = uuid;
     }
-    core_step(&e->core, event, clock_boot_ms(), &actions);
+    e->stepped_at = clock_boot_ms();
+    core_step(&e->core, event, e->stepped_at, &actions);
     for (size_t i = 0; i < actions.count; i++)
         act_perform(e, &actions.list[i]);
     arm_timer(e);
@@ -197,6 +198,7 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
     switch (result) {
     case ROSTER_OK:
         event.rc = CORE_OK;
+        e->register_why[0] = '\0';
         if (e->core.stand_reason[0] != '\0' && !e->core.may_stand)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
         history_connect(e->history, e->zk);
@@ -204,7 +206,9 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         break;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
-        log_info("not registered yet: %s", why);
+        if (strncmp(e->register_why, why, sizeof(e->register_why) - 1) != 0) /* tried again twice a second */
+            log_info("not registered yet: %s", why);
+        snprintf(e->register_why, sizeof(e->register_why), "%s", why);
         break;
     case ROSTER_DENIED:
         event.rc = CORE_UNKNOWN;

@@ -52,6 +52,7 @@ struct elector {
     struct elector_call calls[ELECTOR_CALLS];
     struct roster *roster;
     uint64_t register_op;
+    char register_why[160]; /* what was last logged about registering */
     struct history *history;
     struct view *view;
     char boot[64];
@@ -62,7 +63,7 @@ struct elector {
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
     struct event *on_channel, *on_timer, *on_guard, *on_close;
-    int64_t armed_for;
+    int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     struct control *control;
 

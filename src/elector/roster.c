@@ -155,8 +155,10 @@ static void store_read(void *arg, const struct zk_reply *reply)
         return;
     }
     if (reply->value_length >= 0 && strcmp(reply->value, r->fingerprint) != 0) {
-        snprintf(why, sizeof(why), "this member's state store is \"%.150s\", but the cluster's (%.100s) is \"%.150s\"",
-                 r->fingerprint, path, reply->value);
+        snprintf(why, sizeof(why),
+                 "this member's state store is \"%.120s\", but the cluster's is \"%.120s\": set livy.state_store_url alike on all "
+                 "members, or remove %.100s while all of them are stopped",
+                 r->fingerprint, reply->value, path);
         finish(r, ROSTER_STORE, why);
         return;
     }

@@ -38,7 +38,7 @@ struct keeper {
     pid_t last_livy;            /* whose orphans are looked for */
     int channel;                /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
-    int64_t armed_for, watchdog_at;
+    int64_t armed_for, stepped_at, watchdog_at; /* stepped_at: up to then everything that was due has been done */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */
     uint32_t lock_told;          /* the run of which it was told that its lock is kept by another process */
     bool hunting;                /* something that Livy left was killed: its own children come to us next */
@@ -356,7 +356,8 @@ static void step(struct keeper *k, const struct kcore_event *event)
 {
     struct kcore_actions actions;
 
-    kcore_step(&k->core, event, clock_boot_ms(), &actions);
+    k->stepped_at = clock_boot_ms();
+    kcore_step(&k->core, event, k->stepped_at, &actions);
     for (size_t i = 0; i < actions.count; i++)
         perform(k, &actions.list[i]);
     if (k->core.quitting && !k->stopping_told) {
@@ -422,7 +423,7 @@ static void feed_watchdog(struct keeper *k, int64_t now)
 /* timerfd_settime(2), absolute; set again whenever the next deadline differs, be it later or sooner. */
 static void arm(struct keeper *k)
 {
-    int64_t next = kcore_next(&k->core, clock_boot_ms());
+    int64_t next = kcore_next(&k->core, k->stepped_at); /* not of now: what fell due since would be skipped */
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
         next = k->watchdog_at;
     if (next == k->armed_for)

@@ -17,28 +17,48 @@ void reload_log_report(const struct conf_report *report)
         log_warn("%s", report->warnings[i]);
 }
 
+#define MAX_CHANGES 64 /* more than there are keys; further ones would only not be named */
+
 struct changes {
+    struct {
+        const char *key; /* the table's own */
+        enum conf_effect effect;
+    } list[MAX_CHANGES];
     size_t count;
-    bool pending_restart;
 };
 
 static void changed(void *arg, const char *key, enum conf_effect effect)
 {
     struct changes *changes = arg;
 
-    changes->count++;
-    switch (effect) {
-    case CONF_EFFECT_RELOAD:
-        log_info("reload: %s has changed, in force now", key);
-        break;
-    case CONF_EFFECT_NEXT_START:
-        log_info("reload: %s has changed, in force when Livy is started next", key);
-        break;
-    case CONF_EFFECT_RESTART:
-        log_warn("reload: %s has changed, in force only after a restart of livy-ha", key);
-        changes->pending_restart = true;
-        break;
+    if (changes->count == MAX_CHANGES)
+        return;
+    changes->list[changes->count].key = key;
+    changes->list[changes->count++].effect = effect;
+}
+
+/* Once it is sure that they are taken. Returns whether one of them waits for a restart. */
+static bool log_changes(const struct changes *changes)
+{
+    bool restart = false;
+
+    for (size_t i = 0; i < changes->count; i++) {
+        const char *key = changes->list[i].key;
+        switch (changes->list[i].effect) {
+        case CONF_EFFECT_RELOAD:
+            log_info("reload: %s has changed, in force now", key);
+            break;
+        case CONF_EFFECT_NEXT_START:
+            log_info("reload: %s has changed, in force when Livy is started next", key);
+            break;
+        case CONF_EFFECT_RESTART:
+            log_warn("reload: %s has changed, in force only after a restart of livy-ha", key);
+            restart = true;
+            break;
+        }
     }
+    log_info("reload: %zu key%s changed", changes->count, changes->count == 1 ? " has" : "s have");
+    return restart;
 }
 
 /* Rule 7: the store is compared with the cluster's when a member registers, so it cannot change under way. */
@@ -79,7 +99,6 @@ int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *p
     *conf = fresh;
     *livyconf = fresh_livy;
     log_open("keeper", fresh->log_level, fresh->log_format);
-    *pending_restart = changes.pending_restart;
-    log_info("reload: %zu key%s changed", changes.count, changes.count == 1 ? " has" : "s have");
+    *pending_restart = log_changes(&changes);
     return 0;
 }

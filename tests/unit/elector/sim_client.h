@@ -79,8 +79,9 @@ static void sim_client_abandon(struct sim *s, int connection)
     sim_cut(&c->down, 0);
     if (sim_chance(s, 300))
         sim_cut(&c->up, (int)sim_roll(s, c->up.n));
-    if (sim_chance(s, 150) && c->held_until < sim_now(s))
-        c->held_until = sim_now(s) + sim_roll(s, 3000);
+    /* With one server nothing is refused as moved: then lateness is worth more. */
+    if (sim_chance(s, sim_zk(s)->reachable == 1 ? 500 : 150) && c->held_until < sim_now(s))
+        c->held_until = sim_now(s) + sim_roll(s, 8000);
     sim_server_eof(s, connection, 0);
 }
 
