@@ -9,11 +9,11 @@
 
 #include <stdint.h>
 
-#define CLOCK_NEVER INT64_MAX      /* a deadline that never comes */
-#define CLOCK_UTC_SIZE 25          /* "2026-11-22T10:00:00.123Z" and its NUL */
+#define CLOCK_NEVER INT64_MAX /* a deadline that never comes */
+#define CLOCK_UTC_SIZE 25     /* "2026-11-22T10:00:00.123Z" and its NUL */
 
-int64_t clock_boot_ms(void);       /* CLOCK_BOOTTIME, rounded down to a millisecond */
-int64_t clock_wall_ms(void);       /* CLOCK_REALTIME, ms since 1970 */
+int64_t clock_boot_ms(void); /* CLOCK_BOOTTIME, rounded down to a millisecond */
+int64_t clock_wall_ms(void); /* CLOCK_REALTIME, ms since 1970 */
 
 /* Writes `wall_ms` as ISO 8601 in UTC with milliseconds. */
 void clock_format_utc(int64_t wall_ms, char out[static CLOCK_UTC_SIZE]);

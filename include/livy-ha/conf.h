@@ -38,16 +38,16 @@ struct conf_zookeeper {
 };
 
 struct conf_livy {
-    char *home;              /* absolute */
-    char *command;           /* absolute; <home>/bin/livy-server by default */
-    char *conf_dir;          /* absolute; the user's, never written to */
-    char *log_dir;           /* absolute */
-    int port;                /* 1..65535 */
+    char *home;     /* absolute */
+    char *command;  /* absolute; <home>/bin/livy-server by default */
+    char *conf_dir; /* absolute; the user's, never written to */
+    char *log_dir;  /* absolute */
+    int port;       /* 1..65535 */
     bool recovery;
-    char *state_store_url;   /* NULL: the user's livy.conf, else zookeeper.hosts */
+    char *state_store_url; /* NULL: the user's livy.conf, else zookeeper.hosts */
     int64_t start_timeout;
     int64_t stop_grace;
-    int64_t kill_margin;     /* K */
+    int64_t kill_margin; /* K */
     int64_t orphan_grace;
     int64_t probe_interval;
     int64_t probe_timeout;
@@ -60,38 +60,38 @@ struct conf_livy {
 };
 
 struct conf_front {
-    char *listen;            /* "0.0.0.0:8998", or "off" */
+    char *listen; /* "0.0.0.0:8998", or "off" */
     enum conf_front_mode mode;
-    char *advertise;         /* URL without trailing slash; filled in by conf_load */
+    char *advertise; /* URL without trailing slash; filled in by conf_load */
     int64_t hold;
     int64_t drain;
     int max_connections;
-    char *tls_certificate;   /* NULL or a PEM file */
-    char *tls_key;           /* NULL or a PEM file */
-    char *thrift_listen;     /* "off" or address:port */
-    int thrift_port;         /* 0: off */
+    char *tls_certificate; /* NULL or a PEM file */
+    char *tls_key;         /* NULL or a PEM file */
+    char *thrift_listen;   /* "off" or address:port */
+    int thrift_port;       /* 0: off */
 };
 
 struct conf_failover {
     int64_t takeover_delay;
-    char *fence_command;     /* NULL: none */
-    char *on_change;         /* NULL: none */
+    char *fence_command; /* NULL: none */
+    char *on_change;     /* NULL: none */
 };
 
 struct conf {
-    char *id;                /* [A-Za-z0-9._:-]{1,128} */
+    char *id; /* [A-Za-z0-9._:-]{1,128} */
     struct conf_zookeeper zookeeper;
     struct conf_livy livy;
     struct conf_front front;
-    char *admin_listen;      /* "0.0.0.0:8997", or "off" */
-    char *control_socket;    /* absolute path, < 108 bytes (sun_path) */
-    char *runtime_dir;       /* absolute */
+    char *admin_listen;   /* "0.0.0.0:8997", or "off" */
+    char *control_socket; /* absolute path, < 108 bytes (sun_path) */
+    char *runtime_dir;    /* absolute */
     enum log_level log_level;
     enum log_format log_format;
     struct conf_failover failover;
-    char *host;              /* this host's FQDN, or its node name where it has none; no key */
-    char *path;              /* the file read, or NULL (environment alone); no key */
-    void *origins;           /* conf.c's own: where each value came from */
+    char *host;    /* this host's FQDN, or its node name where it has none; no key */
+    char *path;    /* the file read, or NULL (environment alone); no key */
+    void *origins; /* conf.c's own: where each value came from */
 };
 
 /* What is wrong, collected. Each entry is a whole sentence for a person: "file:line: key: what was
@@ -113,8 +113,8 @@ void conf_report_clear(struct conf_report *report);
  * the lease's inequality with T as asked for. Returns the configuration, to be freed with conf_free, or
  * NULL where `report` got at least one error. Every error is reported, not only the first. */
 struct conf *conf_load(const char *path, char *const envp[], struct conf_report *report);
-/* The same for a reload: the file that `old` came from, and this host's name as it was then, so that it blocks on
- * small files alone and never on the resolver. */
+/* The same for a reload: the file that `old` came from, and this host's name as it was then, so that it
+ * blocks on small files alone and never on the resolver. */
 struct conf *conf_load_again(const struct conf *old, char *const envp[], struct conf_report *report);
 void conf_free(struct conf *conf);
 
@@ -139,7 +139,7 @@ struct conf *conf_read(int fd, struct conf_report *report);
 enum conf_effect { CONF_EFFECT_RELOAD, CONF_EFFECT_NEXT_START, CONF_EFFECT_RESTART };
 struct conf_row {
     const char *key;
-    const char *value;   /* as it would be written in the file; valid until the callback returns */
+    const char *value; /* as it would be written in the file; valid until the callback returns */
     const char *origin;
     enum conf_effect effect; /* at a reload; when Livy is started next; when the daemon is restarted */
 };

@@ -1,8 +1,9 @@
 /* ipc.h - what keeper and elector say to each other over a SOCK_SEQPACKET pair.
  *
- * One message is one packet of one fixed struct. Every message is dated (CLOCK_BOOTTIME ms), carries a version, and
- * every field is checked by the receiver before it is used. Sending and receiving never block. A descriptor may
- * travel with a message (SCM_RIGHTS): the pidfd with WELCOME and LIVY, the configuration with RELOAD.
+ * One message is one packet of one fixed struct. Every message is dated (CLOCK_BOOTTIME ms), carries a
+ * version, and every field is checked by the receiver before it is used. Sending and receiving never block. A
+ * descriptor may travel with a message (SCM_RIGHTS): the pidfd with WELCOME and LIVY, the configuration with
+ * RELOAD.
  */
 #ifndef LIVY_HA_IPC_H
 #define LIVY_HA_IPC_H
@@ -16,24 +17,26 @@
 
 enum ipc_type {
     /* elector -> keeper */
-    IPC_HELLO = 1,  /* first message */
-    IPC_READY,      /* the control socket answers: the daemon is up (sd_notify READY=1) */
-    IPC_START,      /* run Livy: epoch, run, kill_at */
-    IPC_LEASE,      /* the lease reaches further, or less far: epoch, kill_at */
-    IPC_STOP,       /* end Livy: grace (0: SIGKILL at once), text = reason */
-    IPC_SESSION,    /* keep this for a successor: session */
-    IPC_RELEASING,  /* I want to close the session: answer LEAVE once Livy is dead (DESIGN rule 4) */
-    IPC_STATUS,     /* one line for people: text (sd_notify STATUS=) */
-    IPC_PONG,       /* answer to PING */
-    IPC_FATAL,      /* the daemon must end: code = exit status, text = reason */
-    /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http" or "https",
-     * a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by now). */
+    IPC_HELLO = 1, /* first message */
+    IPC_READY,     /* the control socket answers: the daemon is up (sd_notify READY=1) */
+    IPC_START,     /* run Livy: epoch, run, kill_at */
+    IPC_LEASE,     /* the lease reaches further, or less far: epoch, kill_at */
+    IPC_STOP,      /* end Livy: grace (0: SIGKILL at once), text = reason */
+    IPC_SESSION,   /* keep this for a successor: session */
+    IPC_RELEASING, /* I want to close the session: answer LEAVE once Livy is dead (DESIGN rule 4) */
+    IPC_STATUS,    /* one line for people: text (sd_notify STATUS=) */
+    IPC_PONG,      /* answer to PING */
+    IPC_FATAL,     /* the daemon must end: code = exit status, text = reason */
+    /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
+     * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
+     * now). */
     IPC_WELCOME = 65, /* answer to HELLO: livy (+ pidfd while it lives), session, quitting */
-    IPC_LIVY,         /* Livy's state changed, or a START was refused: livy (+ pidfd when it was started); text: why */
-    IPC_LEASED,       /* answer to LEASE: kill_at is the deadline that I enforce now */
-    IPC_QUIT,         /* orderly stop was requested */
-    IPC_LEAVE,        /* Livy is dead and the session forgotten: close it */
-    IPC_RELOAD,       /* here is the new configuration (+ descriptor) */
+    IPC_LIVY,   /* Livy's state changed, or a START was refused: livy (+ pidfd when it was started); text: why
+                 */
+    IPC_LEASED, /* answer to LEASE: kill_at is the deadline that I enforce now */
+    IPC_QUIT,   /* orderly stop was requested */
+    IPC_LEAVE,  /* Livy is dead and the session forgotten: close it */
+    IPC_RELOAD, /* here is the new configuration (+ descriptor) */
     IPC_PING,
 };
 
@@ -52,21 +55,21 @@ enum ipc_cause {
 };
 
 struct ipc_livy {
-    uint32_t state;     /* enum ipc_livy_state */
-    uint32_t cause;     /* enum ipc_cause */
-    uint32_t run;       /* how many times this keeper has started Livy */
-    int32_t pid;        /* 0 where there is none */
+    uint32_t state; /* enum ipc_livy_state */
+    uint32_t cause; /* enum ipc_cause */
+    uint32_t run;   /* how many times this keeper has started Livy */
+    int32_t pid;    /* 0 where there is none */
     int32_t status;
     int32_t reserved;
-    int64_t epoch;      /* of the last start */
-    int64_t kill_at;    /* the deadline in force */
+    int64_t epoch;   /* of the last start */
+    int64_t kill_at; /* the deadline in force */
     int64_t started_at;
 };
 
 /* A ZooKeeper session as an elector leaves it to its successor. id 0: none. */
 struct ipc_session {
     int64_t id;
-    int64_t timeout;          /* ms, as granted */
+    int64_t timeout; /* ms, as granted */
     char password[16];
     char uuid[40];            /* of the latch node, drawn before it is created */
     char node[IPC_NODE_SIZE]; /* name of the latch node, "" where not made yet */
@@ -78,7 +81,7 @@ struct ipc_msg {
     int64_t sent_at; /* set by ipc_send */
     int64_t epoch;
     int64_t kill_at;
-    int64_t grace;   /* ms */
+    int64_t grace; /* ms */
     uint32_t run;
     int32_t code;
     uint32_t quitting;        /* WELCOME */
@@ -91,12 +94,13 @@ struct ipc_msg {
 /* A connected pair, both ends CLOEXEC and non-blocking. 0, or -1 with errno. */
 int ipc_pair(int pair[static 2]);
 
-/* Sends `msg` (dated now), with `fd` unless it is -1 (stays the caller's). 0, or -1 with errno: EAGAIN where the
- * other side does not read, EPIPE where it is gone. */
+/* Sends `msg` (dated now), with `fd` unless it is -1 (stays the caller's). 0, or -1 with errno: EAGAIN where
+ * the other side does not read, EPIPE where it is gone. */
 int ipc_send(int socket, struct ipc_msg *msg, int fd);
 
-/* Receives one message. `fd` gets a descriptor that came along (the caller's, CLOEXEC) or -1. Returns 1; 0 where
- * there is none now; -1 with errno: EPIPE at end of file, EBADMSG for a message that fails the checks. */
+/* Receives one message. `fd` gets a descriptor that came along (the caller's, CLOEXEC) or -1. Returns 1; 0
+ * where there is none now; -1 with errno: EPIPE at end of file, EBADMSG for a message that fails the checks.
+ */
 int ipc_recv(int socket, struct ipc_msg *msg, int *fd);
 
 const char *ipc_type_name(uint32_t type);

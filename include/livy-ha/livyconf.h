@@ -14,14 +14,14 @@
 #include "livy-ha/conf.h"
 
 struct livyconf {
-    bool recovery;            /* Livy runs with recovery on, by the user's settings or by ours */
-    bool tls;                 /* livy.keystore is set: Livy speaks https */
-    bool kerberos;            /* livy.server.auth.type = kerberos: clients come with SPNEGO */
-    char *host;               /* livy.server.host, or NULL: where Livy listens */
-    char *store_type;         /* "zookeeper", "filesystem", or "none" without recovery */
-    char *store_url;          /* as Livy will see it; "" without recovery */
-    char *store_prefix;       /* livy.server.recovery.zk-state-store.key-prefix, "livy" by default */
-    char *additions;          /* the text that the overlay's livy.conf gets appended */
+    bool recovery;      /* Livy runs with recovery on, by the user's settings or by ours */
+    bool tls;           /* livy.keystore is set: Livy speaks https */
+    bool kerberos;      /* livy.server.auth.type = kerberos: clients come with SPNEGO */
+    char *host;         /* livy.server.host, or NULL: where Livy listens */
+    char *store_type;   /* "zookeeper", "filesystem", or "none" without recovery */
+    char *store_url;    /* as Livy will see it; "" without recovery */
+    char *store_prefix; /* livy.server.recovery.zk-state-store.key-prefix, "livy" by default */
+    char *additions;    /* the text that the overlay's livy.conf gets appended */
 };
 
 /* Reads <conf_dir>/livy.conf and livy-env.sh and decides what the overlay adds. Problems go to `report`:

@@ -33,14 +33,14 @@ static bool is_time(int64_t ms)
 
 static bool valid_livy(const struct ipc_livy *livy)
 {
-    return livy->state <= IPC_LIVY_STOPPING && livy->cause <= IPC_CAUSE_REFUSED && livy->pid >= 0 && livy->epoch >= 0 &&
-           is_time(livy->kill_at) && is_time(livy->started_at) && livy->status >= 0;
+    return livy->state <= IPC_LIVY_STOPPING && livy->cause <= IPC_CAUSE_REFUSED && livy->pid >= 0 &&
+           livy->epoch >= 0 && is_time(livy->kill_at) && is_time(livy->started_at) && livy->status >= 0;
 }
 
 static bool valid_session(const struct ipc_session *session)
 {
-    return session->timeout >= 0 && session->timeout <= INT32_MAX && ends(session->uuid, sizeof(session->uuid)) &&
-           ends(session->node, sizeof(session->node));
+    return session->timeout >= 0 && session->timeout <= INT32_MAX &&
+           ends(session->uuid, sizeof(session->uuid)) && ends(session->node, sizeof(session->node));
 }
 
 static bool valid(const struct ipc_msg *msg)

@@ -57,8 +57,8 @@ static bool is_target(int dir, const char *fd, const struct target *target)
     if (n <= 0)
         return false;
     link[n] = '\0';
-    return strstr(link, target->name) != NULL && fstatat(dir, fd, &st, 0) == 0 && st.st_dev == target->stat.st_dev &&
-           st.st_ino == target->stat.st_ino;
+    return strstr(link, target->name) != NULL && fstatat(dir, fd, &st, 0) == 0 &&
+           st.st_dev == target->stat.st_dev && st.st_ino == target->stat.st_ino;
 }
 
 static bool has_open(int proc, const char *pid, const struct target *target)
@@ -81,7 +81,8 @@ static bool has_open(int proc, const char *pid, const struct target *target)
 }
 
 /* Calls `holder` for each process but the caller that has the file open, until it returns false. */
-static void each_holder(const char *path, bool (*holder)(void *arg, int proc, const char *pid, const struct target *target),
+static void each_holder(const char *path,
+                        bool (*holder)(void *arg, int proc, const char *pid, const struct target *target),
                         void *arg)
 {
     struct target target;

@@ -33,7 +33,8 @@ enum core_rc act_rc(int rc)
     }
 }
 
-/* ---- the handle ---------------------------------------------------------------------------------------------------- */
+/* ---- the handle
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool lease_possible(struct elector *e, const struct zk_session *session)
 {
@@ -51,8 +52,9 @@ const char *act_tls(const struct conf_zookeeper *zookeeper, char *text, size_t s
 {
     if (zookeeper->tls_certificate == NULL)
         return NULL;
-    int n = snprintf(text, size, "%s,%s,%s,%s", zookeeper->tls_ca, zookeeper->tls_certificate, zookeeper->tls_key,
-                     zookeeper->tls_key_password != NULL ? zookeeper->tls_key_password : "");
+    int n =
+        snprintf(text, size, "%s,%s,%s,%s", zookeeper->tls_ca, zookeeper->tls_certificate, zookeeper->tls_key,
+                 zookeeper->tls_key_password != NULL ? zookeeper->tls_key_password : "");
     if (n < 0 || (size_t)n >= size)
         log_error("zookeeper.tls_ca, tls_certificate and tls_key are too long paths together");
     return text;
@@ -73,7 +75,8 @@ static void on_connected(struct elector *e, const struct zk_session *session)
     if (changed) {
         log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
         if (session_save(e->conf->runtime_dir, session) != 0)
-            log_warn("the session file in %s could not be written: a dead daemon's session is then not closed early",
+            log_warn("the session file in %s could not be written: a dead daemon's session is then not "
+                     "closed early",
                      e->conf->runtime_dir);
     }
     elector_step(e, &event);
@@ -188,7 +191,8 @@ void act_drop_handle(struct elector *e, bool keep_session)
     memset(e->calls, 0, sizeof(e->calls)); /* none of them is answered any more */
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------ */
+/* ---- requests
+ * ------------------------------------------------------------------------------------------------------ */
 
 static struct elector_call *new_call(struct elector *e, const struct core_action *a)
 {
@@ -248,8 +252,8 @@ static void on_synced(void *arg, const struct zk_reply *reply)
         on_reply(arg, &(struct zk_reply){.rc = rc});
 }
 
-/* A request that could not even be sent is left unanswered: the core gives the connection up in time, or hears of its
- * loss. */
+/* A request that could not even be sent is left unanswered: the core gives the connection up in time, or
+ * hears of its loss. */
 static void request(struct elector *e, const struct core_action *a)
 {
     char path[PATH_SIZE], prefix[CORE_NODE_SIZE + 16];
@@ -261,7 +265,8 @@ static void request(struct elector *e, const struct core_action *a)
     if (a->type == CORE_ACT_CREATE) {
         snprintf(prefix, sizeof(prefix), "_c_%s-latch-", a->node);
         path_make(path, e->conf->zookeeper.root, "leader", prefix);
-        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, on_reply, call);
+        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, on_reply,
+                       call);
     } else if (a->type == CORE_ACT_LIST) {
         path_make(path, e->conf->zookeeper.root, NULL, "leader");
         rc = zk_sync(e->zk, path, on_synced, call);
@@ -302,7 +307,8 @@ static void kick(struct elector *e)
     elector_step(e, &(struct core_event){.type = CORE_EV_KICKED});
 }
 
-/* ---- the keeper ----------------------------------------------------------------------------------------------------- */
+/* ---- the keeper
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void tell_session(struct elector *e)
 {
@@ -318,22 +324,25 @@ static void tell_session(struct elector *e)
 
 static void tell(struct elector *e, enum ipc_type type, const struct core_action *a)
 {
-    struct ipc_msg msg = {.type = type, .epoch = a->epoch, .kill_at = a->kill_at, .grace = a->grace, .run = a->run};
+    struct ipc_msg msg = {
+        .type = type, .epoch = a->epoch, .kill_at = a->kill_at, .grace = a->grace, .run = a->run};
 
     snprintf(msg.text, sizeof(msg.text), "%s", a->text);
     channel_send(e, &msg, -1);
 }
 
-/* ---- what people see ------------------------------------------------------------------------------------------------- */
+/* ---- what people see
+ * ------------------------------------------------------------------------------------------------- */
 
 static void add_history(struct elector *e, const struct core_action *a)
 {
     char at[CLOCK_UTC_SIZE];
     clock_format_utc(clock_wall_ms(), at);
     log_info("%s: %s", core_history_name(a->history), a->text);
-    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event", core_history_name(a->history),
-                                      "member", e->conf->id, "epoch", a->epoch != 0 ? json_integer(a->epoch) : json_null(),
-                                      "reason", a->text, "took_ms", (json_int_t)a->took));
+    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event",
+                                      core_history_name(a->history), "member", e->conf->id, "epoch",
+                                      a->epoch != 0 ? json_integer(a->epoch) : json_null(), "reason", a->text,
+                                      "took_ms", (json_int_t)a->took));
 }
 
 void act_publish(struct elector *e)
@@ -354,7 +363,9 @@ void act_publish(struct elector *e)
     channel_send(e, &msg, -1);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void finish(struct elector *e)
 {

@@ -11,7 +11,8 @@ void channel_send(struct elector *e, struct ipc_msg *msg, int fd)
     if (e->keeper_gone)
         return;
     if (ipc_send(e->channel, msg, fd) != 0 && errno != EPIPE)
-        /* It is stopped, most likely: its answers stay out too, and the core draws its conclusions from that. */
+        /* It is stopped, most likely: its answers stay out too, and the core draws its conclusions from that.
+         */
         log_debug("the keeper does not take %s: %s", ipc_type_name(msg->type), strerror(errno));
 }
 

@@ -1,4 +1,5 @@
-/* close.c - see the header. A standby takes over as soon as the session's nodes are gone, instead of after T. */
+/* close.c - see the header. A standby takes over as soon as the session's nodes are gone, instead of after T.
+ */
 #include "close.h"
 
 #include <event2/event.h>

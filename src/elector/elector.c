@@ -1,14 +1,14 @@
-/* elector.c - what comes in (ZooKeeper, the keeper, probes, time) becomes events of the core; see act.c for what goes
- * out. Start reading at elector_run. */
+/* elector.c - what comes in (ZooKeeper, the keeper, probes, time) becomes events of the core; see act.c for
+ * what goes out. Start reading at elector_run. */
 #include "elector.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <poll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -27,8 +27,9 @@ static void draw_uuid(char uuid[static CORE_UUID_SIZE])
     }
     r[6] = (unsigned char)((r[6] & 0x0f) | 0x40);
     r[8] = (unsigned char)((r[8] & 0x3f) | 0x80);
-    snprintf(uuid, CORE_UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2],
-             r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+    snprintf(uuid, CORE_UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14],
+             r[15]);
 }
 
 /* timerfd_settime(2) on CLOCK_BOOTTIME: libevent's own timers do not count suspends. */
@@ -84,7 +85,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     elector_step(e, &(struct core_event){.type = CORE_EV_TIME});
 }
 
-/* ---- Livy's health ------------------------------------------------------------------------------------------------ */
+/* ---- Livy's health
+ * ------------------------------------------------------------------------------------------------ */
 
 static pid_t parent_of(pid_t pid)
 {
@@ -128,19 +130,23 @@ static void check_owner(struct elector *e, struct core_event *event, char *text,
         return;
     }
     if (rc < 0) {
-        log_warn("who owns livy.port %d cannot be told (%s): taken for Livy", e->conf->livy.port, strerror(errno));
+        log_warn("who owns livy.port %d cannot be told (%s): taken for Livy", e->conf->livy.port,
+                 strerror(errno));
         return;
     }
     event->foreign = true;
     event->text = text;
     if (descends_from(owner, livy)) {
         event->status = 78;
-        snprintf(text, size, "livy.command (pid %d) started another process (pid %d) that serves: it must exec it, or Livy "
-                             "cannot be fenced", (int)livy, (int)owner);
+        snprintf(
+            text, size,
+            "livy.command (pid %d) started another process (pid %d) that serves: it must exec it, or Livy "
+            "cannot be fenced",
+            (int)livy, (int)owner);
     } else {
         event->status = 75;
-        snprintf(text, size, "another process (pid %d) owns livy.port %d, not the Livy that was started", (int)owner,
-                 e->conf->livy.port);
+        snprintf(text, size, "another process (pid %d) owns livy.port %d, not the Livy that was started",
+                 (int)owner, e->conf->livy.port);
     }
 }
 
@@ -188,7 +194,8 @@ void elector_livy_at(struct elector *e, const char *text)
         abort(); /* out of memory: the keeper starts another one */
 }
 
-/* ---- registering --------------------------------------------------------------------------------------------------- */
+/* ---- registering
+ * --------------------------------------------------------------------------------------------------- */
 
 static void on_registered(void *arg, enum roster_result result, const char *why)
 {
@@ -240,7 +247,8 @@ static int open_roster(struct elector *e)
     return e->roster != NULL ? 0 : -1;
 }
 
-/* ---- the beginning -------------------------------------------------------------------------------------------------- */
+/* ---- the beginning
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Blocks until the keeper has said WELCOME: nothing can be decided before it. */
 static int be_welcomed(struct elector *e, struct ipc_msg *welcome)
@@ -333,8 +341,12 @@ static void close_parts(struct elector *e)
 
 int elector_run(struct conf *conf, int channel, const char *store)
 {
-    struct elector e = {
-        .conf = conf, .channel = channel, .store = store, .keeper = getppid(), .timerfd = -1, .livy_pidfd = -1};
+    struct elector e = {.conf = conf,
+                        .channel = channel,
+                        .store = store,
+                        .keeper = getppid(),
+                        .timerfd = -1,
+                        .livy_pidfd = -1};
     struct ipc_msg welcome, ready = {.type = IPC_READY};
 
     e.started_wall = e.since_wall = clock_wall_ms();

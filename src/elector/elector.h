@@ -1,6 +1,6 @@
-/* elector.h - the elector's parts and how they hang together. Shared by elector.c (events in), act.c (actions out),
- * channel.c (the keeper), guard.c (Livy's death as the elector itself sees it) and status.c (JSON). One thread, the
- * event loop's; libzookeeper's threads stay behind zk.h.
+/* elector.h - the elector's parts and how they hang together. Shared by elector.c (events in), act.c (actions
+ * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it) and status.c (JSON). One
+ * thread, the event loop's; libzookeeper's threads stay behind zk.h.
  */
 #ifndef LIVY_HA_ELECTOR_ELECTOR_H
 #define LIVY_HA_ELECTOR_ELECTOR_H
@@ -25,8 +25,8 @@ enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW };
 
 struct elector;
 
-/* A request of the core that is under way: what its reply needs. A slot, not heap memory: a handle that is closed never
- * answers. */
+/* A request of the core that is under way: what its reply needs. A slot, not heap memory: a handle that is
+ * closed never answers. */
 struct elector_call {
     struct elector *e;
     bool used, beat;
@@ -36,7 +36,7 @@ struct elector_call {
 
 struct elector {
     struct conf *conf;
-    const char *store;     /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
+    const char *store; /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, as the keeper tells it (ipc.h) */
     struct event_base *base;
     struct core core;
@@ -96,14 +96,15 @@ int channel_open(struct elector *e);
 void channel_send(struct elector *e, struct ipc_msg *msg, int fd);
 
 /* guard.c */
-void guard_kill(struct elector *e);  /* SIGKILL, then watches until Livy is dead and its lock free: LIVY_GONE */
+void guard_kill(
+    struct elector *e); /* SIGKILL, then watches until Livy is dead and its lock free: LIVY_GONE */
 void guard_watch(struct elector *e); /* the same without killing */
 void guard_stop(struct elector *e);  /* the keeper has said that Livy is dead: there is nothing to watch */
 void guard_keeper_gone(struct elector *e);
 bool guard_livy_dead(const struct elector *e); /* as its pidfd says; no pidfd: dead */
 
 /* status.c: new references. */
-json_t *status_self(struct elector *e);    /* as in members/<id> */
+json_t *status_self(struct elector *e); /* as in members/<id> */
 json_t *status_cluster(struct elector *e);
 int status_handle(void *arg, const struct control_request *request, char **body);
 

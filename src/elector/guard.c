@@ -1,5 +1,6 @@
-/* guard.c - the second guard: the elector holds a pidfd of Livy as well. It kills when the keeper is stopped past the
- * deadline, and when the keeper is gone; and it sees for itself that Livy is dead: pidfd readable and lock free. */
+/* guard.c - the second guard: the elector holds a pidfd of Livy as well. It kills when the keeper is stopped
+ * past the deadline, and when the keeper is gone; and it sees for itself that Livy is dead: pidfd readable
+ * and lock free. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -13,7 +14,7 @@
 #include "livy-ha/log.h"
 
 #define LOOK_AGAIN_US 1000
-#define LOOKS_SOON 1000        /* then less often: something does not die, and each look reads /proc */
+#define LOOKS_SOON 1000 /* then less often: something does not die, and each look reads /proc */
 #define LOOK_LATER_US 50000
 
 static bool pidfd_dead(int pidfd)
@@ -41,19 +42,20 @@ static void kill_holders(const struct elector *e)
 
     /* The keeper, while it lives, looks at the lock as well. */
     if (lockfile_livy_path(e->conf->runtime_dir, path, sizeof(path)) == 0 &&
-        lockfile_end_holders(path, e->keeper_gone ? 0 : e->keeper, &first) > 0 && e->guard_looks % LOOKS_SOON == 0)
+        lockfile_end_holders(path, e->keeper_gone ? 0 : e->keeper, &first) > 0 &&
+        e->guard_looks % LOOKS_SOON == 0)
         log_warn("pid %d holds Livy's lock: killed", (int)first);
 }
 
-/* A dying process closes its files before its children are told (PDEATHSIG) and reparented: until then a Livy that it has
- * just forked may be on its way. */
+/* A dying process closes its files before its children are told (PDEATHSIG) and reparented: until then a Livy
+ * that it has just forked may be on its way. */
 static bool keeper_still_dying(const struct elector *e)
 {
     return e->keeper_gone && getppid() == e->keeper;
 }
 
-/* The keeper is dead: nobody else starts a Livy in this runtime_dir while we hold the daemon's lock. So Livy's death
- * as we see it is all that is needed to give the latch up and close the session. */
+/* The keeper is dead: nobody else starts a Livy in this runtime_dir while we hold the daemon's lock. So
+ * Livy's death as we see it is all that is needed to give the latch up and close the session. */
 static void take_leave(struct elector *e)
 {
     /* First the wish to leave, or Livy's death would be answered with a start. */

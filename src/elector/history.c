@@ -96,7 +96,8 @@ static void loaded(void *arg, const struct zk_reply *reply)
     char *text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
     h->in_flight = h->n_waiting;
-    if (text == NULL || zk_set(h->zk, h->path, text, (int)strlen(text), reply->stat->version, written, h) != ZOK) {
+    if (text == NULL ||
+        zk_set(h->zk, h->path, text, (int)strlen(text), reply->stat->version, written, h) != ZOK) {
         h->busy = false;
         h->in_flight = 0;
     }
@@ -115,7 +116,8 @@ void history_add(struct history *h, json_t *entry)
     if (entry == NULL)
         return;
     if (h->n_waiting == WAITING) {
-        size_t oldest = h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays, as far as possible */
+        size_t oldest =
+            h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays, as far as possible */
         if (h->in_flight == WAITING)
             h->in_flight--;
         json_decref(h->waiting[oldest]);
@@ -128,7 +130,8 @@ void history_add(struct history *h, json_t *entry)
 
 void history_connect(struct history *h, struct zk *zk)
 {
-    if (zk != h->zk) { /* a handle that is gone answers nothing any more; on the same one each request is answered */
+    if (zk != h->zk) { /* a handle that is gone answers nothing any more; on the same one each request is
+                          answered */
         h->busy = false;
         h->in_flight = 0;
     }

@@ -1,7 +1,7 @@
 /* history.h - the cluster's last 100 transitions, in <root>/history, appended by whoever has one.
  *
- * Compare-and-set on the node's version; up to 32 entries wait while there is no connection, older ones give way. An
- * entry whose outcome is unknown is looked for before it is written again. Never blocks.
+ * Compare-and-set on the node's version; up to 32 entries wait while there is no connection, older ones give
+ * way. An entry whose outcome is unknown is looked for before it is written again. Never blocks.
  */
 #ifndef LIVY_HA_ELECTOR_HISTORY_H
 #define LIVY_HA_ELECTOR_HISTORY_H

@@ -1,4 +1,5 @@
-/* main.c - livy-ha-elector: started by livy-ha alone, which tells it its descriptors. Start reading at elector_run. */
+/* main.c - livy-ha-elector: started by livy-ha alone, which tells it its descriptors. Start reading at
+ * elector_run. */
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -49,7 +50,8 @@ static bool parse_options(int argc, char **argv, struct options *options)
     return optind == argc && options->conf >= 0 && (elector || options->close_session);
 }
 
-/* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must not. */
+/* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must
+ * not. */
 static void ignore_signals(void)
 {
     signal(SIGTERM, SIG_IGN);

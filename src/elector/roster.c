@@ -9,7 +9,8 @@
 #include "livy-ha/log.h"
 #include "paths.h"
 
-#define EXPIRY_SLACK 2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
+#define EXPIRY_SLACK                                                                                         \
+    2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
 
 struct roster {
     char root[520], id[160], host[256], runtime_dir[256], boot[64], member_path[PATH_SIZE];
@@ -20,7 +21,7 @@ struct roster {
     struct zk_session session;
     char *json;
     int64_t now;
-    size_t root_done;      /* how much of root has been made */
+    size_t root_done; /* how much of root has been made */
     int step;
     bool registered, publishing, publish_again;
     int64_t taken_session; /* whose members/<id> is in our way, and since when */
@@ -79,7 +80,8 @@ static void fail(struct roster *r, int rc, const char *path)
     finish(r, rc == ZNOAUTH || rc == ZINVALIDACL || rc == ZAUTHFAILED ? ROSTER_DENIED : ROSTER_RETRY, why);
 }
 
-/* ---- the steps, in order ----------------------------------------------------------------------------------------- */
+/* ---- the steps, in order
+ * ----------------------------------------------------------------------------------------- */
 
 static void advance(struct roster *r);
 
@@ -156,7 +158,8 @@ static void store_read(void *arg, const struct zk_reply *reply)
     }
     if (reply->value_length >= 0 && strcmp(reply->value, r->fingerprint) != 0) {
         snprintf(why, sizeof(why),
-                 "this member's state store is \"%.120s\", but the cluster's is \"%.120s\": set livy.state_store_url alike on all "
+                 "this member's state store is \"%.120s\", but the cluster's is \"%.120s\": set "
+                 "livy.state_store_url alike on all "
                  "members, or remove %.100s while all of them are stopped",
                  r->fingerprint, reply->value, path);
         finish(r, ROSTER_STORE, why);
@@ -187,7 +190,8 @@ static void member_step(void *arg, const struct zk_reply *reply)
     advance(r);
 }
 
-/* The node is there already: ours (a successor of an elector), of a dead predecessor of ours, or of somebody else. */
+/* The node is there already: ours (a successor of an elector), of a dead predecessor of ours, or of somebody
+ * else. */
 static void member_read(void *arg, const struct zk_reply *reply)
 {
     struct roster *r = arg;
@@ -209,7 +213,8 @@ static void member_read(void *arg, const struct zk_reply *reply)
             fail(r, rc, r->member_path);
         return;
     }
-    json_t *other = reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
+    json_t *other =
+        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
     const char *host = text_of(other, "host");
     if (r->boot[0] != '\0' && strcmp(text_of(other, "boot"), r->boot) == 0 && strcmp(host, r->host) == 0 &&
         strcmp(text_of(other, "runtime_dir"), r->runtime_dir) == 0) {
@@ -225,8 +230,9 @@ static void member_read(void *arg, const struct zk_reply *reply)
         r->taken_since = r->now;
     }
     snprintf(why, sizeof(why),
-             "the id \"%.128s\" is in use by a member on host %.200s (session 0x%llx): give each member an id of its own", r->id,
-             host[0] != '\0' ? host : "unknown", (unsigned long long)owner);
+             "the id \"%.128s\" is in use by a member on host %.200s (session 0x%llx): give each member an "
+             "id of its own",
+             r->id, host[0] != '\0' ? host : "unknown", (unsigned long long)owner);
     json_decref(other);
     bool alive = r->now - r->taken_since >= r->session.timeout + r->session.timeout / 2 + EXPIRY_SLACK;
     finish(r, alive ? ROSTER_ID_TAKEN : ROSTER_RETRY, why);
@@ -319,7 +325,8 @@ static bool set_json(struct roster *r, const json_t *json)
     return true;
 }
 
-void roster_start(struct roster *r, struct zk *zk, const struct zk_session *session, const json_t *json, int64_t now)
+void roster_start(struct roster *r, struct zk *zk, const struct zk_session *session, const json_t *json,
+                  int64_t now)
 {
     r->zk = zk;
     r->session = *session;
@@ -334,7 +341,8 @@ void roster_start(struct roster *r, struct zk *zk, const struct zk_session *sess
     advance(r);
 }
 
-/* ---- publishing --------------------------------------------------------------------------------------------------- */
+/* ---- publishing
+ * --------------------------------------------------------------------------------------------------- */
 
 static void published(void *arg, const struct zk_reply *reply)
 {
@@ -345,7 +353,8 @@ static void published(void *arg, const struct zk_reply *reply)
         return;
     if (reply->rc == ZNONODE) { /* somebody has removed it: we are here */
         log_warn("%s was removed by somebody: made again", r->member_path);
-        r->publishing = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL, published, r) == ZOK;
+        r->publishing = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL,
+                                  published, r) == ZOK;
         return;
     }
     if (reply->rc != ZOK)

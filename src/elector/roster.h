@@ -1,7 +1,7 @@
 /* roster.h - registering this member: the parents, the store's fingerprint, known/<id>, members/<id>.
  *
- * One request after the other; each connection starts anew. Runs before the latch node is made, so that a member
- * whose id is in use elsewhere, or whose state store differs, never stands. Never blocks.
+ * One request after the other; each connection starts anew. Runs before the latch node is made, so that a
+ * member whose id is in use elsewhere, or whose state store differs, never stands. Never blocks.
  */
 #ifndef LIVY_HA_ELECTOR_ROSTER_H
 #define LIVY_HA_ELECTOR_ROSTER_H
@@ -22,7 +22,7 @@ enum roster_result {
 };
 
 struct roster_options {
-    const char *root, *id, *fingerprint; /* fingerprint NULL: not known now, not checked */
+    const char *root, *id, *fingerprint;   /* fingerprint NULL: not known now, not checked */
     const char *host, *runtime_dir, *boot; /* to know a node of our own dead predecessor */
 };
 

@@ -44,8 +44,8 @@ int session_save(const char *runtime_dir, const struct zk_session *session)
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -1;
-    int n = dprintf(fd, "livy-ha session 1\nboot %s\nid %016" PRIx64 "\npassword %s\ntimeout %" PRId64 "\n", boot,
-                    (uint64_t)session->id, hex, session->timeout);
+    int n = dprintf(fd, "livy-ha session 1\nboot %s\nid %016" PRIx64 "\npassword %s\ntimeout %" PRId64 "\n",
+                    boot, (uint64_t)session->id, hex, session->timeout);
     if (close(fd) != 0 || n < 0 || rename(fresh, path) != 0) {
         int saved = errno;
         unlink(fresh);
@@ -79,9 +79,12 @@ static int parse(const char *text, struct zk_session *session, char *boot)
     uint64_t id;
     int end = 0;
 
-    if (sscanf(text, "livy-ha session 1\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %" SCNd64 "\n%n",
+    if (sscanf(text,
+               "livy-ha session 1\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %" SCNd64
+               "\n%n",
                boot, &id, hex, &session->timeout, &end) != 4 ||
-        end == 0 || text[end] != '\0' || text[end - 1] != '\n' || strlen(hex) != 32 || id == 0 || session->timeout <= 0)
+        end == 0 || text[end] != '\0' || text[end - 1] != '\n' || strlen(hex) != 32 || id == 0 ||
+        session->timeout <= 0)
         return -1;
     session->id = (int64_t)id;
     for (size_t i = 0; i < sizeof(session->password); i++) {

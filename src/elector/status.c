@@ -1,4 +1,5 @@
-/* status.c - the JSON that people and programs read: /status, /cluster, /history, /config, /version (CONTRACT.md). */
+/* status.c - the JSON that people and programs read: /status, /cluster, /history, /config, /version
+ * (CONTRACT.md). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +26,15 @@ json_t *status_self(struct elector *e)
     bool active = strcmp(core_role_name(c), "active") == 0;
     int64_t sequence = core_latch_sequence(c->node);
 
-    snprintf(livy_url, sizeof(livy_url), "%s://%s:%d", elector_livy_tls(e) ? "https" : "http",
-             e->conf->host, e->conf->livy.port);
+    snprintf(livy_url, sizeof(livy_url), "%s://%s:%d", elector_livy_tls(e) ? "https" : "http", e->conf->host,
+             e->conf->livy.port);
     json_t *self = json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host", e->conf->host,
-        "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid", integer_or_null(c->livy.pid, core_livy_alive(c)),
-        "url", e->conf->front.advertise, "livy_url", livy_url, "epoch",
-        integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
-        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart", e->pending_restart, "runtime_dir",
-        e->conf->runtime_dir, "boot", e->boot);
+        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host",
+        e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
+        integer_or_null(c->livy.pid, core_livy_alive(c)), "url", e->conf->front.advertise, "livy_url",
+        livy_url, "epoch", integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
+        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
+        e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
     set_utc(self, "since", e->since_wall);
@@ -58,12 +59,15 @@ static json_t *alarms(const struct elector *e)
     json_t *list = json_array();
 
     if (e->core.keeper_stuck)
-        json_array_append_new(list, json_string("the keeper does not answer: its process is stopped or hangs"));
+        json_array_append_new(list,
+                              json_string("the keeper does not answer: its process is stopped or hangs"));
     if (!e->core.may_stand)
         json_array_append_new(list, json_string(e->core.stand_reason));
     if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
-        json_array_append_new(list, json_string("the latch's sequence numbers have run past 2^31: remove <root>/leader while no "
-                                                "member runs"));
+        json_array_append_new(
+            list,
+            json_string("the latch's sequence numbers have run past 2^31: remove <root>/leader while no "
+                        "member runs"));
     return list;
 }
 
@@ -84,14 +88,16 @@ static json_t *status_document(struct elector *e)
     return self;
 }
 
-/* ---- /cluster ------------------------------------------------------------------------------------------------------- */
+/* ---- /cluster
+ * ------------------------------------------------------------------------------------------------------- */
 
 static json_t *absent_member(const char *id, const json_t *known)
 {
     const char *host = json_string_value(json_object_get(known, "host"));
-    return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}", "id", id, "host",
-                     host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid", "url", "livy_url", "epoch",
-                     "sequence", "lease_left_ms", "since", "uptime_s", "version", "pending_restart", 0, "self", 0);
+    return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}", "id", id,
+                     "host", host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid", "url",
+                     "livy_url", "epoch", "sequence", "lease_left_ms", "since", "uptime_s", "version",
+                     "pending_restart", 0, "self", 0);
 }
 
 static json_t *other_member(const char *id, const json_t *entry)
@@ -115,7 +121,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* All ids that are here, or should be, in order. Returns their number; `ids` points into the objects. */
-static size_t collect_ids(const json_t *members, const json_t *known, const char *self, const char **ids, size_t max)
+static size_t collect_ids(const json_t *members, const json_t *known, const char *self, const char **ids,
+                          size_t max)
 {
     const char *id;
     json_t *value;
@@ -164,7 +171,8 @@ static bool is(const json_t *member, const char *key, const char *value)
     return text != NULL && strcmp(text, value) == 0;
 }
 
-/* The active one as far as can be known here: without a connection only ourselves, as long as our lease lasts. */
+/* The active one as far as can be known here: without a connection only ourselves, as long as our lease
+ * lasts. */
 static const json_t *find_active(const struct elector *e, const json_t *members)
 {
     const json_t *active = NULL;
@@ -187,19 +195,21 @@ json_t *status_cluster(struct elector *e)
     const json_t *active = find_active(e, members);
     bool serving = active != NULL && (is(active, "livy", "serving") || is(active, "livy", "unhealthy"));
 
-    return json_pack("{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root", e->conf->zookeeper.root, "active",
-                     active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving, "epoch",
-                     active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0, "connected",
-                     e->core.connected, "change", (json_int_t)(e->change + view_version(e->view)), "members", members);
+    return json_pack(
+        "{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root", e->conf->zookeeper.root, "active",
+        active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving, "epoch",
+        active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0, "connected",
+        e->core.connected, "change", (json_int_t)(e->change + view_version(e->view)), "members", members);
 }
 
-/* ---- /config -------------------------------------------------------------------------------------------------------- */
+/* ---- /config
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void add_row(void *arg, const struct conf_row *row)
 {
     static const char *const effects[] = {"reload", "next-start", "restart"};
-    json_array_append_new(arg, json_pack("{s:s, s:s?, s:s, s:s}", "key", row->key, "value", row->value, "origin",
-                                         row->origin, "effect", effects[row->effect]));
+    json_array_append_new(arg, json_pack("{s:s, s:s?, s:s, s:s}", "key", row->key, "value", row->value,
+                                         "origin", row->origin, "effect", effects[row->effect]));
 }
 
 static json_t *config_document(const struct elector *e)
@@ -209,7 +219,8 @@ static json_t *config_document(const struct elector *e)
     return json_pack("{s:s?, s:o}", "path", e->conf->path, "keys", keys);
 }
 
-/* ---- the control socket ------------------------------------------------------------------------------------------------ */
+/* ---- the control socket
+ * ------------------------------------------------------------------------------------------------ */
 
 int status_handle(void *arg, const struct control_request *request, char **body)
 {

@@ -79,8 +79,8 @@ static void load(struct view *v);
 
 static void answered(struct view *v, int rc)
 {
-    v->torn |= rc == ZCONNECTIONLOSS || rc == ZINVALIDSTATE || rc == ZOPERATIONTIMEOUT || rc == ZSESSIONEXPIRED ||
-               rc == ZSESSIONMOVED || rc == ZCLOSING;
+    v->torn |= rc == ZCONNECTIONLOSS || rc == ZINVALIDSTATE || rc == ZOPERATIONTIMEOUT ||
+               rc == ZSESSIONEXPIRED || rc == ZSESSIONMOVED || rc == ZCLOSING;
     if (--v->outstanding > 0)
         return;
     if (!v->torn) {
@@ -121,8 +121,10 @@ static void read_entries(struct view *v, const struct zk_reply *reply, bool know
     for (int i = 0; i < reply->n_children; i++) {
         char path[PATH_SIZE];
         struct slot *slot = &v->slots[v->n_slots];
-        if (v->n_slots == sizeof(v->slots) / sizeof(v->slots[0]) || strlen(reply->children[i]) >= sizeof(slot->id)) {
-            log_warn("more than %d members, or a name that is too long, under %s: not all are shown", MAX_SHOWN, v->root);
+        if (v->n_slots == sizeof(v->slots) / sizeof(v->slots[0]) ||
+            strlen(reply->children[i]) >= sizeof(slot->id)) {
+            log_warn("more than %d members, or a name that is too long, under %s: not all are shown",
+                     MAX_SHOWN, v->root);
             return;
         }
         v->n_slots++;

@@ -33,7 +33,8 @@ static int open_pidfd(pid_t pid)
     return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* ---- in the child ----------------------------------------------------------------------------------------------- */
+/* ---- in the child
+ * ----------------------------------------------------------------------------------------------- */
 
 /* An ignored TERM or PIPE would be ignored by the JVM as well. KILL and STOP just fail. */
 static void reset_dispositions(void)
@@ -52,8 +53,9 @@ static void unblock_signals(void)
 
 static bool daemons_own(const char *variable)
 {
-    static const char *const prefixes[] = {"LIVY_HA_",    "NOTIFY_SOCKET=",  "WATCHDOG_",        "LISTEN_FDS=",
-                                           "LISTEN_PID=", "LISTEN_FDNAMES=", "LIVY_ENV_LOADED=", "INVOCATION_ID="};
+    static const char *const prefixes[] = {"LIVY_HA_",         "NOTIFY_SOCKET=", "WATCHDOG_",
+                                           "LISTEN_FDS=",      "LISTEN_PID=",    "LISTEN_FDNAMES=",
+                                           "LIVY_ENV_LOADED=", "INVOCATION_ID="};
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
         if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -76,7 +78,8 @@ static int clean_environment(const struct conf *conf)
     return setenv("LIVY_HOME", conf->livy.home, 1); /* livy.home may differ from an inherited one */
 }
 
-/* OOMScoreAdjust= protects the daemon; Livy is an ordinary process. Raising one's own score needs no right. */
+/* OOMScoreAdjust= protects the daemon; Livy is an ordinary process. Raising one's own score needs no right.
+ */
 static void reset_oom_score(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
@@ -84,7 +87,8 @@ static void reset_oom_score(void)
 
     if (fd < 0)
         return;
-    if (read(fd, text, sizeof(text) - 1) > 0 && text[0] == '-' && lseek(fd, 0, SEEK_SET) == 0 && write(fd, "0", 1) != 1)
+    if (read(fd, text, sizeof(text) - 1) > 0 && text[0] == '-' && lseek(fd, 0, SEEK_SET) == 0 &&
+        write(fd, "0", 1) != 1)
         fprintf(stderr, "livy-ha: oom_score_adj stays %s", text);
     close(fd);
 }
@@ -167,7 +171,8 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
     fail(status, why);
 }
 
-/* ---- in the keeper ---------------------------------------------------------------------------------------------- */
+/* ---- in the keeper
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Keeps signals out of the short time in which the child still has the keeper's handlers and mask. */
 static pid_t fork_blocked(sigset_t *old)
@@ -222,7 +227,8 @@ static int elector_path(char *path, size_t path_size, char *why, size_t size)
     if (n > 0) {
         self[n] = '\0';
         char *slash = strrchr(self, '/');
-        int length = slash == NULL ? -1 : snprintf(path, path_size, "%.*s/livy-ha-elector", (int)(slash - self), self);
+        int length =
+            slash == NULL ? -1 : snprintf(path, path_size, "%.*s/livy-ha-elector", (int)(slash - self), self);
         if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
             return 0;
     }
@@ -238,7 +244,8 @@ int child_conf_memfd(const struct conf *conf)
     int fd = memfd_create("livy-ha-conf", MFD_CLOEXEC);
     struct conf told = *conf;
 
-    told.log_format = log_format_in_use(); /* what "auto" came to here: a child is no PID 1 and could not tell */
+    told.log_format =
+        log_format_in_use(); /* what "auto" came to here: a child is no PID 1 and could not tell */
     if (fd >= 0 && conf_write(&told, fd) == 0)
         return fd;
     if (fd >= 0)
@@ -257,7 +264,8 @@ static int place_descriptors(int channel, int conf, int lock)
     return cloexec_from(LOCK_FD + 1);
 }
 
-__attribute__((noreturn)) static void become_elector(const char *path, const char *store, int channel, int conf, int lock)
+__attribute__((noreturn)) static void become_elector(const char *path, const char *store, int channel,
+                                                     int conf, int lock)
 {
     char channel_arg[16], conf_arg[16];
 
@@ -274,13 +282,14 @@ __attribute__((noreturn)) static void become_elector(const char *path, const cha
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     unblock_signals();
-    execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, "--store", store, (char *)NULL);
+    execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, "--store", store,
+          (char *)NULL);
     log_error("%s could not be run: %s", path, strerror(errno));
     _exit(127);
 }
 
-int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock, struct child *child,
-                  char *why, size_t size)
+int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
+                  struct child *child, char *why, size_t size)
 {
     char path[PATH_MAX];
     sigset_t old;

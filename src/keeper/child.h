@@ -1,8 +1,9 @@
-/* child.h - the two processes that the keeper starts: the elector, and Livy. The only place in livy-ha that forks.
+/* child.h - the two processes that the keeper starts: the elector, and Livy. The only place in livy-ha that
+ * forks.
  *
- * The keeper is single-threaded, so fork is safe, and PDEATHSIG, which is tied to the thread that forked (prctl(2)), is
- * tied to the keeper's life. A child starts with a clean signal mask, default dispositions, no descriptors that are
- * not meant for it, and an environment without what is the daemon's own.
+ * The keeper is single-threaded, so fork is safe, and PDEATHSIG, which is tied to the thread that forked
+ * (prctl(2)), is tied to the keeper's life. A child starts with a clean signal mask, default dispositions, no
+ * descriptors that are not meant for it, and an environment without what is the daemon's own.
  */
 #ifndef LIVY_HA_KEEPER_CHILD_H
 #define LIVY_HA_KEEPER_CHILD_H
@@ -17,7 +18,8 @@
 struct child {
     pid_t pid;
     int pidfd;  /* readable once it is dead; the caller's */
-    int status; /* a pipe that ends with nothing where exec went well, else with a sentence; -1 for the elector */
+    int status; /* a pipe that ends with nothing where exec went well, else with a sentence; -1 for the
+                   elector */
 };
 
 struct child_order {
@@ -27,16 +29,19 @@ struct child_order {
     int64_t kill_at;    /* CLOCK_BOOTTIME ms */
 };
 
-/* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not), takes the
- * lock that it will hold for life, then execs livy.command unless the lease is over by then. 0, or -1 with `why`. */
+/* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),
+ * takes the lock that it will hold for life, then execs livy.command unless the lease is over by then. 0, or
+ * -1 with `why`. */
 int child_livy(const struct child_order *order, struct child *child, char *why, size_t size);
 
-/* Starts the elector. It inherits `channel`, a memfd with the configuration, and `lock` (so that no other daemon
- * starts while it still has a session to close); it is told the state store's fingerprint. 0, or -1 with `why`. */
-int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock, struct child *child,
-                  char *why, size_t size);
+/* Starts the elector. It inherits `channel`, a memfd with the configuration, and `lock` (so that no other
+ * daemon starts while it still has a session to close); it is told the state store's fingerprint. 0, or -1
+ * with `why`. */
+int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
+                  struct child *child, char *why, size_t size);
 
-/* Becomes `livy-ha-elector --close-session` (exec), which inherits `lock` too. Returns only on failure, with `why`. */
+/* Becomes `livy-ha-elector --close-session` (exec), which inherits `lock` too. Returns only on failure, with
+ * `why`. */
 void child_become_closer(const struct conf *conf, int lock, char *why, size_t size);
 
 /* A memfd with the configuration as conf_read takes it, or -1 with errno. */

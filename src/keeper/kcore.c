@@ -8,9 +8,9 @@
 
 #include "livy-ha/clock.h"
 
-#define START_MIN 100        /* ms that a lease must still reach for a start to be worth it */
-#define STALE 2000           /* ms after which a START is of another time */
-#define PING_INTERVAL 10000  /* ms; an idle keeper wakes for this and systemd's watchdog alone */
+#define START_MIN 100       /* ms that a lease must still reach for a start to be worth it */
+#define STALE 2000          /* ms after which a START is of another time */
+#define PING_INTERVAL 10000 /* ms; an idle keeper wakes for this and systemd's watchdog alone */
 #define PONG_WITHIN 2000
 #define PONG_SOON 1000       /* after a lease has run out: is the elector hung? */
 #define ELECTOR_STEADY 10000 /* ms that an elector must live for its death to count as the first */
@@ -20,8 +20,8 @@
 #define LEAVE_WITHIN 10000
 #define HURRY 1000
 #define REKILL 1000
-#define LOCK_SOON 5          /* ms: who held the lock has been killed, it is a matter of milliseconds */
-#define LOCK_LATER 100       /* the same once it has been a second: each look reads all of /proc */
+#define LOCK_SOON 5    /* ms: who held the lock has been killed, it is a matter of milliseconds */
+#define LOCK_LATER 100 /* the same once it has been a second: each look reads all of /proc */
 #define LONGEST_GRACE (24 * 3600 * INT64_C(1000))
 
 struct kstep {
@@ -40,7 +40,8 @@ static struct kcore_action *act(struct kstep *s, enum kcore_action_type type)
     return a;
 }
 
-static void say(char text[static IPC_TEXT_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
 {
     va_list args;
@@ -72,7 +73,8 @@ static bool running(const struct kcore *k)
 
 static void enforce(struct kstep *s);
 
-/* ---- ending Livy ----------------------------------------------------------------------------------------------- */
+/* ---- ending Livy
+ * ----------------------------------------------------------------------------------------------- */
 
 static void kill_livy(struct kstep *s, uint32_t cause, const char *why)
 {
@@ -160,7 +162,8 @@ static void livy_exited(struct kstep *s, const struct kcore_event *event)
     act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
 }
 
-/* ---- what the elector says ------------------------------------------------------------------------------------- */
+/* ---- what the elector says
+ * ------------------------------------------------------------------------------------- */
 
 /* Rule 6: a start carries its lease; what is late or out of place is refused. Returns why, or NULL. */
 static const char *refuse(const struct kcore *k, const struct kcore_event *event, int64_t now)
@@ -254,8 +257,8 @@ static void session(struct kstep *s, const struct ipc_msg *msg)
     k->has_session = msg->session.id != 0;
 }
 
-/* Answered also where there is nothing to do any more: a keeper that does not answer counts as stuck. Of a Livy that is
- * not there at all the end was told. */
+/* Answered also where there is nothing to do any more: a keeper that does not answer counts as stuck. Of a
+ * Livy that is not there at all the end was told. */
 static void order_stop(struct kstep *s, const struct ipc_msg *msg)
 {
     enum kcore_livy before = s->k->livy;
@@ -276,8 +279,8 @@ static void quit(struct kstep *s)
     tell(s, IPC_QUIT);
 }
 
-/* TERM or INT. The second one shortens everything: Livy's grace, the orphans', the elector's time to close the session,
- * which still counts from Livy's death. */
+/* TERM or INT. The second one shortens everything: Livy's grace, the orphans', the elector's time to close
+ * the session, which still counts from Livy's death. */
 static void signalled(struct kstep *s)
 {
     struct kcore *k = s->k;
@@ -361,9 +364,11 @@ static void message(struct kstep *s, const struct kcore_event *event)
     }
 }
 
-/* ---- the elector's life ---------------------------------------------------------------------------------------- */
+/* ---- the elector's life
+ * ---------------------------------------------------------------------------------------- */
 
-/* One that cannot be run at all (not installed, a library that is missing) must not be tried for ever in silence. */
+/* One that cannot be run at all (not installed, a library that is missing) must not be tried for ever in
+ * silence. */
 static bool elector_hopeless(struct kstep *s, bool said_hello)
 {
     struct kcore *k = s->k;
@@ -374,8 +379,10 @@ static bool elector_hopeless(struct kstep *s, bool said_hello)
         return false;
     if (k->elector_mute == MUTE_LIMIT) {
         say(act(s, KCORE_ACT_ALARM)->text,
-            "the elector has ended %d times in a row without a word, so it cannot be run here: giving up with status 75. "
-            "Run \"livy-ha-elector\" by hand to see why (not installed? a library missing? another version?)", MUTE_LIMIT);
+            "the elector has ended %d times in a row without a word, so it cannot be run here: giving up "
+            "with status 75. "
+            "Run \"livy-ha-elector\" by hand to see why (not installed? a library missing? another version?)",
+            MUTE_LIMIT);
         fatal(s, 75);
         k->order_by = s->now; /* there is nobody to order Livy's stop */
     }
@@ -438,7 +445,8 @@ static void watch_elector(struct kstep *s)
     }
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------- */
+/* ---- time
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Kills at the deadline. The elector that let it come to this may hang: it is asked for a sign of life. */
 static bool deadline(struct kstep *s)
@@ -455,7 +463,8 @@ static bool deadline(struct kstep *s)
     return true;
 }
 
-/* First of all in every step, before any message is looked at: a renewal that arrives after the deadline is late. */
+/* First of all in every step, before any message is looked at: a renewal that arrives after the deadline is
+ * late. */
 static void enforce(struct kstep *s)
 {
     struct kcore *k = s->k;
@@ -492,7 +501,8 @@ static void finish(struct kstep *s)
     if (!k->quitting || k->exited)
         return;
     if (s->now >= k->order_by)
-        stop_livy(s, k->config.stop_grace > 0 ? k->config.stop_grace : 1, "the elector did not order the stop in time");
+        stop_livy(s, k->config.stop_grace > 0 ? k->config.stop_grace : 1,
+                  "the elector did not order the stop in time");
     if (k->livy != KCORE_NONE)
         return;
     if (k->leave_by == CLOCK_NEVER)
@@ -556,7 +566,8 @@ int64_t kcore_next(const struct kcore *k, int64_t now)
 {
     int64_t next = CLOCK_NEVER;
 
-    /* A deadline that has passed without a step (it was set to a time gone by, or time went on) is not forgotten. */
+    /* A deadline that has passed without a step (it was set to a time gone by, or time went on) is not
+     * forgotten. */
     if (running(k))
         earliest(&next, now, k->kill_at > now ? k->kill_at : now + 1);
     if (k->livy == KCORE_TERMINATING)

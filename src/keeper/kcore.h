@@ -1,9 +1,10 @@
-/* kcore.h - the keeper's decisions: a pure machine, as core.h is for the elector. Events and the time go in, actions
- * come out; no input, no output, no clock, no allocation. The model checker composes it with the elector's core.
+/* kcore.h - the keeper's decisions: a pure machine, as core.h is for the elector. Events and the time go in,
+ * actions come out; no input, no output, no clock, no allocation. The model checker composes it with the
+ * elector's core.
  *
- * What it guarantees whatever the elector says: Livy is killed at the deadline; nothing is started without one that
- * lies ahead, nor while an earlier Livy may live; the session is handed on or let go only as DESIGN's rules 4 and 5
- * allow. Times are CLOCK_BOOTTIME ms, durations ms.
+ * What it guarantees whatever the elector says: Livy is killed at the deadline; nothing is started without
+ * one that lies ahead, nor while an earlier Livy may live; the session is handed on or let go only as
+ * DESIGN's rules 4 and 5 allow. Times are CLOCK_BOOTTIME ms, durations ms.
  */
 #ifndef LIVY_HA_KEEPER_KCORE_H
 #define LIVY_HA_KEEPER_KCORE_H
@@ -32,13 +33,13 @@ enum kcore_livy {
 
 enum kcore_event_type {
     KCORE_EV_TIME,
-    KCORE_EV_MESSAGE,        /* msg; superseded: a later message of the same batch ends what this one begins */
+    KCORE_EV_MESSAGE, /* msg; superseded: a later message of the same batch ends what this one begins */
     KCORE_EV_ELECTOR_EXITED, /* status: its exit status, 256 + signal */
     KCORE_EV_FORKED,         /* pid > 0, or text says why not */
-    KCORE_EV_LIVY_EXITED,    /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
+    KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
     KCORE_EV_LOCK_FREE,
-    KCORE_EV_QUIT,           /* TERM or INT */
-    KCORE_EV_ORPHANS,        /* count: spark-submit processes left over by a dead Livy */
+    KCORE_EV_QUIT,    /* TERM or INT */
+    KCORE_EV_ORPHANS, /* count: spark-submit processes left over by a dead Livy */
 };
 
 struct kcore_event {
@@ -54,18 +55,19 @@ struct kcore_event {
 enum kcore_action_type {
     KCORE_ACT_SPAWN_ELECTOR,
     KCORE_ACT_KILL_ELECTOR,
-    KCORE_ACT_FORK_LIVY,   /* answer FORKED */
+    KCORE_ACT_FORK_LIVY, /* answer FORKED */
     KCORE_ACT_TERM_LIVY,
     KCORE_ACT_KILL_LIVY,
-    KCORE_ACT_FREE_LOCK,   /* kill who holds the lock; answer LOCK_FREE once it is free (ask again on each TIME) */
-    KCORE_ACT_SEND,        /* message: its type; the glue fills the rest from the core's state, with the pidfd */
-    KCORE_ACT_FORGET,      /* unlink the session file */
+    KCORE_ACT_FREE_LOCK, /* kill who holds the lock; answer LOCK_FREE once it is free (ask again on each TIME)
+                          */
+    KCORE_ACT_SEND,   /* message: its type; the glue fills the rest from the core's state, with the pidfd */
+    KCORE_ACT_FORGET, /* unlink the session file */
     KCORE_ACT_KILL_ORPHANS,
-    KCORE_ACT_STATE,       /* old_livy -> livy: text; for the log */
-    KCORE_ACT_ALARM,       /* text: an error for the log */
-    KCORE_ACT_READY,       /* sd_notify READY=1 */
-    KCORE_ACT_STATUS,      /* sd_notify STATUS=text */
-    KCORE_ACT_EXIT,        /* code */
+    KCORE_ACT_STATE,  /* old_livy -> livy: text; for the log */
+    KCORE_ACT_ALARM,  /* text: an error for the log */
+    KCORE_ACT_READY,  /* sd_notify READY=1 */
+    KCORE_ACT_STATUS, /* sd_notify STATUS=text */
+    KCORE_ACT_EXIT,   /* code */
 };
 
 struct kcore_action {
@@ -89,26 +91,26 @@ struct kcore {
     uint32_t run;
     int32_t pid;
     int64_t epoch, kill_at, term_until, started_at, killed_at, reaped_at;
-    uint32_t cause;      /* enum ipc_cause of the last end */
+    uint32_t cause; /* enum ipc_cause of the last end */
     int32_t status;
-    uint32_t ending;     /* the cause that our signal will have had */
+    uint32_t ending;          /* the cause that our signal will have had */
     char text[IPC_TEXT_SIZE]; /* of the last end or refusal */
 
     bool elector_alive, elector_said_hello;
     int64_t elector_since, spawn_at; /* spawn_at CLOCK_NEVER: not wanted */
     unsigned elector_failures;
-    unsigned elector_mute; /* how many in a row have ended without a HELLO */
+    unsigned elector_mute;    /* how many in a row have ended without a HELLO */
     int64_t ping_at, pong_by; /* pong_by CLOCK_NEVER: none is owed */
 
     bool has_session, releasing, left;
     struct ipc_session session;
-    int64_t last_epoch;  /* the highest that was started within this session */
+    int64_t last_epoch; /* the highest that was started within this session */
 
     bool quitting, signalled, hurried; /* signalled: by a person, not by a FATAL */
-    bool ready;          /* READY was told once */
+    bool ready;                        /* READY was told once */
     int exit_code;
-    int64_t order_by;    /* the elector must have ordered Livy's stop by then */
-    int64_t leave_by;    /* the elector must be gone by then */
+    int64_t order_by; /* the elector must have ordered Livy's stop by then */
+    int64_t leave_by; /* the elector must be gone by then */
     int orphans;
     int64_t orphans_until;
     bool exited;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -38,19 +38,21 @@ struct keeper {
     pid_t last_livy;            /* whose orphans are looked for */
     int channel;                /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
-    int64_t armed_for, stepped_at, watchdog_at; /* stepped_at: up to then everything that was due has been done */
+    int64_t armed_for, stepped_at,
+        watchdog_at;             /* stepped_at: up to then everything that was due has been done */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */
     uint32_t lock_told;          /* the run of which it was told that its lock is kept by another process */
     bool hunting;                /* something that Livy left was killed: its own children come to us next */
     bool stopping_told;
-    bool pending_restart;       /* a reload changed a key that takes effect with a restart only */
+    bool pending_restart; /* a reload changed a key that takes effect with a restart only */
     bool done;
     int exit_code;
 };
 
 static void step(struct keeper *k, const struct kcore_event *event);
 
-/* ---- children --------------------------------------------------------------------------------------------------- */
+/* ---- children
+ * --------------------------------------------------------------------------------------------------- */
 
 static void close_fd(int *fd)
 {
@@ -68,11 +70,13 @@ static void forget_child(struct child *child)
 
 static void signal_child(const struct child *child, int number)
 {
-    if (child->pid != 0 && syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0) != 0 && errno != ESRCH)
+    if (child->pid != 0 && syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0) != 0 &&
+        errno != ESRCH)
         log_error("signal %d to pid %d: %s", number, (int)child->pid, strerror(errno));
 }
 
-/* The deadline can not be kept any more: Livy ends with us (PDEATHSIG as well), the elector gives the latch up. */
+/* The deadline can not be kept any more: Livy ends with us (PDEATHSIG as well), the elector gives the latch
+ * up. */
 __attribute__((noreturn)) static void die(const struct keeper *k, const char *what)
 {
     log_error("%s: %s: the lease could not be kept, ending Livy and the daemon", what, strerror(errno));
@@ -129,7 +133,8 @@ static void spawn_elector(struct keeper *k)
     step(k, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = 1});
 }
 
-/* Rule 2: dead means that the lock is free too. Who still holds it (a helper that kept the descriptor) is killed. */
+/* Rule 2: dead means that the lock is free too. Who still holds it (a helper that kept the descriptor) is
+ * killed. */
 static void free_lock(struct keeper *k)
 {
     char path[PATH_MAX];
@@ -146,7 +151,8 @@ static void free_lock(struct keeper *k)
     if (n > 0)
         log_warn("pid %d outlives Livy and holds its lock: killed, with %zu more", (int)first, n - 1);
     else
-        log_warn("%s is held by a process that cannot be seen: Livy does not count as dead before it ends", path);
+        log_warn("%s is held by a process that cannot be seen: Livy does not count as dead before it ends",
+                 path);
 }
 
 /* Who is left of the Livy that died last. spark-submit is spared unless `all`. */
@@ -186,8 +192,8 @@ static void tell_elector_end(const struct keeper *k, int status)
     if (status >= 256)
         log_warn("the elector (pid %d) was killed by signal %d", (int)k->elector.pid, status - 256);
     else if (!k->core.elector_said_hello)
-        log_error("the elector (pid %d) ended with status %d before it said a word%s", (int)k->elector.pid, status,
-                  status == 127 ? ": it could not be run" : "");
+        log_error("the elector (pid %d) ended with status %d before it said a word%s", (int)k->elector.pid,
+                  status, status == 127 ? ": it could not be run" : "");
     else if (status != 0)
         log_warn("the elector (pid %d) exited with status %d", (int)k->elector.pid, status);
 }
@@ -224,7 +230,8 @@ static void reap(struct keeper *k)
         reaped(k, pid, status);
 }
 
-/* ---- the channel ------------------------------------------------------------------------------------------------- */
+/* ---- the channel
+ * ------------------------------------------------------------------------------------------------- */
 
 static void send_message(struct keeper *k, const struct kcore_action *a)
 {
@@ -238,7 +245,8 @@ static void send_message(struct keeper *k, const struct kcore_action *a)
     bool alive = a->message == IPC_LIVY && msg.livy.state == IPC_LIVY_ALIVE;
     if (a->message == IPC_WELCOME && k->core.livy == KCORE_NONE)
         describe_livy(k);
-    snprintf(msg.text, sizeof(msg.text), "%s", alive || a->message == IPC_WELCOME ? k->livy_at : k->core.text);
+    snprintf(msg.text, sizeof(msg.text), "%s",
+             alive || a->message == IPC_WELCOME ? k->livy_at : k->core.text);
     if (a->message == IPC_WELCOME && k->core.has_session)
         msg.session = k->core.session;
     if (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0 && errno != EPIPE) {
@@ -248,8 +256,8 @@ static void send_message(struct keeper *k, const struct kcore_action *a)
     }
 }
 
-/* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start. `last_words`: the
- * elector is dead, so it cannot close its session any more, and its successor wants it. */
+/* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start.
+ * `last_words`: the elector is dead, so it cannot close its session any more, and its successor wants it. */
 static void drain_channel(struct keeper *k, bool last_words)
 {
     static struct ipc_msg batch[MAX_BATCH]; /* one thread; large for a stack */
@@ -279,13 +287,14 @@ static void drain_channel(struct keeper *k, bool last_words)
     }
 }
 
-/* ---- actions ------------------------------------------------------------------------------------------------------ */
+/* ---- actions
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void log_state(const struct keeper *k, const struct kcore_action *a)
 {
     if (k->core.pid != 0)
-        log_info("livy %s -> %s: %s (pid %d, epoch %lld)", kcore_livy_name(a->old_livy), kcore_livy_name(a->livy), a->text,
-                 (int)k->core.pid, (long long)k->core.epoch);
+        log_info("livy %s -> %s: %s (pid %d, epoch %lld)", kcore_livy_name(a->old_livy),
+                 kcore_livy_name(a->livy), a->text, (int)k->core.pid, (long long)k->core.epoch);
     else
         log_info("livy %s -> %s: %s", kcore_livy_name(a->old_livy), kcore_livy_name(a->livy), a->text);
 }
@@ -293,7 +302,8 @@ static void log_state(const struct keeper *k, const struct kcore_action *a)
 static void forget_session(const struct keeper *k)
 {
     char path[PATH_MAX];
-    if (lockfile_session_path(k->conf->runtime_dir, path, sizeof(path)) == 0 && unlink(path) != 0 && errno != ENOENT)
+    if (lockfile_session_path(k->conf->runtime_dir, path, sizeof(path)) == 0 && unlink(path) != 0 &&
+        errno != ENOENT)
         log_warn("%s: %s", path, strerror(errno));
 }
 
@@ -366,7 +376,8 @@ static void step(struct keeper *k, const struct kcore_event *event)
     }
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void reload(struct keeper *k)
 {
@@ -378,7 +389,8 @@ static void reload(struct keeper *k)
     struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
     int text = child_conf_memfd(k->conf);
     if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0)) {
-        log_error("the elector could not be given the new configuration (%s): a new one takes over", strerror(errno));
+        log_error("the elector could not be given the new configuration (%s): a new one takes over",
+                  strerror(errno));
         signal_child(&k->elector, SIGKILL);
     }
     close_fd(&text);
@@ -400,7 +412,8 @@ static void read_signals(struct keeper *k)
             reload(k);
             break;
         case SIGUSR2:
-            log_warn("SIGUSR2: replacing elector and relay while Livy runs is not in this version: restart the daemon");
+            log_warn("SIGUSR2: replacing elector and relay while Livy runs is not in this version: restart "
+                     "the daemon");
             break;
         case SIGCHLD:
             reap(k);

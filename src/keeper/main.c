@@ -39,12 +39,10 @@ static const char usage[] =
 static int parse_options(int argc, char **argv, struct options *options)
 {
     enum { CHECK = 256, CLOSE, VERSION, HELP };
-    static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-                                          {"check-config", no_argument, NULL, CHECK},
-                                          {"close-session", no_argument, NULL, CLOSE},
-                                          {"version", no_argument, NULL, VERSION},
-                                          {"help", no_argument, NULL, HELP},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},    {"check-config", no_argument, NULL, CHECK},
+        {"close-session", no_argument, NULL, CLOSE}, {"version", no_argument, NULL, VERSION},
+        {"help", no_argument, NULL, HELP},           {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
@@ -107,7 +105,8 @@ static int check_config(const struct conf *conf, const struct livyconf *livyconf
 {
     int rc = conf == NULL || livyconf == NULL ? EXIT_CONFIGURATION : check_there(conf);
     if (rc == 0)
-        printf("livy-ha: the configuration is good (%s)\n", conf->path != NULL ? conf->path : "environment alone");
+        printf("livy-ha: the configuration is good (%s)\n",
+               conf->path != NULL ? conf->path : "environment alone");
     return rc;
 }
 
@@ -115,7 +114,8 @@ static int run(struct conf *conf, struct livyconf *livyconf)
 {
     int lock = -1;
 
-    /* From here on they wait for the keeper's loop: a HUP must not end the daemon, and as PID 1 a TERM would be lost. */
+    /* From here on they wait for the keeper's loop: a HUP must not end the daemon, and as PID 1 a TERM would
+     * be lost. */
     keeper_block_signals(NULL);
     notify_open();
     log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
@@ -128,8 +128,8 @@ static int run(struct conf *conf, struct livyconf *livyconf)
     return rc == STARTUP_STOPPED ? EXIT_SUCCESS : rc;
 }
 
-/* The daemon: takes `conf` over. What is wrong for now (a directory not mounted yet) comes before what is wrong in
- * files that may be in it. */
+/* The daemon: takes `conf` over. What is wrong for now (a directory not mounted yet) comes before what is
+ * wrong in files that may be in it. */
 static int start(struct conf *conf, struct conf_report *report)
 {
     log_open("keeper", conf->log_level, conf->log_format);

@@ -61,7 +61,8 @@ void notify_send(const char *state)
 {
     if (notify.fd < 0)
         return;
-    if (sendto(notify.fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&notify.address, notify.length) < 0)
+    if (sendto(notify.fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&notify.address,
+               notify.length) < 0)
         log_debug("sd_notify was not taken: %s", strerror(errno));
 }
 

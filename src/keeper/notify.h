@@ -1,4 +1,5 @@
-/* notify.h - sd_notify(3) in a few lines: datagrams to $NOTIFY_SOCKET. Never blocks; does nothing outside systemd. */
+/* notify.h - sd_notify(3) in a few lines: datagrams to $NOTIFY_SOCKET. Never blocks; does nothing outside
+ * systemd. */
 #ifndef LIVY_HA_KEEPER_NOTIFY_H
 #define LIVY_HA_KEEPER_NOTIFY_H
 

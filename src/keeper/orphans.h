@@ -1,8 +1,10 @@
-/* orphans.h - what a dead Livy leaves behind. As a subreaper the keeper inherits every orphan of its descendants.
+/* orphans.h - what a dead Livy leaves behind. As a subreaper the keeper inherits every orphan of its
+ * descendants.
  *
- * spark-submit is never signalled while Livy lives (Livy would mark the session failed and drop it from the store), and
- * gets livy.orphan_grace afterwards: a batch that it submits is found again by its tag. Anything else of Livy's is
- * killed once Livy is dead. Reads /proc; a few milliseconds on a busy host; only called when Livy has died.
+ * spark-submit is never signalled while Livy lives (Livy would mark the session failed and drop it from the
+ * store), and gets livy.orphan_grace afterwards: a batch that it submits is found again by its tag. Anything
+ * else of Livy's is killed once Livy is dead. Reads /proc; a few milliseconds on a busy host; only called
+ * when Livy has died.
  */
 #ifndef LIVY_HA_KEEPER_ORPHANS_H
 #define LIVY_HA_KEEPER_ORPHANS_H
@@ -11,16 +13,17 @@
 #include <sys/types.h>
 
 struct orphans {
-    pid_t livy;         /* the dead Livy; or the one that runs again by now, whose own processes are let be */
+    pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */
     bool livy_alive;
     pid_t spare;        /* the elector */
-    const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants inherit */
+    const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
+                           inherit */
 };
 
-/* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a container the
- * keeper inherits strangers too (what an operator runs in it): only what is of Livy's session, or carries its marker,
- * counts. Returns the number of spark-submit processes left; `ended`: whether anything was killed (its own children are
- * ours once it is reaped, so look again then). */
+/* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a
+ * container the keeper inherits strangers too (what an operator runs in it): only what is of Livy's session,
+ * or carries its marker, counts. Returns the number of spark-submit processes left; `ended`: whether anything
+ * was killed (its own children are ours once it is reaped, so look again then). */
 int orphans_sort(const struct orphans *orphans, bool all, bool *ended);
 
 #endif

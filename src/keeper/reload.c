@@ -68,8 +68,10 @@ static bool store_is_same(const struct livyconf *old, const struct livyconf *fre
     bool same = before != NULL && after != NULL && strcmp(before, after) == 0;
 
     if (!same)
-        log_error("reload: Livy's state store would change from \"%s\" to \"%s\": stop all members, remove <root>/store in "
-                  "ZooKeeper, and start them again", before != NULL ? before : "?", after != NULL ? after : "?");
+        log_error("reload: Livy's state store would change from \"%s\" to \"%s\": stop all members, remove "
+                  "<root>/store in "
+                  "ZooKeeper, and start them again",
+                  before != NULL ? before : "?", after != NULL ? after : "?");
     free(before);
     free(after);
     return same;

@@ -1,4 +1,5 @@
-/* reload.h - HUP: reads the configuration again; what is wrong leaves the old one in force, with a line for each error. */
+/* reload.h - HUP: reads the configuration again; what is wrong leaves the old one in force, with a line for
+ * each error. */
 #ifndef LIVY_HA_KEEPER_RELOAD_H
 #define LIVY_HA_KEEPER_RELOAD_H
 
@@ -7,8 +8,8 @@
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 
-/* Replaces *conf and *livyconf and returns 0 (with *pending_restart set where a changed key takes effect with a restart),
- * or leaves them and returns -1. Blocks on a few small files, never on the resolver. */
+/* Replaces *conf and *livyconf and returns 0 (with *pending_restart set where a changed key takes effect with
+ * a restart), or leaves them and returns -1. Blocks on a few small files, never on the resolver. */
 int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart);
 
 /* Logs what a report holds, each entry on a line of its own. */

@@ -1,5 +1,5 @@
-/* startup.c - the order matters (DESIGN rule 3): first the daemon's own lock, before anything is touched; then a
- * left-over Livy; then the port. */
+/* startup.c - the order matters (DESIGN rule 3): first the daemon's own lock, before anything is touched;
+ * then a left-over Livy; then the port. */
 #include "startup.h"
 
 #include <arpa/inet.h>
@@ -25,16 +25,19 @@
 #define PREDECESSOR_WAIT 5000 /* ms for an elector that still closes its session */
 #define PROBE_WAIT 1000
 
-/* Returns false where a stop was asked for: the signals are blocked and wait for the loop, which is not there yet. */
+/* Returns false where a stop was asked for: the signals are blocked and wait for the loop, which is not there
+ * yet. */
 static bool nap(int ms)
 {
     sigset_t pending;
 
     poll(NULL, 0, ms);
-    return sigpending(&pending) != 0 || (sigismember(&pending, SIGTERM) != 1 && sigismember(&pending, SIGINT) != 1);
+    return sigpending(&pending) != 0 ||
+           (sigismember(&pending, SIGTERM) != 1 && sigismember(&pending, SIGINT) != 1);
 }
 
-/* ---- directories ------------------------------------------------------------------------------------------------ */
+/* ---- directories
+ * ------------------------------------------------------------------------------------------------ */
 
 static int make_runtime_dir(const struct conf *conf)
 {
@@ -52,13 +55,15 @@ static int make_runtime_dir(const struct conf *conf)
         *slash = '/';
     }
     if ((mkdir(conf->runtime_dir, 0755) != 0 && errno != EEXIST) || stat(conf->runtime_dir, &st) != 0) {
-        log_error("runtime_dir %s cannot be made: %s. Make it, or set runtime_dir to a directory that the daemon may "
-                  "write to", conf->runtime_dir, strerror(errno));
+        log_error("runtime_dir %s cannot be made: %s. Make it, or set runtime_dir to a directory that the "
+                  "daemon may "
+                  "write to",
+                  conf->runtime_dir, strerror(errno));
         return EXIT_TEMPORARY;
     }
     if (!S_ISDIR(st.st_mode) || access(conf->runtime_dir, W_OK | X_OK) != 0) {
-        log_error("runtime_dir %s is not a directory that the daemon (uid %d) may write to", conf->runtime_dir,
-                  (int)getuid());
+        log_error("runtime_dir %s is not a directory that the daemon (uid %d) may write to",
+                  conf->runtime_dir, (int)getuid());
         return EXIT_TEMPORARY;
     }
     return 0;
@@ -68,8 +73,9 @@ static int check_there(const char *key, const char *path, int mode)
 {
     if (access(path, mode) == 0)
         return 0;
-    log_error("%s: %s: %s. Is its file system mounted? The daemon ends with status 75 so that it is tried again", key,
-              path, strerror(errno));
+    log_error(
+        "%s: %s: %s. Is its file system mounted? The daemon ends with status 75 so that it is tried again",
+        key, path, strerror(errno));
     return EXIT_TEMPORARY;
 }
 
@@ -83,7 +89,8 @@ static int check_directories(const struct conf *conf)
     return rc;
 }
 
-/* ---- the daemon's lock ------------------------------------------------------------------------------------------ */
+/* ---- the daemon's lock
+ * ------------------------------------------------------------------------------------------ */
 
 static pid_t read_pid(const char *path)
 {
@@ -104,7 +111,8 @@ static void write_pid(int lock)
         log_warn("the daemon's pid could not be written to its lock file: %s", strerror(errno));
 }
 
-/* Only the elector of a dead daemon has it: stopped, or hung. A living daemon would be among the holders itself. */
+/* Only the elector of a dead daemon has it: stopped, or hung. A living daemon would be among the holders
+ * itself. */
 static bool end_lost_elector(const char *path)
 {
     pid_t pids[MAX_HOLDERS], first = 0;
@@ -137,8 +145,8 @@ static int take_lock(const struct conf *conf, int *lock)
         return EXIT_CONFIGURATION;
     while ((*lock = lockfile_take(path)) < 0) {
         if (errno != EWOULDBLOCK) {
-            log_error("%s: %s. Is it of another user? Remove it once no livy-ha runs with this runtime_dir", path,
-                      strerror(errno));
+            log_error("%s: %s. Is it of another user? Remove it once no livy-ha runs with this runtime_dir",
+                      path, strerror(errno));
             return EXIT_TEMPORARY;
         }
         pid_t holder = read_pid(path);
@@ -149,8 +157,10 @@ static int take_lock(const struct conf *conf, int *lock)
                 until = clock_boot_ms() + PREDECESSOR_WAIT;
         }
         if (alive || clock_boot_ms() >= until) {
-            log_error("another livy-ha (pid %d) runs with runtime_dir %s: stop it first, or give this one a runtime_dir "
-                      "of its own", (int)holder, conf->runtime_dir);
+            log_error("another livy-ha (pid %d) runs with runtime_dir %s: stop it first, or give this one a "
+                      "runtime_dir "
+                      "of its own",
+                      (int)holder, conf->runtime_dir);
             return EXIT_TEMPORARY;
         }
         if (!nap(20))
@@ -160,7 +170,8 @@ static int take_lock(const struct conf *conf, int *lock)
     return 0;
 }
 
-/* ---- left-over and unmanaged Livys -------------------------------------------------------------------------------- */
+/* ---- left-over and unmanaged Livys
+ * -------------------------------------------------------------------------------- */
 
 static int kill_leftover(const struct conf *conf)
 {
@@ -178,10 +189,12 @@ static int kill_leftover(const struct conf *conf)
             log_warn("an earlier Livy (pid %d) is still alive: killing it before joining", (int)first);
         told = told || n > 0;
         if (clock_boot_ms() >= until) {
-            log_error("an earlier Livy still holds %s and %s: not joining. %s", path,
-                      told ? "does not die" : "cannot be seen",
-                      told ? "Look at its state (D: waiting for a disk or a file server), or restart the host"
-                           : "Look for it with \"fuser\" as root: it runs as another user, or in another container");
+            log_error(
+                "an earlier Livy still holds %s and %s: not joining. %s", path,
+                told ? "does not die" : "cannot be seen",
+                told
+                    ? "Look at its state (D: waiting for a disk or a file server), or restart the host"
+                    : "Look for it with \"fuser\" as root: it runs as another user, or in another container");
             return EXIT_TEMPORARY;
         }
         if (!nap(5))
@@ -189,7 +202,8 @@ static int kill_leftover(const struct conf *conf)
     }
     if (is_free == 1)
         return 0;
-    log_error("%s: %s: whether an earlier Livy lives cannot be told. Is it of another user? Remove it once no Livy runs",
+    log_error("%s: %s: whether an earlier Livy lives cannot be told. Is it of another user? Remove it once "
+              "no Livy runs",
               path, strerror(errno));
     return EXIT_TEMPORARY;
 }
@@ -210,7 +224,8 @@ static void describe_listener(const struct sockaddr_in *address, char *what, siz
         connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
         send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
         recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 0 && strncmp(answer, "HTTP/1.", 7) == 0)
-        snprintf(what, size, "a Livy that is not managed by livy-ha, or another HTTP server (it answers \"%.*s\"),",
+        snprintf(what, size,
+                 "a Livy that is not managed by livy-ha, or another HTTP server (it answers \"%.*s\"),",
                  (int)strcspn(answer, "\r\n"), answer);
     close(fd);
 }
@@ -245,8 +260,10 @@ static int check_port(const struct conf *conf, const struct livyconf *livyconf)
     describe_listener(&address, what, sizeof(what));
     if (portowner_find(conf->livy.port, getpid(), &owner) == 0 && owner > 0)
         snprintf(pid, sizeof(pid), " (pid %d)", (int)owner);
-    log_error("livy.port %d is taken: %s listens there%s. livy-ha does not kill what it has not started: stop it (systemctl "
-              "stop livy?), or set livy.port to another port", conf->livy.port, what, pid);
+    log_error("livy.port %d is taken: %s listens there%s. livy-ha does not kill what it has not started: "
+              "stop it (systemctl "
+              "stop livy?), or set livy.port to another port",
+              conf->livy.port, what, pid);
     return EXIT_TEMPORARY;
 }
 
@@ -268,7 +285,8 @@ int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, in
     return rc;
 }
 
-/* ---- --close-session ----------------------------------------------------------------------------------------------- */
+/* ---- --close-session
+ * ----------------------------------------------------------------------------------------------- */
 
 static int nothing(const char *why)
 {

@@ -1,4 +1,5 @@
-/* fuzz_conf.c - libFuzzer: the configuration file, on any bytes. What loads must survive the hand-over unchanged. */
+/* fuzz_conf.c - libFuzzer: the configuration file, on any bytes. What loads must survive the hand-over
+ * unchanged. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include "livy-ha/conf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void); /* NOLINT(bugprone-reserved-identifier): LeakSanitizer's name */
+const char *
+__lsan_default_suppressions(void); /* NOLINT(bugprone-reserved-identifier): LeakSanitizer's name */
 
 /* libconfig 1.5 leaks a few bytes of its scanner on some syntax errors. */
 const char *__lsan_default_suppressions(void)
@@ -26,7 +28,8 @@ static void check_hand_over(const struct conf *conf)
         abort();
     struct conf *copy = conf_read(fd, &report);
     if (copy == NULL || strcmp(copy->zookeeper.hosts, conf->zookeeper.hosts) != 0 ||
-        copy->zookeeper.session_timeout != conf->zookeeper.session_timeout || copy->livy.port != conf->livy.port)
+        copy->zookeeper.session_timeout != conf->zookeeper.session_timeout ||
+        copy->livy.port != conf->livy.port)
         abort();
     conf_free(copy);
     conf_report_clear(&report);

@@ -1,5 +1,6 @@
-/* fuzz_core.c - libFuzzer: both pure machines, on any sequence of events. They must never ask for more actions than
- * they may, never spin, and never start Livy without a lease that lies ahead or beside another one. */
+/* fuzz_core.c - libFuzzer: both pure machines, on any sequence of events. They must never ask for more
+ * actions than they may, never spin, and never start Livy without a lease that lies ahead or beside another
+ * one. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static unsigned next_byte(struct input *in)
 static void draw_core_event(struct input *in, const struct core *c, int64_t now, struct core_event *event)
 {
     static const char *const names[] = {"_c_" UUID "-latch-0000000001", "_c_" UUID "-latch-0000000005",
-                                        "_c_11111111-0000-4000-8000-000000000000-latch-0000000003", "stranger"};
+                                        "_c_11111111-0000-4000-8000-000000000000-latch-0000000003",
+                                        "stranger"};
     unsigned pick = next_byte(in);
 
     *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_LEAVE + 1)),
@@ -64,9 +66,11 @@ static void check_core(const struct core *c, const struct core_actions *actions,
 {
     for (size_t i = 0; i < actions->count; i++) {
         const struct core_action *a = &actions->list[i];
-        if (a->type == CORE_ACT_START && (a->kill_at <= now || core_livy_alive(c) || !c->connected || c->doomed))
+        if (a->type == CORE_ACT_START &&
+            (a->kill_at <= now || core_livy_alive(c) || !c->connected || c->doomed))
             abort();
-        if (a->type == CORE_ACT_DELETE && a->request == CORE_REQ_DELETE && core_livy_alive(c) && !c->keeper_stuck)
+        if (a->type == CORE_ACT_DELETE && a->request == CORE_REQ_DELETE && core_livy_alive(c) &&
+            !c->keeper_stuck)
             abort();
     }
     if (core_next(c, now) <= now)
@@ -75,9 +79,15 @@ static void check_core(const struct core *c, const struct core_actions *actions,
 
 static void run_core(struct input *in)
 {
-    static const struct core_config config = {.tick = 500, .kill_margin = 300, .start_timeout = 60000, .stop_grace = 1000,
-                                              .probe_interval = 1000, .probe_timeout = 500, .probe_failures = 3,
-                                              .restarts = 3, .restart_window = 60000};
+    static const struct core_config config = {.tick = 500,
+                                              .kill_margin = 300,
+                                              .start_timeout = 60000,
+                                              .stop_grace = 1000,
+                                              .probe_interval = 1000,
+                                              .probe_timeout = 500,
+                                              .probe_failures = 3,
+                                              .restarts = 3,
+                                              .restart_window = 60000};
     struct ipc_livy none = {0};
     struct core_actions actions;
     struct core c;
@@ -134,10 +144,12 @@ static void run_keeper(struct input *in)
             if (k.livy != KCORE_NONE || k.kill_at <= now || k.quitting)
                 abort();
             struct kcore_actions more;
-            kcore_step(&k, &(struct kcore_event){.type = KCORE_EV_FORKED, .pid = 4711, .text = ""}, now, &more);
+            kcore_step(&k, &(struct kcore_event){.type = KCORE_EV_FORKED, .pid = 4711, .text = ""}, now,
+                       &more);
         }
         bool running = k.livy == KCORE_RUNNING || k.livy == KCORE_TERMINATING;
-        if ((running && now >= k.kill_at + 1 && event.type != KCORE_EV_LOCK_FREE) || kcore_next(&k, now) <= now)
+        if ((running && now >= k.kill_at + 1 && event.type != KCORE_EV_LOCK_FREE) ||
+            kcore_next(&k, now) <= now)
             abort();
     }
 }

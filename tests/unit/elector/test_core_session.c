@@ -444,6 +444,8 @@ static struct core_event random_event(void)
     return random_zookeeper();
 }
 
+static int steps, starts, leases, deletes;
+
 static void check_start(const struct core_action *a)
 {
     assert_true(core.connected && core.first && core.own_known && core.leading && !core.doomed && !core.quitting);
@@ -462,6 +464,9 @@ static void check_actions(void)
         const struct core_action *a = &out.list[i];
         bool dead = (!core_livy_alive(&core) && core.start_run == 0) ||
                     (core.keeper_stuck && core.gone_seen && now > core.max_sent + core.config.kill_margin);
+        starts += a->type == CORE_ACT_START;
+        leases += a->type == CORE_ACT_LEASE;
+        deletes += a->type == CORE_ACT_DELETE;
         if (a->type == CORE_ACT_START)
             check_start(a);
         else if (a->type == CORE_ACT_DELETE)
@@ -495,9 +500,9 @@ static void check_calm(void)
     assert_true(time - now > 2000);
 }
 
-static void fuzz(int steps)
+static void fuzz(int most)
 {
-    for (int i = 0; i < steps; i++) {
+    for (int i = 0; i < most; i++, steps++) {
         struct core_event e = random_event();
         if (roll(2000) == 0)
             e = (struct core_event){.type = CORE_EV_QUIT};
@@ -521,14 +526,15 @@ static void fuzz(int steps)
 static void test_random_events(void **state)
 {
     struct ipc_livy livy = running();
-    int rounds = 200;
 
     (void)state;
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; steps < 200000; i++) {
         begin_with(i % 3 == 0 ? &left_behind : NULL, i % 6 == 0 ? &livy : NULL);
         whatever();
-        fuzz(200000 / rounds);
+        fuzz(1000);
     }
+    print_message("%d steps, %d starts, %d renewals, %d deletes\n", steps, starts, leases, deletes);
+    assert_true(starts > 100 && leases > 100 && deletes > 100);
 }
 
 int main(void)
