@@ -119,6 +119,7 @@ static bool note(void *arg, int proc, const char *pid, const struct target *targ
     return found->count < found->max;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through `found` */
 size_t lockfile_holders(const char *path, pid_t *pids, size_t max)
 {
     struct found found = {.pids = pids, .max = max};

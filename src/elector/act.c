@@ -140,7 +140,7 @@ static void on_resolve_again(evutil_socket_t fd, short what, void *arg)
 
 static void try_again(struct elector *e)
 {
-    struct timeval later = {.tv_sec = RESOLVE_AGAIN_MS / 1000, .tv_usec = RESOLVE_AGAIN_MS % 1000 * 1000};
+    struct timeval later = {.tv_sec = RESOLVE_AGAIN_MS / 1000, .tv_usec = RESOLVE_AGAIN_MS % 1000 * 1000L};
 
     if (e->resolve_again == NULL)
         e->resolve_again = evtimer_new(e->base, on_resolve_again, e);
@@ -386,7 +386,7 @@ static void on_close_time(evutil_socket_t fd, short what, void *arg)
 /* The latch is given up already: a last word to the history costs nobody anything. */
 static void close_session(struct elector *e)
 {
-    struct timeval wait = {.tv_usec = CLOSE_WAIT_MS * 1000};
+    struct timeval wait = {.tv_usec = CLOSE_WAIT_MS * 1000L};
 
     e->on_close = evtimer_new(e->base, on_close_time, e);
     if (e->zk == NULL || !e->core.connected || history_idle(e->history) || e->on_close == NULL ||

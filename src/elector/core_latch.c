@@ -122,7 +122,7 @@ static void created(struct step *s, const struct core_event *event)
             core_say(a->text, "ZooKeeper refuses to let us make a latch node: check zookeeper.auth_digest and the "
                               "ACL of zookeeper.root");
         }
-        c->retry_at = s->now + 10 * CORE_RETRY;
+        c->retry_at = s->now + 10 * (int64_t)CORE_RETRY;
         return;
     }
 }

@@ -1,8 +1,9 @@
-/* core_fixture.h - tells the core a story: what happens, and what it is expected to ask for, in order and nothing else.
+/* core_fixture.h - tells the core a story: what happens, and what it is expected to ask for, in order and
+ * nothing else.
  *
- * Each event carries the time that at() has set. Before the next event every action must have been expected; those that
- * only people see (phase, history, publish) may be. T = 10 s, tick = 2 s, K = 1 s: h = 500 ms, tick/2 + epsilon =
- * 1200 ms, and a touch at t gives the deadline t + 9800 - 1000.
+ * Each event carries the time that at() has set. Before the next event every action must have been expected;
+ * those that only people see (phase, history, publish) may be. T = 10 s, tick = 2 s, K = 1 s: h = 500 ms,
+ * tick/2 + epsilon = 1200 ms, and a touch at t gives the deadline t + 9800 - 1000.
  */
 #ifndef LIVY_HA_TEST_CORE_FIXTURE_H
 #define LIVY_HA_TEST_CORE_FIXTURE_H
@@ -20,7 +21,7 @@
 #include "livy-ha/clock.h"
 
 #define T 10000
-#define LEASE 8800 /* from the proof to the deadline: T (1 - 2 rho) - K */
+#define LEASE 8800   /* from the proof to the deadline: T (1 - 2 rho) - K */
 #define SETTLED 1200 /* tick/2 + epsilon */
 #define SESSION 0x1000
 #define EPOCH 77
@@ -109,7 +110,8 @@ static UNUSED void time_is(int64_t time)
     event((struct core_event){.type = CORE_EV_TIME});
 }
 
-/* ---- the beginning -------------------------------------------------------------------------------------------- */
+/* ---- the beginning
+ * -------------------------------------------------------------------------------------------- */
 
 static const struct core_config story_config = {.tick = 2000,
                                                 .kill_margin = 1000,
@@ -132,7 +134,8 @@ static UNUSED void begin_with(const struct ipc_session *session, const struct ip
     event((struct core_event){.type = CORE_EV_TIME});
 }
 
-/* ---- ZooKeeper ------------------------------------------------------------------------------------------------- */
+/* ---- ZooKeeper
+ * ------------------------------------------------------------------------------------------------- */
 
 static UNUSED void connected(int64_t session)
 {
@@ -146,7 +149,8 @@ static UNUSED void suspended(void)
 
 static UNUSED void reply(enum core_request request, enum core_rc rc)
 {
-    event((struct core_event){.type = CORE_EV_REPLY, .request = request, .op = core.pending[request], .rc = rc});
+    event((struct core_event){
+        .type = CORE_EV_REPLY, .request = request, .op = core.pending[request], .rc = rc});
 }
 
 static UNUSED const char *own_name(int sequence)
@@ -215,7 +219,8 @@ static UNUSED void beat_answered(uint64_t op, enum core_rc rc)
     event((struct core_event){.type = CORE_EV_BEAT, .op = op, .rc = rc});
 }
 
-/* ---- keeper and Livy --------------------------------------------------------------------------------------------- */
+/* ---- keeper and Livy
+ * --------------------------------------------------------------------------------------------- */
 
 static UNUSED struct ipc_livy livy_is(uint32_t state, uint32_t run, uint32_t cause, int64_t kill_at)
 {
@@ -230,12 +235,14 @@ static UNUSED struct ipc_livy livy_is(uint32_t state, uint32_t run, uint32_t cau
 
 static UNUSED void livy_runs(uint32_t run, int64_t kill_at)
 {
-    event((struct core_event){.type = CORE_EV_LIVY, .livy = livy_is(IPC_LIVY_ALIVE, run, IPC_CAUSE_NONE, kill_at)});
+    event((struct core_event){.type = CORE_EV_LIVY,
+                              .livy = livy_is(IPC_LIVY_ALIVE, run, IPC_CAUSE_NONE, kill_at)});
 }
 
 static UNUSED void livy_stopping(uint32_t run, uint32_t cause)
 {
-    event((struct core_event){.type = CORE_EV_LIVY, .livy = livy_is(IPC_LIVY_STOPPING, run, cause, core.leased)});
+    event((struct core_event){.type = CORE_EV_LIVY,
+                              .livy = livy_is(IPC_LIVY_STOPPING, run, cause, core.leased)});
 }
 
 static UNUSED void livy_dead(uint32_t run, uint32_t cause)
@@ -258,7 +265,8 @@ static UNUSED void stand(bool may)
     event((struct core_event){.type = CORE_EV_STAND, .stand = may, .text = may ? "" : "drained"});
 }
 
-/* ---- longer ways --------------------------------------------------------------------------------------------------- */
+/* ---- longer ways
+ * --------------------------------------------------------------------------------------------------- */
 
 /* From nothing to a latch node of sequence 5, not listed yet. */
 static UNUSED void join(void)

@@ -1,5 +1,5 @@
-/* sim_client.h - the ZooKeeper client library as the elector knows it: reconnects by itself, pings, notices silence,
- * re-arms its watches, keeps requests that were made while there was no connection. One to a host.
+/* sim_client.h - the ZooKeeper client library as the elector knows it: reconnects by itself, pings, notices
+ * silence, re-arms its watches, keeps requests that were made while there was no connection. One to a host.
  */
 #ifndef LIVY_HA_TEST_SIM_CLIENT_H
 #define LIVY_HA_TEST_SIM_CLIENT_H
@@ -59,7 +59,8 @@ static void sim_tell(struct sim *s, int host, struct sim_news *news)
     sim_elector_news(s, host, news);
 }
 
-/* ---- the end of a connection ------------------------------------------------------------------------------------ */
+/* ---- the end of a connection
+ * ------------------------------------------------------------------------------------ */
 
 static void sim_server_eof(struct sim *s, int64_t connection, int64_t unused)
 {
@@ -125,11 +126,13 @@ static void sim_client_hung_up(struct sim *s, int64_t connection, int64_t unused
         sim_client_break(s, host);
 }
 
-/* ---- connecting ---------------------------------------------------------------------------------------------------- */
+/* ---- connecting
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void sim_send(struct sim *s, struct sim_client *me, struct sim_msg *m)
 {
-    sim_put(s, &sim_zk(s)->connections[me->connection].up, m, sim_roll(s, 3), sim_server_receive, me->connection);
+    sim_put(s, &sim_zk(s)->connections[me->connection].up, m, sim_roll(s, 3), sim_server_receive,
+            me->connection);
 }
 
 static void sim_client_connect(struct sim *s, int64_t host, int64_t handle)
@@ -194,7 +197,8 @@ static void sim_client_attached(struct sim *s, int host, const struct sim_msg *m
         sim_send(s, me, d);
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void sim_client_watch(struct sim_client *me, const char *node, uint64_t tag)
 {
@@ -212,8 +216,8 @@ static void sim_client_watch(struct sim_client *me, const char *node, uint64_t t
     memcpy(me->watches[at].node, node, CORE_NODE_SIZE);
 }
 
-static void sim_client_request(struct sim *s, int host, enum sim_op op, const struct core_action *a, bool watch,
-                               uint64_t tag)
+static void sim_client_request(struct sim *s, int host, enum sim_op op, const struct core_action *a,
+                               bool watch, uint64_t tag)
 {
     struct sim_client *me = sim_client(s, host);
     struct sim_call *call = NULL;
@@ -324,7 +328,8 @@ static void sim_client_receive(struct sim *s, int64_t connection, int64_t unused
     }
 }
 
-/* ---- the handle ------------------------------------------------------------------------------------------------------ */
+/* ---- the handle
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void sim_client_tick(struct sim *s, int64_t host, int64_t unused)
 {

@@ -1,8 +1,8 @@
-/* sim_host.h - a host: the keeper's machine, the elector's machine, the channel between them, and a Livy that lives,
- * dies late and is killed. The glue here does what keeper.c, act.c, channel.c and guard.c do.
+/* sim_host.h - a host: the keeper's machine, the elector's machine, the channel between them, and a Livy that
+ * lives, dies late and is killed. The glue here does what keeper.c, act.c, channel.c and guard.c do.
  *
- * A process can be killed (its requests are still on their way) or stopped (it sees nothing until it goes on). One
- * guard of the lease is assumed to run: keeper and elector are never out of order at the same time.
+ * A process can be killed (its requests are still on their way) or stopped (it sees nothing until it goes
+ * on). One guard of the lease is assumed to run: keeper and elector are never out of order at the same time.
  */
 #ifndef LIVY_HA_TEST_SIM_HOST_H
 #define LIVY_HA_TEST_SIM_HOST_H
@@ -45,7 +45,8 @@ static void sim_elector_event(struct sim *s, int host, struct core_event *event)
 static void sim_keeper_event(struct sim *s, int host, const struct kcore_event *event);
 /* The test's: told at each birth and after each step of an elector. */
 static void sim_livy_born(struct sim *s, int host);
-static void sim_elector_stepped(struct sim *s, int host, const struct core_event *event, const struct sim_news *news);
+static void sim_elector_stepped(struct sim *s, int host, const struct core_event *event,
+                                const struct sim_news *news);
 static const struct core_config *sim_core_config(void);
 static const struct kcore_config *sim_kcore_config(void);
 
@@ -65,7 +66,9 @@ static int64_t sim_lag(struct sim *s)
     return sim_chance(s, 5) ? sim_roll(s, 40) : sim_roll(s, 2);
 }
 
-/* ---- Livy --------------------------------------------------------------------------------------------------------- */
+/* ---- Livy
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void sim_keeper_wake(struct sim *s, int64_t host, int64_t unused);
 
@@ -110,7 +113,8 @@ static void sim_livy_fork(struct sim *s, int host)
     sim_keeper_event(s, host, &(struct kcore_event){.type = KCORE_EV_FORKED, .pid = (int32_t)h->livy_life});
 }
 
-/* ---- the keeper ----------------------------------------------------------------------------------------------------- */
+/* ---- the keeper
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void sim_elector_wake(struct sim *s, int64_t host, int64_t unused);
 static void sim_elector_hello(struct sim *s, int64_t host, int64_t life);
@@ -225,7 +229,8 @@ static void sim_keeper_reap(struct sim *s, int host)
 
     if (h->livy_exited) {
         h->livy_exited = false;
-        sim_keeper_event(s, host, &(struct kcore_event){.type = KCORE_EV_LIVY_EXITED, .status = h->livy_status});
+        sim_keeper_event(s, host,
+                         &(struct kcore_event){.type = KCORE_EV_LIVY_EXITED, .status = h->livy_status});
     }
     if (h->elector_exited) {
         h->elector_exited = false;
@@ -290,7 +295,8 @@ static void sim_keeper_end(struct sim *s, int host)
     sim_after(s, 500 + sim_roll(s, 8000), sim_keeper_begin, host, 0);
 }
 
-/* ---- the elector ------------------------------------------------------------------------------------------------------ */
+/* ---- the elector
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void sim_elector_send(struct sim *s, int host, enum ipc_type type, const struct core_action *a)
 {
@@ -456,7 +462,8 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
         sim_elector_end(s, host);
         break;
     case CORE_ACT_PHASE:
-        sim_trace(s, "host %d   %s -> %s: %s", host, core_phase_name(a->old_phase), core_phase_name(a->phase), a->text);
+        sim_trace(s, "host %d   %s -> %s: %s", host, core_phase_name(a->old_phase), core_phase_name(a->phase),
+                  a->text);
         break;
     case CORE_ACT_FATAL:
         sim_die(s, a->text);
@@ -529,7 +536,8 @@ static void sim_from_keeper(struct sim *s, int host, const struct ipc_msg *msg)
         sim_welcome(s, host, msg);
     } else if (msg->type == IPC_PING) {
         sim_elector_send(s, host, IPC_PONG, NULL);
-    } else if (msg->type == IPC_LIVY || msg->type == IPC_LEASED || msg->type == IPC_QUIT || msg->type == IPC_LEAVE) {
+    } else if (msg->type == IPC_LIVY || msg->type == IPC_LEASED || msg->type == IPC_QUIT ||
+               msg->type == IPC_LEAVE) {
         event.type = msg->type == IPC_LIVY     ? CORE_EV_LIVY
                      : msg->type == IPC_LEASED ? CORE_EV_LEASED
                      : msg->type == IPC_QUIT   ? CORE_EV_QUIT

@@ -1,6 +1,6 @@
-/* sim_world.h - a world in one thread for tests of the pure machines: a clock, a queue of what is to happen, dice that
- * a seed fixes, and links that keep their order. Nothing here knows of ZooKeeper or Livy. See sim_zk.h, sim_client.h
- * and sim_host.h for what lives in it.
+/* sim_world.h - a world in one thread for tests of the pure machines: a clock, a queue of what is to happen,
+ * dice that a seed fixes, and links that keep their order. Nothing here knows of ZooKeeper or Livy. See
+ * sim_zk.h, sim_client.h and sim_host.h for what lives in it.
  */
 #ifndef LIVY_HA_TEST_SIM_WORLD_H
 #define LIVY_HA_TEST_SIM_WORLD_H
@@ -49,16 +49,17 @@ static SIM_UNUSED void sim_die(struct sim *s, const char *what)
     abort();
 }
 
-#define sim_trace(s, ...)                                                                                        \
-    do {                                                                                                         \
-        if (sim_world(s)->trace) {                                                                               \
-            fprintf(stderr, "%9lld  ", (long long)sim_now(s));                                                   \
-            fprintf(stderr, __VA_ARGS__);                                                                        \
-            fputc('\n', stderr);                                                                                 \
-        }                                                                                                        \
+#define sim_trace(s, ...)                                                                                    \
+    do {                                                                                                     \
+        if (sim_world(s)->trace) {                                                                           \
+            fprintf(stderr, "%9lld  ", (long long)sim_now(s));                                               \
+            fprintf(stderr, __VA_ARGS__);                                                                    \
+            fputc('\n', stderr);                                                                             \
+        }                                                                                                    \
     } while (0)
 
-/* ---- dice (xorshift64*) ---------------------------------------------------------------------------------- */
+/* ---- dice (xorshift64*) ----------------------------------------------------------------------------------
+ */
 
 static SIM_UNUSED uint64_t sim_dice(struct sim *s)
 {
@@ -81,7 +82,8 @@ static SIM_UNUSED bool sim_chance(struct sim *s, int per_mille)
     return sim_roll(s, 999) < per_mille;
 }
 
-/* ---- the queue: a binary heap ------------------------------------------------------------------------------ */
+/* ---- the queue: a binary heap
+ * ------------------------------------------------------------------------------ */
 
 static SIM_UNUSED bool sim_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -95,7 +97,8 @@ static SIM_UNUSED void sim_at(struct sim *s, int64_t at, sim_fn *fn, int64_t a, 
 
     if (w->n > SIM_HEAP)
         sim_die(s, "too much is planned");
-    struct sim_event event = {.at = at > w->now ? at : w->now, .number = ++w->number, .fn = fn, .a = a, .b = b};
+    struct sim_event event = {
+        .at = at > w->now ? at : w->now, .number = ++w->number, .fn = fn, .a = a, .b = b};
     for (; i > 0 && sim_before(&event, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
         w->heap[i] = w->heap[(i - 1) / 2];
     w->heap[i] = event;
@@ -137,7 +140,8 @@ static SIM_UNUSED void sim_run(struct sim *s, int64_t until)
     w->now = until;
 }
 
-/* ---- links: what is put in comes out later, in the same order ------------------------------------------------ */
+/* ---- links: what is put in comes out later, in the same order
+ * ------------------------------------------------ */
 
 struct sim_item {
     struct sim_item *next;
@@ -150,7 +154,8 @@ struct sim_link {
 };
 
 /* Each item gets one call of `fn`, which takes the head: order is kept even where a call is put off. */
-static SIM_UNUSED void sim_put(struct sim *s, struct sim_link *link, void *item, int64_t delay, sim_fn *fn, int64_t a)
+static SIM_UNUSED void sim_put(struct sim *s, struct sim_link *link, void *item, int64_t delay, sim_fn *fn,
+                               int64_t a)
 {
     struct sim_item *i = item;
     int64_t at = sim_now(s) + delay;

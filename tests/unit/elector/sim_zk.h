@@ -1,13 +1,15 @@
-/* sim_zk.h - a modelled ZooKeeper: one leader, three followers, sessions, ephemeral sequential nodes, watches.
+/* sim_zk.h - a modelled ZooKeeper: one leader, three followers, sessions, ephemeral sequential nodes,
+ * watches.
  *
  * What it has of the real one, because a lease can break on it (and each was seen on real servers):
- *   - a session expires between T and T + tick after its last touch at the *leader*; a request touches it at the
- *     follower alone, which tells the leader with its next ping, once per tick/2; connecting touches it at the leader;
- *   - followers lag, freeze and are cut off from their leader; a cut-off part may still take connections and answer
- *     reads and syncs (a leader that has lost its quorum and does not know yet), but commits nothing;
+ *   - a session expires between T and T + tick after its last touch at the *leader*; a request touches it at
+ * the follower alone, which tells the leader with its next ping, once per tick/2; connecting touches it at
+ * the leader;
+ *   - followers lag, freeze and are cut off from their leader; a cut-off part may still take connections and
+ * answer reads and syncs (a leader that has lost its quorum and does not know yet), but commits nothing;
  *   - a new leader gives every session a full T, and what was not committed yet may be done or not;
- *   - requests of a connection that is gone are still carried out, late, but never for a session that has moved to
- *     another server.
+ *   - requests of a connection that is gone are still carried out, late, but never for a session that has
+ * moved to another server.
  */
 #ifndef LIVY_HA_TEST_SIM_ZK_H
 #define LIVY_HA_TEST_SIM_ZK_H
@@ -125,7 +127,8 @@ static struct sim_msg *sim_msg(enum sim_op op, size_t n_names)
     return m;
 }
 
-/* ---- trees ---------------------------------------------------------------------------------------------------- */
+/* ---- trees
+ * ---------------------------------------------------------------------------------------------------- */
 
 static struct sim_node *sim_find(struct sim_tree *t, const char *name)
 {
@@ -152,7 +155,8 @@ static void sim_fell(struct sim_tree *t, const char *name)
         *node = t->nodes[--t->n];
 }
 
-/* ---- from server to client ------------------------------------------------------------------------------------- */
+/* ---- from server to client
+ * ------------------------------------------------------------------------------------- */
 
 static void sim_answer(struct sim *s, int connection, struct sim_msg *m)
 {
@@ -221,7 +225,8 @@ static void sim_fire_all(struct sim *s, int server, const char *node)
     }
 }
 
-/* ---- leader ---------------------------------------------------------------------------------------------------- */
+/* ---- leader
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void sim_server_from_leader(struct sim *s, int64_t server, int64_t unused);
 
@@ -257,7 +262,8 @@ static bool sim_quorum(struct sim *s)
     int count = 0;
     for (int i = 0; i < SIM_SERVERS; i++) {
         const struct sim_server *server = &sim_zk(s)->servers[i];
-        count += sim_zk(s)->leader.member[i] && server->frozen_until <= sim_now(s) && server->cut_until <= sim_now(s);
+        count += sim_zk(s)->leader.member[i] && server->frozen_until <= sim_now(s) &&
+                 server->cut_until <= sim_now(s);
     }
     return count >= 2;
 }
@@ -434,7 +440,8 @@ static void sim_to_leader(struct sim *s, int server, struct sim_msg *m)
     sim_put(s, &sim_zk(s)->servers[server].to_leader, m, sim_roll(s, 2), sim_leader_receive, server);
 }
 
-/* ---- followers --------------------------------------------------------------------------------------------------- */
+/* ---- followers
+ * --------------------------------------------------------------------------------------------------- */
 
 static void sim_server_leave(struct sim *s, int server)
 {
@@ -461,8 +468,8 @@ static void sim_server_tick(struct sim *s, int64_t server, int64_t unused)
     sim_after(s, zk->tick / 4 + sim_roll(s, 20), sim_server_tick, server, 0);
     if (me->frozen_until > sim_now(s))
         return;
-    if (me->joined && (sim_now(s) - me->last_ping > SIM_SYNC_LIMIT * zk->tick ||
-                       (!zk->leader.member[server] && reachable)))
+    if (me->joined &&
+        (sim_now(s) - me->last_ping > SIM_SYNC_LIMIT * zk->tick || (!zk->leader.member[server] && reachable)))
         sim_server_leave(s, (int)server);
     if (!me->joined && reachable) {
         me->tree = zk->leader.tree;
@@ -615,7 +622,8 @@ static void sim_server_receive(struct sim *s, int64_t connection, int64_t unused
         sim_to_leader(s, c->server, m);
 }
 
-/* ---- time at the leader, and its faults --------------------------------------------------------------------------- */
+/* ---- time at the leader, and its faults
+ * --------------------------------------------------------------------------- */
 
 static void sim_expire(struct sim *s, int64_t again, int64_t unused)
 {
@@ -693,7 +701,8 @@ static SIM_UNUSED void sim_election(struct sim *s, int64_t takes)
     if (leader->frozen_until < sim_now(s) + takes)
         leader->frozen_until = sim_now(s) + takes;
     for (int i = 0; i < SIM_SESSIONS; i++)
-        leader->sessions[i].expires = leader->frozen_until + sim_zk(s)->timeout; /* not before they are armed again */
+        leader->sessions[i].expires =
+            leader->frozen_until + sim_zk(s)->timeout; /* not before they are armed again */
     sim_at(s, leader->frozen_until, sim_elected, 0, 0);
 }
 

@@ -1,4 +1,5 @@
-/* test_core_latch.c - the queue: joining, waiting, winning, losing the node; nodes that are ours and must not be used. */
+/* test_core_latch.c - the queue: joining, waiting, winning, losing the node; nodes that are ours and must not
+ * be used. */
 #include "core_fixture.h"
 
 static void expect_delete(enum core_request request, const char *node)
@@ -18,7 +19,9 @@ static void own_changed(bool deleted)
     event((struct core_event){.type = CORE_EV_OWN_CHANGED, .op = core.node_tag, .deleted = deleted});
 }
 
-/* ---- order --------------------------------------------------------------------------------------------------------- */
+/* ---- order
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void test_names_are_compared_as_curator_does(void **state)
 {
@@ -115,7 +118,8 @@ static void test_node_of_another_session_is_not_ours(void **state)
     assert_int_equal(core.node[0], 0);
 }
 
-/* ---- waiting and winning -------------------------------------------------------------------------------------------- */
+/* ---- waiting and winning
+ * -------------------------------------------------------------------------------------------- */
 
 static void test_predecessor_gone_means_look_again(void **state)
 {
@@ -156,8 +160,11 @@ static void test_reply_to_another_request_is_ignored(void **state)
     (void)state;
     join();
     const char *names[] = {own_name(5)};
-    event((struct core_event){.type = CORE_EV_REPLY, .request = CORE_REQ_LIST, .op = core.pending[CORE_REQ_LIST] - 1,
-                              .names = names, .n_names = 1});
+    event((struct core_event){.type = CORE_EV_REPLY,
+                              .request = CORE_REQ_LIST,
+                              .op = core.pending[CORE_REQ_LIST] - 1,
+                              .names = names,
+                              .n_names = 1});
     assert_false(core.listed);
     nothing_else();
 }
@@ -181,7 +188,8 @@ static void test_predecessor_with_a_name_too_long(void **state)
     whatever();
 }
 
-/* ---- losing the node -------------------------------------------------------------------------------------------------- */
+/* ---- losing the node
+ * -------------------------------------------------------------------------------------------------- */
 
 static void test_own_node_deleted_ends_livy_at_once(void **state)
 {
@@ -256,7 +264,8 @@ static void test_latch_itself_gone(void **state)
     expect(CORE_ACT_CREATE);
 }
 
-/* ---- creates of unknown outcome ------------------------------------------------------------------------------------- */
+/* ---- creates of unknown outcome
+ * ------------------------------------------------------------------------------------- */
 
 static void create_is_lost(void)
 {
@@ -309,9 +318,9 @@ static void test_unknown_create_that_was_done_twice(void **state)
     nothing_else();
 }
 
-/* Found by the random schedules. A create is carried out late, behind the node that was made in its place. Nobody
- * looks at it while we lead; then we leave the queue and come back behind another member, who waits for the late node:
- * it stood there for as long as our session lived, and nobody ever led again. */
+/* Found by the random schedules. A create is carried out late, behind the node that was made in its place.
+ * Nobody looks at it while we lead; then we leave the queue and come back behind another member, who waits
+ * for the late node: it stood there for as long as our session lived, and nobody ever led again. */
 static void test_late_create_does_not_block_the_queue(void **state)
 {
     char late[CORE_NODE_SIZE];
@@ -394,7 +403,8 @@ static void test_stray_waits_for_livys_death(void **state)
     expect_delete(CORE_REQ_STRAY, node);
 }
 
-/* ---- doomed nodes and ghosts ----------------------------------------------------------------------------------------- */
+/* ---- doomed nodes and ghosts
+ * ----------------------------------------------------------------------------------------- */
 
 static void test_doomed_node_is_never_used_again(void **state)
 {

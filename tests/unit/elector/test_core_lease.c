@@ -1,5 +1,5 @@
-/* test_core_lease.c - the lease, number by number: what proves that the session was touched at the leader, from when it
- * counts, and what proves nothing. See core_lease.c and "The lease" in the design.
+/* test_core_lease.c - the lease, number by number: what proves that the session was touched at the leader,
+ * from when it counts, and what proves nothing. See core_lease.c and "The lease" in the design.
  */
 #include "core_fixture.h"
 
@@ -33,9 +33,11 @@ static void connected_with(int64_t timeout)
     event((struct core_event){.type = CORE_EV_CONNECTED, .session = SESSION, .timeout = timeout});
 }
 
-/* ---- the formula ----------------------------------------------------------------------------------------------------- */
+/* ---- the formula
+ * ----------------------------------------------------------------------------------------------------- */
 
-/* Connecting itself is the first touch. Then each heartbeat counts once another one was sent 1200 ms after its answer. */
+/* Connecting itself is the first touch. Then each heartbeat counts once another one was sent 1200 ms after
+ * its answer. */
 static void test_deadline_follows_the_heartbeats(void **state)
 {
     (void)state;
@@ -54,8 +56,9 @@ static void test_deadline_follows_the_heartbeats(void **state)
     expect_lease(101500 + LEASE);
 }
 
-/* Measured on real servers: after a stall the newest acknowledged heartbeat proves too little, the node vanished before
- * a deadline that was counted from it. Nor does the next one, while the follower's ping may still be to come. */
+/* Measured on real servers: after a stall the newest acknowledged heartbeat proves too little, the node
+ * vanished before a deadline that was counted from it. Nor does the next one, while the follower's ping may
+ * still be to come. */
 static void test_after_a_stall_the_newest_heartbeat_is_not_enough(void **state)
 {
     (void)state;
@@ -66,7 +69,8 @@ static void test_after_a_stall_the_newest_heartbeat_is_not_enough(void **state)
     uint64_t first = beat_at(109500);
     at(109502);
     acknowledged(first);
-    expect_lease(103000 + LEASE); /* 103000 was answered 6500 ms before; 109500 itself counts for nothing yet */
+    expect_lease(103000 +
+                 LEASE); /* 103000 was answered 6500 ms before; 109500 itself counts for nothing yet */
     acknowledged(beat_at(110000));
     acknowledged(beat_at(110500));
     nothing_else();
@@ -119,7 +123,8 @@ static void test_unacknowledged_heartbeats_prove_nothing(void **state)
     assert_int_equal(core.kill_at, 100000 + LEASE);
 }
 
-/* A standby's reads touch the session at the follower, but only the quorum can say that the follower had its leader. */
+/* A standby's reads touch the session at the follower, but only the quorum can say that the follower had its
+ * leader. */
 static void test_reads_alone_prove_nothing(void **state)
 {
     (void)state;
@@ -145,7 +150,8 @@ static void test_standby_reads_every_two_intervals(void **state)
     assert_false(expect(CORE_ACT_BEAT)->quorum);
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------------------ */
+/* ---- connections
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void test_answers_of_an_older_connection_do_not_count(void **state)
 {
@@ -224,7 +230,9 @@ static void test_no_start_on_a_new_connection_before_its_check(void **state)
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE);
 }
 
-/* ---- the kick ----------------------------------------------------------------------------------------------------------- */
+/* ---- the kick
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void kicked(void)
 {
@@ -313,7 +321,9 @@ static void test_fresh_handle_is_not_older_than_itself(void **state)
     whatever();
 }
 
-/* ---- T ------------------------------------------------------------------------------------------------------------------ */
+/* ---- T
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static void test_smaller_timeout_brings_the_deadline_nearer(void **state)
 {
@@ -339,7 +349,8 @@ static void test_larger_timeout_does_not_prolong(void **state)
     assert_int_equal(core.timeout, T);
 }
 
-/* Nothing is proved yet about an adopted session: all that bounds its lease is this connection's own request. */
+/* Nothing is proved yet about an adopted session: all that bounds its lease is this connection's own request.
+ */
 static void test_smaller_timeout_at_adoption(void **state)
 {
     struct ipc_session session = {.id = SESSION, .timeout = T, .uuid = "u", .node = "_c_u-latch-0000000005"};
@@ -354,7 +365,9 @@ static void test_smaller_timeout_at_adoption(void **state)
     whatever();
 }
 
-/* ---- its end ------------------------------------------------------------------------------------------------------------ */
+/* ---- its end
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void test_elector_kills_at_the_deadline_too(void **state)
 {

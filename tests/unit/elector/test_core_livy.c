@@ -1,5 +1,5 @@
-/* test_core_livy.c - what is done with Livy: starts and refusals, crashes and back-off, health, stops; and a keeper that
- * does not answer.
+/* test_core_livy.c - what is done with Livy: starts and refusals, crashes and back-off, health, stops; and a
+ * keeper that does not answer.
  */
 #include "core_fixture.h"
 
@@ -35,7 +35,9 @@ static int64_t next_start(int64_t until)
     return CLOCK_NEVER;
 }
 
-/* ---- starting --------------------------------------------------------------------------------------------------------- */
+/* ---- starting
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void test_refused_start_is_tried_again(void **state)
 {
@@ -44,7 +46,8 @@ static void test_refused_start_is_tried_again(void **state)
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
     expect(CORE_ACT_START);
-    event((struct core_event){.type = CORE_EV_LIVY, .livy = livy_is(IPC_LIVY_NONE, 0, IPC_CAUSE_REFUSED, 0),
+    event((struct core_event){.type = CORE_EV_LIVY,
+                              .livy = livy_is(IPC_LIVY_NONE, 0, IPC_CAUSE_REFUSED, 0),
                               .text = "it is too old"});
     nothing_else();
     assert_int_equal(core.n_crashes, 0);
@@ -79,9 +82,12 @@ static void test_livy_that_cannot_be_run_counts(void **state)
     expect(CORE_ACT_START);
 }
 
-/* ---- crashes ------------------------------------------------------------------------------------------------------------ */
+/* ---- crashes
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-/* livy.restarts = 2: the first restart is at once, the second after 1 s, the third death gives the latch up. */
+/* livy.restarts = 2: the first restart is at once, the second after 1 s, the third death gives the latch up.
+ */
 static void test_crashes_back_off_and_then_give_up(void **state)
 {
     (void)state;
@@ -179,7 +185,9 @@ static void test_lease_that_ran_out_restarts_at_once(void **state)
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE); /* short, but renewed soon */
 }
 
-/* ---- health ------------------------------------------------------------------------------------------------------------- */
+/* ---- health
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static void test_start_timeout_counts(void **state)
 {
@@ -269,13 +277,14 @@ static void test_foreign_owner_of_the_port_ends_the_daemon(void **state)
 {
     (void)state;
     become_active();
-    event((struct core_event){.type = CORE_EV_PROBE, .alive = true, .foreign = true, .status = 78,
-                              .text = "it did not exec"});
+    event((struct core_event){
+        .type = CORE_EV_PROBE, .alive = true, .foreign = true, .status = 78, .text = "it did not exec"});
     assert_int_equal(expect(CORE_ACT_STOP)->grace, 0);
     assert_int_equal(expect(CORE_ACT_FATAL)->code, 78);
 }
 
-/* ---- a keeper that does not answer --------------------------------------------------------------------------------------- */
+/* ---- a keeper that does not answer
+ * --------------------------------------------------------------------------------------- */
 
 /* The lease is renewed at 103500; the keeper has stopped before that. Its word of deadline is 110300. */
 static void keeper_stops(void)
@@ -299,7 +308,8 @@ static void heartbeats_until(int64_t until)
     whatever();
     while (core_next(&core, now) < until) {
         time_is(core_next(&core, now));
-        assert_false(came(CORE_ACT_LEASE) || came(CORE_ACT_START) || came(CORE_ACT_DELETE) || came(CORE_ACT_KILL));
+        assert_false(came(CORE_ACT_LEASE) || came(CORE_ACT_START) || came(CORE_ACT_DELETE) ||
+                     came(CORE_ACT_KILL));
         for (size_t i = 0; i < out.count; i++)
             if (out.list[i].type == CORE_ACT_BEAT) {
                 uint64_t op = out.list[i].op;
@@ -311,8 +321,9 @@ static void heartbeats_until(int64_t until)
     }
 }
 
-/* The elector kills at the deadline that the keeper last confirmed. The latch is given away only after every deadline
- * that was ever sent, K, and Livy seen dead: the keeper may wake up and obey what it had in its queue. */
+/* The elector kills at the deadline that the keeper last confirmed. The latch is given away only after every
+ * deadline that was ever sent, K, and Livy seen dead: the keeper may wake up and obey what it had in its
+ * queue. */
 static void test_stuck_keeper_is_replaced_as_guard(void **state)
 {
     (void)state;
@@ -385,8 +396,8 @@ static void test_start_that_is_not_answered(void **state)
     whatever();
 }
 
-/* Found by reading: the answer to a LEASE of before was taken for the answer to the START, and a keeper that stopped
- * just then was never found out: the latch was held for ever without a Livy. */
+/* Found by reading: the answer to a LEASE of before was taken for the answer to the START, and a keeper that
+ * stopped just then was never found out: the latch was held for ever without a Livy. */
 static void test_stuck_keeper_is_found_out_though_an_older_answer_came(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* test_core_random.c - three electors' cores with their keepers' and a modelled ZooKeeper, under random faults of every
- * kind: no two Livys ever live at the same instant, no lease outlives its session, and once the faults have ended
- * somebody serves again.
+/* test_core_random.c - three electors' cores with their keepers' and a modelled ZooKeeper, under random
+ * faults of every kind: no two Livys ever live at the same instant, no lease outlives its session, and once
+ * the faults have ended somebody serves again.
  *
  * SIM_SEED=n runs that seed alone, with a trace; SIM_SEEDS=n runs that many.
  */
@@ -23,7 +23,7 @@ struct sim {
     struct sim_world world; /* the first */
     struct sim_zk zk;
     struct sim_host hosts[HOSTS];
-    int calm;       /* how tame the faults are: 0 all of them */
+    int calm; /* how tame the faults are: 0 all of them */
     int births, last_born, fail_overs, adoptions;
     int64_t served_last;
 };
@@ -58,7 +58,8 @@ static const struct kcore_config *sim_kcore_config(void)
     return &config;
 }
 
-/* ---- what must never be ------------------------------------------------------------------------------------------ */
+/* ---- what must never be
+ * ------------------------------------------------------------------------------------------ */
 
 static void sim_livy_born(struct sim *s, int host)
 {
@@ -92,14 +93,15 @@ static void check_start(struct sim *s, const struct core *c)
             sim_die(s, "a start although another member is first");
 }
 
-static void sim_elector_stepped(struct sim *s, int host, const struct core_event *event, const struct sim_news *news)
+static void sim_elector_stepped(struct sim *s, int host, const struct core_event *event,
+                                const struct sim_news *news)
 {
     const struct sim_host *h = &s->hosts[host];
     const struct core *c = &h->core;
 
     if (news != NULL) { /* after its actions */
-        if (event->type == CORE_EV_CONNECTED && h->elector && c->connected && h->client.connection == news->connection &&
-            c->connect_touch > news->asked_at)
+        if (event->type == CORE_EV_CONNECTED && h->elector && c->connected &&
+            h->client.connection == news->connection && c->connect_touch > news->asked_at)
             sim_die(s, "the connect request was sent before the time that is taken for it");
         return;
     }
@@ -110,7 +112,9 @@ static void sim_elector_stepped(struct sim *s, int host, const struct core_event
         s->served_last = sim_now(s);
 }
 
-/* ---- faults ---------------------------------------------------------------------------------------------------------- */
+/* ---- faults
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* What waits for the end of a fault has been told when that is: it does not come sooner. */
 static void prolong(int64_t *until, int64_t further)
@@ -141,14 +145,15 @@ static void fault_of_zookeeper(struct sim *s)
         return;
     } else if (sim_chance(s, 500)) {
         prolong(&server->frozen_until, until);
-        sim_trace(s, "fault    server %d is frozen until %lld", (int)(server - s->zk.servers), (long long)until);
+        sim_trace(s, "fault    server %d is frozen until %lld", (int)(server - s->zk.servers),
+                  (long long)until);
     } else {
         if (server->cut_until <= sim_now(s))
             server->cut_at = sim_now(s);
         prolong(&server->cut_until, until);
         server->zombie = sim_chance(s, 500);
-        sim_trace(s, "fault    server %d is cut off until %lld%s", (int)(server - s->zk.servers), (long long)until,
-                  server->zombie ? ", and takes itself for the leader" : "");
+        sim_trace(s, "fault    server %d is cut off until %lld%s", (int)(server - s->zk.servers),
+                  (long long)until, server->zombie ? ", and takes itself for the leader" : "");
     }
 }
 
@@ -178,7 +183,8 @@ static bool guarded_by_keeper(struct sim *s, const struct sim_host *h)
     return h->keeper && h->keeper_stopped <= sim_now(s);
 }
 
-/* One of the two guards stays in order: both out of order at once is for the guard inside Livy's own process. */
+/* One of the two guards stays in order: both out of order at once is for the guard inside Livy's own process.
+ */
 static void fault_of_process(struct sim *s, int host)
 {
     struct sim_host *h = &s->hosts[host];
@@ -229,7 +235,9 @@ static void fault_of_people(struct sim *s, int host)
         sim_elector_end(s, host);
         sim_keeper_end(s, host);
     } else if (guarded_by_elector(s, h)) {
-        sim_elector_event(s, host, &(struct core_event){.type = CORE_EV_STAND, .stand = sim_chance(s, 700), .text = "test"});
+        sim_elector_event(
+            s, host,
+            &(struct core_event){.type = CORE_EV_STAND, .stand = sim_chance(s, 700), .text = "test"});
     }
 }
 
@@ -267,7 +275,9 @@ static void faults_end(struct sim *s, int64_t unused, int64_t unused2)
     }
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------------------ */
+/* ---- runs
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool somebody_serves(struct sim *s)
 {
@@ -334,8 +344,8 @@ static void test_random_faults(void **state)
         run_seed(&s, seed, &sum);
     }
     print_message("%llu seeds, %llu steps, %d starts of Livy, %d of them on another member, %d adoptions\n",
-                  (unsigned long long)(last - first + 1), (unsigned long long)sum.steps, sum.births, sum.fail_overs,
-                  sum.adoptions);
+                  (unsigned long long)(last - first + 1), (unsigned long long)sum.steps, sum.births,
+                  sum.fail_overs, sum.adoptions);
     assert_true(first == last || sum.fail_overs > 0);
 }
 
