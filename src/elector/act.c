@@ -202,6 +202,8 @@ static struct elector_call *new_call(struct elector *e, const struct core_action
             continue;
         *call = (struct elector_call){
             .e = e, .used = true, .beat = a->type == CORE_ACT_BEAT, .request = a->request, .op = a->op};
+        memcpy(call->node, a->node, sizeof(call->node));
+        memcpy(call->id, a->text, sizeof(call->id));
         return call;
     }
     return NULL;
@@ -222,7 +224,10 @@ static void on_reply(void *arg, const struct zk_reply *reply)
 {
     struct core_event event = {.rc = act_rc(reply->rc)};
 
-    if (reply->value != NULL) { /* create: the path; the core wants the name */
+    const struct elector_call *call = arg;
+
+    event.text = reply->value; /* WATCH: the id of the member before us */
+    if (call->request == CORE_REQ_CREATE && reply->value != NULL) { /* the path; the core wants the name */
         const char *slash = strrchr(reply->value, '/');
         event.name = slash != NULL ? slash + 1 : reply->value;
     }
@@ -252,6 +257,55 @@ static void on_synced(void *arg, const struct zk_reply *reply)
         on_reply(arg, &(struct zk_reply){.rc = rc});
 }
 
+static void on_present(void *arg, const struct zk_reply *reply)
+{
+    struct core_event event = {.rc = reply->rc == ZNONODE ? CORE_OK : act_rc(reply->rc),
+                               .left = reply->rc == ZOK ? CORE_LEFT_NODE : CORE_LEFT_GONE};
+    answer(arg, &event);
+}
+
+/* The handover names the node that was given up last in order. Where it is another one: is its member still there? */
+static void on_handover(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+    struct elector *e = call->e;
+    struct core_event event = {.rc = act_rc(reply->rc), .left = CORE_LEFT_IN_ORDER};
+    char path[PATH_SIZE];
+
+    bool in_order = reply->rc == ZOK && reply->value_length > 0 && strcmp(reply->value, call->node) == 0;
+    if (in_order || (reply->rc != ZOK && reply->rc != ZNONODE)) {
+        answer(call, &event);
+        return;
+    }
+    if (call->id[0] == '\0' || strchr(call->id, '/') != NULL) { /* not one of ours: Curator's, perhaps */
+        on_present(call, &(struct zk_reply){.rc = ZNONODE});
+        return;
+    }
+    path_make(path, e->conf->zookeeper.root, "members", call->id);
+    int rc = e->zk != NULL ? zk_exists(e->zk, path, 0, 0, on_present, call) : ZINVALIDSTATE;
+    if (rc != ZOK)
+        on_reply(call, &(struct zk_reply){.rc = rc});
+}
+
+/* ZNONODE may mean either node of the two: a plain delete tells. */
+static void on_released(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+    struct elector *e = call->e;
+    char path[PATH_SIZE];
+
+    path_make(path, e->conf->zookeeper.root, "leader", call->node);
+    if (reply->rc != ZNONODE || e->zk == NULL || zk_delete(e->zk, path, -1, on_reply, call) != ZOK)
+        on_reply(call, reply);
+}
+
+static int release(struct elector *e, const char *path, struct elector_call *call)
+{
+    char marker[PATH_SIZE];
+    path_make(marker, e->conf->zookeeper.root, NULL, "handover");
+    return zk_release(e->zk, path, marker, call->node, on_released, call);
+}
+
 /* A request that could not even be sent is left unanswered: the core gives the connection up in time, or
  * hears of its loss. */
 static void request(struct elector *e, const struct core_action *a)
@@ -270,12 +324,17 @@ static void request(struct elector *e, const struct core_action *a)
     } else if (a->type == CORE_ACT_LIST) {
         path_make(path, e->conf->zookeeper.root, NULL, "leader");
         rc = zk_sync(e->zk, path, on_synced, call);
+    } else if (a->type == CORE_ACT_HANDOVER) {
+        path_make(path, e->conf->zookeeper.root, NULL, "handover");
+        rc = zk_get(e->zk, path, 0, 0, on_handover, call);
     } else {
         path_make(path, e->conf->zookeeper.root, "leader", a->node);
         if (a->type == CORE_ACT_OWN)
             rc = zk_exists(e->zk, path, WATCH_OWN, a->tag, on_reply, call);
         else if (a->type == CORE_ACT_WATCH)
-            rc = zk_exists(e->zk, path, WATCH_PREDECESSOR, 0, on_reply, call);
+            rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, on_reply, call);
+        else if (a->type == CORE_ACT_DELETE && a->in_order)
+            rc = release(e, path, call);
         else if (a->type == CORE_ACT_DELETE)
             rc = zk_delete(e->zk, path, -1, on_reply, call);
         else if (a->type == CORE_ACT_BEAT && a->quorum)
@@ -411,6 +470,7 @@ void act_perform(struct elector *e, const struct core_action *a)
     case CORE_ACT_LIST:
     case CORE_ACT_OWN:
     case CORE_ACT_WATCH:
+    case CORE_ACT_HANDOVER:
     case CORE_ACT_DELETE:
     case CORE_ACT_BEAT:
         request(e, a);

@@ -357,6 +357,8 @@ int64_t core_next(const struct core *c, int64_t now)
     if (c->connected)
         core_earliest(&next, now, c->retry_at);
     core_earliest(&next, now, c->rejoin_at);
+    if (c->succeeding)
+        core_earliest(&next, now, c->handover_at);
     if (c->may_close && !c->close_sent)
         core_earliest(&next, now, c->close_by);
     if (c->connected && (c->node[0] == '\0' || (c->suspect && !c->first)))

@@ -58,7 +58,15 @@ enum core_request { /* at most one of each is outstanding */
     CORE_REQ_DELETE,
     CORE_REQ_STRAY,
     CORE_REQ_GHOST,
+    CORE_REQ_HANDOVER,
     CORE_REQUESTS
+};
+
+/* How the member before us in the queue went. */
+enum core_left {
+    CORE_LEFT_IN_ORDER, /* it gave its node up itself, after its Livy's death */
+    CORE_LEFT_GONE,     /* its node and its members/<id> are gone: its session has ended */
+    CORE_LEFT_NODE,     /* its node is gone, but not its members/<id>: somebody else has deleted the node */
 };
 
 enum core_event_type {
@@ -67,7 +75,8 @@ enum core_event_type {
     CORE_EV_SUSPENDED,
     CORE_EV_LOST,      /* the session is gone */
     CORE_EV_KICKED,    /* the action KICK found and shut down a connection */
-    CORE_EV_REPLY,     /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH) */
+    CORE_EV_REPLY,     /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id (WATCH);
+                          left (HANDOVER) */
     CORE_EV_BEAT,      /* op, rc: a heartbeat or a standby's read was answered */
     CORE_EV_OWN_CHANGED,  /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
@@ -93,6 +102,7 @@ struct core_event {
     int64_t owner, czxid;
     struct ipc_livy livy;
     int64_t kill_at;
+    enum core_left left;
     const char *text; /* may be NULL */
     int status;
     bool deleted, alive, foreign, stand;
@@ -105,8 +115,9 @@ enum core_action_type {
     CORE_ACT_CREATE,   /* the latch node with node = "_c_<uuid>-latch-" */
     CORE_ACT_LIST,     /* sync, then the children of the latch */
     CORE_ACT_OWN,      /* exists(node) with a watch */
-    CORE_ACT_WATCH,    /* exists(node) with a watch: the predecessor */
-    CORE_ACT_DELETE,   /* delete(node); reply to the request that `request` names */
+    CORE_ACT_WATCH,    /* get(node) with a watch: the predecessor */
+    CORE_ACT_HANDOVER, /* how did the one with `node` and id `text` go? */
+    CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover; reply to `request` */
     CORE_ACT_BEAT,     /* quorum: check(node) through the quorum; else exists(node) */
     CORE_ACT_SESSION,  /* tell the keeper the session (c->session, uuid, node) */
     CORE_ACT_START,    /* epoch, kill_at, run */
@@ -151,7 +162,7 @@ struct core_action {
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool quorum;
+    bool quorum, in_order;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -201,6 +212,11 @@ struct core {
     char node[CORE_NODE_SIZE];       /* "": none known */
     uint64_t node_tag;               /* grows with each own node */
     char predecessor[CORE_NODE_SIZE];
+    char predecessor_id[CORE_TEXT_SIZE]; /* "": not known */
+    bool predecessor_ours;      /* a stray */
+    bool succeeding;            /* first, but how the one before us went is not known yet */
+    bool unclean;               /* it did not leave in order */
+    int64_t won_at, handover_at;
     char stray[CORE_NODE_SIZE]; /* another node of this session: to be deleted */
     char ghost[CORE_NODE_SIZE]; /* our node of a dead session: to be deleted once Livy is dead */
     bool create_unknown; /* a node with our uuid may exist */

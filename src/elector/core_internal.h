@@ -14,6 +14,7 @@ struct step {
 
 #define CORE_EPSILON 200       /* ms: DESIGN's epsilon, the slack of a follower's ping */
 #define CORE_KEEPER_PATIENCE 1000 /* ms that the keeper may take to answer before it counts as stuck */
+#define CORE_PAUSE 100         /* ms that are waited where the one before us did not leave in order */
 #define CORE_RETRY 500         /* ms between attempts that the server refuses */
 
 /* Appends an action. Running out of room would be a bug that silently drops a kill: it aborts. */

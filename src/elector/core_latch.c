@@ -49,7 +49,8 @@ bool core_latch_wanted(const struct core *c, int64_t now)
 void core_latch_forget(struct core *c)
 {
     c->node[0] = '\0';
-    c->predecessor[0] = '\0';
+    c->predecessor[0] = c->predecessor_id[0] = '\0';
+    c->predecessor_ours = c->succeeding = c->unclean = false;
     c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = false;
     c->create_unknown = false;
     c->epoch = 0;
@@ -147,6 +148,49 @@ static void find_own(struct core *c, const struct core_event *event)
             set_node(c->stray, event->names[i]);
 }
 
+/* First in the queue. Who was before us may have been pushed out of it by a stranger's hand while its Livy still dies:
+ * how it went is asked for before anything is started. */
+static void succeed(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (c->predecessor[0] != '\0' && !c->predecessor_ours && !c->succeeding) {
+        c->succeeding = true;
+        c->won_at = s->now;
+        c->handover_at = 0;
+    }
+    core_say(c->reason, "first in the queue");
+}
+
+static void follow(struct step *s, const char *before)
+{
+    struct core *c = s->c;
+
+    if (strcmp(c->predecessor, before) != 0) {
+        c->predecessor_id[0] = '\0';
+        c->predecessor_ours = false;
+    }
+    if (!set_node(c->predecessor, before)) {
+        c->listed = false; /* a foreign name too long for us: look again now and then */
+        c->retry_at = s->now + CORE_RETRY;
+    }
+    core_say(c->reason, "behind %.120s", c->predecessor);
+}
+
+/* A stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the most. Where
+ * the session has ended, its lease has seen to that; the pause is for one that was closed by a stranger. */
+static void handed_over(struct step *s, const struct core_event *event)
+{
+    struct core *c = s->c;
+    int64_t pause = CORE_PAUSE + (event->left == CORE_LEFT_NODE ? c->config.kill_margin : 0);
+
+    c->handover_at = s->now + CORE_PAUSE / 5;
+    if (event->rc != CORE_OK)
+        return;
+    c->unclean = event->left != CORE_LEFT_IN_ORDER;
+    c->succeeding = c->unclean && s->now - c->won_at < pause;
+}
+
 static void listed(struct step *s, const struct core_event *event)
 {
     struct core *c = s->c;
@@ -181,12 +225,10 @@ static void listed(struct step *s, const struct core_event *event)
     c->listed = true;
     c->watching = false;
     c->first = before == NULL;
-    c->predecessor[0] = '\0';
-    if (before != NULL && !set_node(c->predecessor, before)) {
-        c->listed = false; /* a foreign name too long for us: look again now and then */
-        c->retry_at = s->now + CORE_RETRY;
-    }
-    core_say(c->reason, c->first ? "first in the queue" : "behind %.120s", c->predecessor);
+    if (before == NULL)
+        succeed(s);
+    else
+        follow(s, before);
 }
 
 static void owned(struct step *s, const struct core_event *event)
@@ -215,8 +257,10 @@ static void watched(struct step *s, const struct core_event *event)
     } else if (event->rc == CORE_OK) {
         c->watching = true;
         /* Our own session stands before us: a late create of a predecessor process. */
-        if (event->owner == c->session && c->stray[0] == '\0')
+        c->predecessor_ours = event->owner == c->session;
+        if (c->predecessor_ours && c->stray[0] == '\0')
             memcpy(c->stray, c->predecessor, sizeof(c->stray));
+        core_say(c->predecessor_id, "%s", event->text != NULL ? event->text : "");
     }
 }
 
@@ -268,16 +312,29 @@ void core_latch_reply(struct step *s, const struct core_event *event)
         if (event->rc == CORE_OK || event->rc == CORE_NONODE)
             c->ghost[0] = '\0';
         break;
+    case CORE_REQ_HANDOVER:
+        handed_over(s, event);
+        break;
     case CORE_REQUESTS:
         break;
     }
 }
 
-static void ask_node(struct step *s, enum core_request request, enum core_action_type type, const char *node)
+static struct core_action *ask_node(struct step *s, enum core_request request, enum core_action_type type,
+                                    const char *node)
 {
     struct core_action *a = core_ask(s, request, type);
     if (a != NULL)
         memcpy(a->node, node, CORE_NODE_SIZE);
+    return a;
+}
+
+/* `in_order`: a successor waits for it, and our Livy is dead. */
+static void ask_delete(struct step *s, enum core_request request, const char *node, bool in_order)
+{
+    struct core_action *a = ask_node(s, request, CORE_ACT_DELETE, node);
+    if (a != NULL)
+        a->in_order = in_order;
 }
 
 /* Stands with a node: keeps an eye on it and on the one before it. */
@@ -296,6 +353,11 @@ static void stand(struct step *s)
         core_ask(s, CORE_REQ_LIST, CORE_ACT_LIST);
     if (c->listed && !c->first && !c->watching)
         ask_node(s, CORE_REQ_WATCH, CORE_ACT_WATCH, c->predecessor);
+    if (c->first && c->succeeding && s->now >= c->handover_at) {
+        struct core_action *a = ask_node(s, CORE_REQ_HANDOVER, CORE_ACT_HANDOVER, c->predecessor);
+        if (a != NULL)
+            memcpy(a->text, c->predecessor_id, sizeof(a->text));
+    }
 }
 
 static void join(struct step *s)
@@ -332,9 +394,9 @@ void core_latch_reconcile(struct step *s)
         core_ask(s, CORE_REQ_REGISTER, CORE_ACT_REGISTER);
     bool dead = core_livy_surely_dead(c, s->now);
     if (c->stray[0] != '\0' && dead)
-        ask_node(s, CORE_REQ_STRAY, CORE_ACT_DELETE, c->stray);
+        ask_delete(s, CORE_REQ_STRAY, c->stray, false);
     if (c->ghost[0] != '\0' && dead)
-        ask_node(s, CORE_REQ_GHOST, CORE_ACT_DELETE, c->ghost);
+        ask_delete(s, CORE_REQ_GHOST, c->ghost, true);
 
     bool wanted = core_latch_wanted(c, s->now);
     if (c->node[0] != '\0') {
@@ -342,7 +404,7 @@ void core_latch_reconcile(struct step *s)
             stand(s);
         } else if (dead) {
             c->doomed = true;
-            ask_node(s, CORE_REQ_DELETE, CORE_ACT_DELETE, c->node);
+            ask_delete(s, CORE_REQ_DELETE, c->node, c->first);
         }
     } else if (wanted) {
         if (c->registered && !core_livy_alive(c) && c->start_run == 0)

@@ -318,11 +318,12 @@ static void lead(struct step *s)
 {
     struct core *c = s->c;
 
-    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || c->kill_at <= s->now)
+    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || c->succeeding || c->kill_at <= s->now)
         return;
     c->leading = true;
     c->elected_at = s->now;
-    core_history(s, CORE_HIST_ELECTED, 0, "%s", "first in the queue, lease proved");
+    core_history(s, CORE_HIST_ELECTED, 0, "first in the queue, lease proved%s",
+                 c->unclean ? "; the one before did not leave in order" : "");
 }
 
 static void start(struct step *s)

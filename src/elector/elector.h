@@ -32,6 +32,7 @@ struct elector_call {
     bool used, beat;
     enum core_request request;
     uint64_t op;
+    char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE */
 };
 
 struct elector {

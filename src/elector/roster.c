@@ -12,6 +12,19 @@
 #define EXPIRY_SLACK                                                                                         \
     2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
 
+enum step { /* in this order, each counts the next one up */
+    STEP_ROOT,      /* repeated until each part of it is there */
+    STEP_LEADER,
+    STEP_MEMBERS,
+    STEP_KNOWN,
+    STEP_HISTORY,
+    STEP_HANDOVER,
+    STEP_STORE,
+    STEP_MEMBER,    /* members/<id> */
+    STEP_SHOULD_BE, /* known/<id> */
+    STEP_DONE,
+};
+
 struct roster {
     char root[520], id[160], host[256], runtime_dir[256], boot[64], member_path[PATH_SIZE];
     char *fingerprint;
@@ -22,7 +35,7 @@ struct roster {
     char *json;
     int64_t now;
     size_t root_done; /* how much of root has been made */
-    int step;
+    enum step step;
     bool registered, publishing, publish_again;
     int64_t taken_session; /* whose members/<id> is in our way, and since when */
     int64_t taken_since;
@@ -271,42 +284,46 @@ static void advance(struct roster *r)
     int rc = ZOK;
 
     switch (r->step) {
-    case 0:
+    case STEP_ROOT:
         if (make_root(r))
             return;
-        r->step = 1;
+        r->step = STEP_LEADER;
         /* fall through */
-    case 1:
+    case STEP_LEADER:
         path_make(path, r->root, NULL, "leader");
         make(r, path, "", ZOO_CONTAINER); /* as Curator makes its parents */
         return;
-    case 2:
+    case STEP_MEMBERS:
         path_make(path, r->root, NULL, "members");
         make(r, path, "", 0);
         return;
-    case 3:
+    case STEP_KNOWN:
         path_make(path, r->root, NULL, "known");
         make(r, path, "", 0);
         return;
-    case 4:
+    case STEP_HISTORY:
         path_make(path, r->root, NULL, "history");
         make(r, path, "[]", 0);
         return;
-    case 5:
+    case STEP_HANDOVER:
+        path_make(path, r->root, NULL, "handover");
+        make(r, path, "", 0); /* who last left in order: see zk_release */
+        return;
+    case STEP_STORE:
         if (r->fingerprint != NULL) {
             path_make(path, r->root, NULL, "store");
             rc = zk_get(r->zk, path, 0, 0, store_read, r);
             break;
         }
-        r->step = 6;
+        r->step = STEP_MEMBER;
         /* fall through */
-    case 6:
+    case STEP_MEMBER:
         rc = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL, member_made, r);
         break;
-    case 7:
+    case STEP_SHOULD_BE:
         make_known(r);
         return;
-    default:
+    case STEP_DONE:
         r->taken_session = 0;
         finish(r, ROSTER_OK, "registered");
         return;
@@ -331,7 +348,7 @@ void roster_start(struct roster *r, struct zk *zk, const struct zk_session *sess
     r->zk = zk;
     r->session = *session;
     r->now = now;
-    r->step = 0;
+    r->step = STEP_ROOT;
     r->root_done = 0;
     r->registered = r->publishing = r->publish_again = false;
     if (!set_json(r, json)) {

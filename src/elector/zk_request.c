@@ -330,8 +330,25 @@ int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg)
 
     if (rc != ZOK)
         return rc;
-    /* zoo_amulti() packs the operation before it returns, but writes the result's field until the
-     * completion: so that one lives in the context. */
+    /* zoo_amulti() packs the operation before it returns, but writes the results' fields until the
+     * completion: so those live in the context. */
     zoo_check_op_init(&op, full, -1);
-    return request_sent(item, zoo_amulti(zk->zh, 1, &op, &item->result, on_void, item));
+    return request_sent(item, zoo_amulti(zk->zh, 1, &op, item->results, on_void, item));
+}
+
+int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, zk_done *done, void *arg)
+{
+    char full[PATH_MAX], full_marker[PATH_MAX];
+    struct zk_item *item;
+    zoo_op_t ops[2];
+    int n = snprintf(full_marker, sizeof full_marker, "%s%s", zk->chroot, marker);
+    if (n < 0 || (size_t)n >= sizeof full_marker)
+        return ZBADARGUMENTS;
+    int rc = request_begin(zk, path, full, done, arg, &item);
+
+    if (rc != ZOK)
+        return rc;
+    zoo_delete_op_init(&ops[0], full, -1);
+    zoo_set_op_init(&ops[1], full_marker, data, (int)strlen(data), -1, &item->stat);
+    return request_sent(item, zoo_amulti(zk->zh, 2, ops, item->results, on_void, item));
 }

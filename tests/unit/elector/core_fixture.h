@@ -214,6 +214,16 @@ static UNUSED void watched(int64_t owner)
                               .owner = owner});
 }
 
+/* How the one before us went, as <root>/handover and members/ tell it. */
+static UNUSED void left(enum core_left how)
+{
+    assert_int_not_equal(core.pending[CORE_REQ_HANDOVER], 0);
+    event((struct core_event){.type = CORE_EV_REPLY,
+                              .request = CORE_REQ_HANDOVER,
+                              .op = core.pending[CORE_REQ_HANDOVER],
+                              .left = how});
+}
+
 static UNUSED void beat_answered(uint64_t op, enum core_rc rc)
 {
     event((struct core_event){.type = CORE_EV_BEAT, .op = op, .rc = rc});

@@ -263,6 +263,11 @@ static void sim_client_answered(struct sim *s, int host, struct sim_msg *m)
         n->event.op = call->op;
         n->event.request = call->request;
         n->event.rc = m->rc;
+        if (call->request == CORE_REQ_HANDOVER && (m->rc == CORE_NONODE || m->rc == CORE_OK)) {
+            /* What the marker would say; with a pause or without one, no two may live. */
+            n->event.rc = CORE_OK;
+            n->event.left = (enum core_left)sim_roll(s, CORE_LEFT_NODE);
+        }
         n->event.owner = m->owner;
         n->event.czxid = m->czxid;
         n->event.name = m->node;

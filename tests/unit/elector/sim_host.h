@@ -428,6 +428,9 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
     case CORE_ACT_WATCH:
         sim_client_request(s, host, SIM_EXISTS, a, true, 0);
         break;
+    case CORE_ACT_HANDOVER:
+        sim_client_request(s, host, SIM_EXISTS, a, false, 0);
+        break;
     case CORE_ACT_DELETE:
         sim_client_request(s, host, SIM_DELETE, a, false, 0);
         break;

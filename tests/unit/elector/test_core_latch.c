@@ -139,10 +139,82 @@ static void test_predecessor_gone_means_look_again(void **state)
     expect(CORE_ACT_LIST);
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
     listed(own_name(5), NULL);
+    assert_string_equal(expect(CORE_ACT_HANDOVER)->node, other_name(2));
+    left(CORE_LEFT_IN_ORDER);
     livy_runs(1, expect(CORE_ACT_START)->kill_at);
     expect(CORE_ACT_PROBE);
     time_is(now + 500); /* from now on each h */
     assert_true(expect(CORE_ACT_BEAT)->quorum);
+}
+
+static void win_after(enum core_left how)
+{
+    become_standby();
+    all_is_well(now + 3000);
+    predecessor_gone();
+    expect(CORE_ACT_LIST);
+    beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
+    listed(own_name(5), NULL);
+    expect(CORE_ACT_HANDOVER);
+    left(how);
+}
+
+static void test_predecessor_whose_session_ended_costs_a_short_pause(void **state)
+{
+    (void)state;
+    win_after(CORE_LEFT_GONE);
+    int64_t won = now;
+    while (!came(CORE_ACT_START)) {
+        assert_true(now < won + 200);
+        whatever();
+        time_is(core_next(&core, now));
+        if (came(CORE_ACT_HANDOVER)) {
+            whatever();
+            left(CORE_LEFT_GONE);
+        }
+    }
+    assert_true(now >= won + 100);
+    assert_true(told(CORE_HIST_ELECTED));
+    whatever();
+}
+
+/* A stranger deleted the node: its Livy may take K to die, unless its member says before that it has left in order. */
+static void test_predecessor_pushed_out_by_a_stranger_is_given_time(void **state)
+{
+    (void)state;
+    win_after(CORE_LEFT_NODE);
+    int64_t won = now;
+    while (now < won + story_config.kill_margin) {
+        assert_false(came(CORE_ACT_START));
+        whatever();
+        time_is(core_next(&core, now));
+        if (came(CORE_ACT_BEAT)) {
+            for (size_t i = 0; i < out.count; i++)
+                if (out.list[i].type == CORE_ACT_BEAT) {
+                    uint64_t op = out.list[i].op;
+                    whatever();
+                    beat_answered(op, CORE_OK);
+                    break;
+                }
+        }
+        if (core.pending[CORE_REQ_HANDOVER] != 0) {
+            whatever();
+            left(CORE_LEFT_NODE);
+        }
+    }
+    whatever();
+    if (core.pending[CORE_REQ_HANDOVER] != 0)
+        left(CORE_LEFT_IN_ORDER);
+    while (!came(CORE_ACT_START)) {
+        assert_true(now < won + story_config.kill_margin + 500);
+        whatever();
+        time_is(core_next(&core, now));
+        if (core.pending[CORE_REQ_HANDOVER] != 0) {
+            whatever();
+            left(CORE_LEFT_IN_ORDER);
+        }
+    }
+    whatever();
 }
 
 static void test_predecessor_gone_before_the_watch_was_set(void **state)
@@ -492,6 +564,8 @@ int main(void)
         cmocka_unit_test(test_start_waits_for_the_list),
         cmocka_unit_test(test_node_of_another_session_is_not_ours),
         cmocka_unit_test(test_predecessor_gone_means_look_again),
+        cmocka_unit_test(test_predecessor_whose_session_ended_costs_a_short_pause),
+        cmocka_unit_test(test_predecessor_pushed_out_by_a_stranger_is_given_time),
         cmocka_unit_test(test_predecessor_gone_before_the_watch_was_set),
         cmocka_unit_test(test_reply_to_another_request_is_ignored),
         cmocka_unit_test(test_predecessor_with_a_name_too_long),

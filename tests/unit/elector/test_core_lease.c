@@ -139,6 +139,8 @@ static void test_reads_alone_prove_nothing(void **state)
     acknowledged(check->op);
     assert_int_equal(core.proof, 104000); /* the read of 104000: answered 1200 ms before 106000 */
     listed(own_name(5), NULL);
+    expect(CORE_ACT_HANDOVER);
+    left(CORE_LEFT_IN_ORDER);
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 104000 + LEASE);
 }
 
