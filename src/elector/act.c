@@ -1,4 +1,5 @@
 /* act.c - the core's actions become calls: to ZooKeeper, to the keeper, to the probe, to the history. */
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -72,13 +73,8 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         log_warn("session 0x%" PRIx64 " could not be adopted", (uint64_t)e->adopt.id);
     e->adopt.id = 0;
     e->session = *session;
-    if (changed) {
+    if (changed)
         log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
-        if (session_save(e->conf->runtime_dir, session) != 0)
-            log_warn("the session file in %s could not be written: a dead daemon's session is then not "
-                     "closed early",
-                     e->conf->runtime_dir);
-    }
     elector_step(e, &event);
     if (e->core.registered && e->zk != NULL) {
         roster_resume(e->roster, e->zk); /* the same session: members/<id> is still ours */
@@ -264,7 +260,8 @@ static void on_present(void *arg, const struct zk_reply *reply)
     answer(arg, &event);
 }
 
-/* The handover names the node that was given up last in order. Where it is another one: is its member still there? */
+/* The handover names the node that was given up last in order. Where it is another one: is its member still
+ * there? */
 static void on_handover(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
@@ -379,6 +376,12 @@ static void tell_session(struct elector *e)
     memcpy(msg.session.uuid, e->core.uuid, CORE_UUID_SIZE);
     memcpy(msg.session.node, e->core.node, sizeof(msg.session.node));
     channel_send(e, &msg, -1);
+    if (e->core.may_close || e->core.session == 0)
+        return; /* the keeper has forgotten it */
+    if (session_save(e->conf->runtime_dir, &msg.session) != 0)
+        log_warn("the session file in %s could not be written (%s): a dead daemon's session is then not "
+                 "closed early",
+                 e->conf->runtime_dir, strerror(errno));
 }
 
 static void tell(struct elector *e, enum ipc_type type, const struct core_action *a)

@@ -6,9 +6,11 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "elector.h"
 #include "livy-ha/log.h"
+#include "paths.h"
 #include "session.h"
 #include "zk.h"
 #include "zk_resolve.h"
@@ -19,10 +21,37 @@ struct closer {
     struct event_base *base;
     const struct conf *conf;
     struct zk_session session;
+    char node[IPC_NODE_SIZE];   /* its latch node, "" where it had none */
     struct zk_resolve *resolve; /* while it runs */
     struct zk *zk;
     bool over; /* the session is not there any more */
 };
+
+static void close_now(struct closer *c)
+{
+    zk_close(c->zk, false); /* a fresh session of our own is closed just as well */
+    c->zk = NULL;
+    c->over = true;
+    event_base_loopbreak(c->base);
+}
+
+static void on_released(void *arg, const struct zk_reply *reply)
+{
+    (void)reply; /* where it was not there, closing is all the same */
+    close_now(arg);
+}
+
+/* Livy is dead (its lock is free): the latch node is given up in order, so that a standby need not pause. */
+static void close_session(struct closer *c)
+{
+    char path[PATH_SIZE], marker[PATH_SIZE];
+
+    log_info("closing session 0x%" PRIx64, (uint64_t)c->session.id);
+    path_make(path, c->conf->zookeeper.root, "leader", c->node);
+    path_make(marker, c->conf->zookeeper.root, NULL, "handover");
+    if (c->node[0] == '\0' || zk_release(c->zk, path, marker, c->node, on_released, c) != ZOK)
+        close_now(c);
+}
 
 static void on_session(void *arg, enum zk_state state, const struct zk_session *session, int64_t at)
 {
@@ -31,14 +60,12 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
     (void)at;
     switch (state) {
     case ZK_CONNECTED:
-        if (session->id != c->session.id)
-            log_info("the session was over already");
-        else
-            log_info("closing session 0x%" PRIx64, (uint64_t)session->id);
-        zk_close(c->zk, false); /* a fresh session of our own is closed just as well */
-        c->zk = NULL;
-        c->over = true;
-        event_base_loopbreak(c->base);
+        if (session->id == c->session.id) {
+            close_session(c);
+            return;
+        }
+        log_info("the session was over already");
+        close_now(c);
         return;
     case ZK_LOST:
         log_info("the session was over already");
@@ -85,13 +112,18 @@ int close_run(const struct conf *conf)
 {
     struct closer c = {.conf = conf};
     struct timeval limit = {.tv_sec = LIMIT_S};
+    struct ipc_session kept;
     char why[512];
 
-    if (session_load(conf->runtime_dir, &c.session, why, sizeof(why)) != 0) {
+    if (session_load(conf->runtime_dir, &kept, why, sizeof(why)) != 0) {
         log_warn("nothing is closed: %s", why);
         session_unlink(conf->runtime_dir);
         return 0;
     }
+    c.session.id = kept.id;
+    c.session.timeout = kept.timeout;
+    memcpy(c.session.password, kept.password, sizeof(c.session.password));
+    memcpy(c.node, kept.node, sizeof(c.node));
     c.base = event_base_new();
     if (c.base == NULL)
         return 75;

@@ -8,11 +8,13 @@
 
 #include "livy-ha/clock.h"
 
-#define CLOSE_PATIENCE 1000 /* ms between the keeper's LEAVE and closing, where the delete is not answered */
+#define CLOSE_PATIENCE 1000 /* ms between the keeper's LEAVE and closing, where the delete is not answered   \
+                             */
 #define LONG_OUTAGE 5000    /* ms of absence after which Livy may have noticed too */
 #define HOPELESS_MIN 20000  /* ms without a connection after which a new session is tried */
 
-/* ---- actions ------------------------------------------------------------------------------------------------ */
+/* ---- actions
+ * ------------------------------------------------------------------------------------------------ */
 
 struct core_action *core_act(struct step *s, enum core_action_type type)
 {
@@ -66,7 +68,8 @@ struct core_action *core_ask(struct step *s, enum core_request request, enum cor
     return a;
 }
 
-/* ---- session events ------------------------------------------------------------------------------------------ */
+/* ---- session events
+ * ------------------------------------------------------------------------------------------ */
 
 /* Nothing that was asked on this connection will be answered in a way that counts. */
 static void void_requests(struct core *c)
@@ -151,7 +154,8 @@ static void lost(struct step *s, const char *why)
     open_anew(s);
 }
 
-/* ---- the step -------------------------------------------------------------------------------------------------- */
+/* ---- the step
+ * -------------------------------------------------------------------------------------------------- */
 
 static void reply(struct step *s, const struct core_event *event)
 {
@@ -181,7 +185,8 @@ static void apply(struct step *s, const struct core_event *event)
         break;
     case CORE_EV_KICKED:
         if (c->kick_at > c->floor)
-            c->floor = c->kick_at; /* the old connection was shut down after this, the next is made after that */
+            c->floor =
+                c->kick_at; /* the old connection was shut down after this, the next is made after that */
         break;
     case CORE_EV_REPLY:
         reply(s, event);
@@ -230,8 +235,8 @@ static void apply(struct step *s, const struct core_event *event)
     }
 }
 
-/* Orderly stop: the keeper is asked at once, answers once Livy is dead; the node goes first (a standby waits for it),
- * then the session. */
+/* Orderly stop: the keeper is asked at once, answers once Livy is dead; the node goes first (a standby waits
+ * for it), then the session. */
 static void leave(struct step *s)
 {
     struct core *c = s->c;
@@ -257,7 +262,8 @@ static int64_t hopeless_at(const struct core *c)
 
 static bool may_be_hopeless(const struct core *c)
 {
-    return !c->connected && c->opened && c->session != 0 && !c->quitting && !core_livy_alive(c) && c->start_run == 0;
+    return !c->connected && c->opened && c->session != 0 && !c->quitting && !core_livy_alive(c) &&
+           c->start_run == 0;
 }
 
 static enum core_phase derive_phase(const struct core *c, int64_t now)
@@ -276,7 +282,8 @@ static enum core_phase derive_phase(const struct core *c, int64_t now)
         return CORE_ACTIVE;
     if (c->first)
         return CORE_CONFIRMING;
-    return c->listed || c->phase == CORE_STANDBY ? (c->node[0] != '\0' ? CORE_STANDBY : CORE_JOINING) : CORE_JOINING;
+    return c->listed || c->phase == CORE_STANDBY ? (c->node[0] != '\0' ? CORE_STANDBY : CORE_JOINING)
+                                                 : CORE_JOINING;
 }
 
 /* The one place where the phase changes. */
@@ -412,7 +419,8 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     }
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------------- */
 
 const char *core_phase_name(enum core_phase phase)
 {

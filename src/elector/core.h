@@ -1,16 +1,19 @@
 /* core.h - the policy of the elector: a pure machine. Events and the time go in, actions come out.
  *
- * No input, no output, no clock, no allocation, no logging. The daemon runs it, the model checker explores it, the
- * unit tests and the fuzzer feed it; all see the very same code. Times are CLOCK_BOOTTIME ms; durations are ms.
+ * No input, no output, no clock, no allocation, no logging. The daemon runs it, the model checker explores
+ * it, the unit tests and the fuzzer feed it; all see the very same code. Times are CLOCK_BOOTTIME ms;
+ * durations are ms.
  *
- * It works as s6 does: events change what is known (state), then core_step compares what is known with what is
- * wanted and asks for the next actions (reconcile). A request (create, list, …) carries a number; a reply with any
- * other number than the one outstanding is ignored, so nothing of an older connection can be taken for news.
+ * It works as s6 does: events change what is known (state), then core_step compares what is known with what
+ * is wanted and asks for the next actions (reconcile). A request (create, list, …) carries a number; a reply
+ * with any other number than the one outstanding is ignored, so nothing of an older connection can be taken
+ * for news.
  *
  * The safety argument is DESIGN.md's, told in docs/safety.md; its rules are named where they are used:
  *   - START only with the own node lowest, owned by this session, and a proven lease that reaches far enough;
  *   - the latch node is deleted only after Livy's death, the session closed only after the keeper's LEAVE;
- *   - the lease counts from send times, and only what the quorum has confirmed on this very connection counts.
+ *   - the lease counts from send times, and only what the quorum has confirmed on this very connection
+ * counts.
  */
 #ifndef LIVY_HA_ELECTOR_CORE_H
 #define LIVY_HA_ELECTOR_CORE_H
@@ -50,16 +53,16 @@ enum core_rc {
 };
 
 enum core_request { /* at most one of each is outstanding */
-    CORE_REQ_REGISTER,
-    CORE_REQ_CREATE,
-    CORE_REQ_LIST,
-    CORE_REQ_OWN,
-    CORE_REQ_WATCH,
-    CORE_REQ_DELETE,
-    CORE_REQ_STRAY,
-    CORE_REQ_GHOST,
-    CORE_REQ_HANDOVER,
-    CORE_REQUESTS
+                    CORE_REQ_REGISTER,
+                    CORE_REQ_CREATE,
+                    CORE_REQ_LIST,
+                    CORE_REQ_OWN,
+                    CORE_REQ_WATCH,
+                    CORE_REQ_DELETE,
+                    CORE_REQ_STRAY,
+                    CORE_REQ_GHOST,
+                    CORE_REQ_HANDOVER,
+                    CORE_REQUESTS
 };
 
 /* How the member before us in the queue went. */
@@ -73,20 +76,20 @@ enum core_event_type {
     CORE_EV_TIME,      /* nothing but the time */
     CORE_EV_CONNECTED, /* session, timeout */
     CORE_EV_SUSPENDED,
-    CORE_EV_LOST,      /* the session is gone */
-    CORE_EV_KICKED,    /* the action KICK found and shut down a connection */
-    CORE_EV_REPLY,     /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id (WATCH);
-                          left (HANDOVER) */
-    CORE_EV_BEAT,      /* op, rc: a heartbeat or a standby's read was answered */
-    CORE_EV_OWN_CHANGED,  /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
+    CORE_EV_LOST,   /* the session is gone */
+    CORE_EV_KICKED, /* the action KICK found and shut down a connection */
+    CORE_EV_REPLY,  /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id
+                       (WATCH);  left (HANDOVER) */
+    CORE_EV_BEAT,   /* op, rc: a heartbeat or a standby's read was answered */
+    CORE_EV_OWN_CHANGED, /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
-    CORE_EV_LIVY,      /* livy, text: the keeper's word */
-    CORE_EV_LEASED,    /* kill_at: the deadline that the keeper enforces */
-    CORE_EV_LIVY_GONE, /* seen by the elector itself: pidfd dead and the lock free */
-    CORE_EV_PROBE,     /* alive, foreign, status, text */
-    CORE_EV_STAND,     /* stand (may this member be active?), text: why not */
-    CORE_EV_QUIT,      /* orderly stop requested; text: why, NULL for a signal */
-    CORE_EV_LEAVE,     /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_LIVY,         /* livy, text: the keeper's word */
+    CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
+    CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
+    CORE_EV_PROBE,        /* alive, foreign, status, text */
+    CORE_EV_STAND,        /* stand (may this member be active?), text: why not */
+    CORE_EV_QUIT,         /* orderly stop requested; text: why, NULL for a signal */
+    CORE_EV_LEAVE,        /* the keeper has forgotten the session: it may be closed */
 };
 
 struct core_event {
@@ -126,22 +129,22 @@ enum core_action_type {
     CORE_ACT_KILL,     /* the elector's own guard: SIGKILL by pidfd, now */
     CORE_ACT_PROBE,    /* probe Livy once */
     CORE_ACT_RELEASING,
-    CORE_ACT_CLOSE,    /* close the session and end this process */
-    CORE_ACT_PHASE,    /* old -> new phase: text; for the log */
-    CORE_ACT_HISTORY,  /* event, text, took: for the history */
-    CORE_ACT_PUBLISH,  /* what others see of this member has changed */
-    CORE_ACT_FATAL,    /* code, text: the daemon must end */
+    CORE_ACT_CLOSE,   /* close the session and end this process */
+    CORE_ACT_PHASE,   /* old -> new phase: text; for the log */
+    CORE_ACT_HISTORY, /* event, text, took: for the history */
+    CORE_ACT_PUBLISH, /* what others see of this member has changed */
+    CORE_ACT_FATAL,   /* code, text: the daemon must end */
 };
 
 enum core_phase {
-    CORE_OFFLINE,   /* no connection to ZooKeeper */
-    CORE_JOINING,   /* registering, or making the latch node */
-    CORE_STANDBY,   /* in the queue behind another member */
+    CORE_OFFLINE,    /* no connection to ZooKeeper */
+    CORE_JOINING,    /* registering, or making the latch node */
+    CORE_STANDBY,    /* in the queue behind another member */
     CORE_CONFIRMING, /* first in the queue: ownership and lease are being proved */
-    CORE_ACTIVE,    /* holds the latch; Livy is here or on its way */
-    CORE_RELEASING, /* giving the latch up: Livy is being stopped, or its node deleted */
-    CORE_DRAINED,   /* does not stand */
-    CORE_LEAVING,   /* orderly stop */
+    CORE_ACTIVE,     /* holds the latch; Livy is here or on its way */
+    CORE_RELEASING,  /* giving the latch up: Livy is being stopped, or its node deleted */
+    CORE_DRAINED,    /* does not stand */
+    CORE_LEAVING,    /* orderly stop */
 };
 
 enum core_history {
@@ -150,10 +153,10 @@ enum core_history {
     CORE_HIST_SERVING,
     CORE_HIST_UNHEALTHY,
     CORE_HIST_LIVY_DIED,
-    CORE_HIST_FENCED,   /* Livy was killed because the lease ended or the latch was lost */
+    CORE_HIST_FENCED, /* Livy was killed because the lease ended or the latch was lost */
     CORE_HIST_RELEASED,
-    CORE_HIST_LOST,     /* the session or the latch node is gone */
-    CORE_HIST_ADOPTED,  /* a new elector has taken the session over; Livy went on */
+    CORE_HIST_LOST,    /* the session or the latch node is gone */
+    CORE_HIST_ADOPTED, /* a new elector has taken the session over; Livy went on */
 };
 
 struct core_action {
@@ -189,64 +192,64 @@ struct core {
     struct core_config config;
 
     /* the ZooKeeper session */
-    bool opened;         /* a handle is there */
+    bool opened; /* a handle is there */
     bool connected;
     bool registered;
-    int64_t session;     /* 0: none */
-    int64_t timeout;     /* T: the smallest granted in this session */
-    int64_t floor;       /* a time surely before the next connection's request was sent */
-    int64_t kick_at;     /* when KICK was last asked for */
+    int64_t session;       /* 0: none */
+    int64_t timeout;       /* T: the smallest granted in this session */
+    int64_t floor;         /* a time surely before the next connection's request was sent */
+    int64_t kick_at;       /* when KICK was last asked for */
     int64_t connect_touch; /* a lower bound of when this connection touched the session at the leader */
     int64_t suspended_at, connected_at;
-    int64_t outage_end;  /* when the last long outage of ZooKeeper ended; 0: none */
+    int64_t outage_end; /* when the last long outage of ZooKeeper ended; 0: none */
 
     /* requests */
     uint64_t last_op;
     uint64_t pending[CORE_REQUESTS];
     int64_t pending_since[CORE_REQUESTS];
-    int64_t retry_at;    /* no new request of the latch before this time: after a refusal by the server */
+    int64_t retry_at; /* no new request of the latch before this time: after a refusal by the server */
 
     /* the latch */
     char spare_uuid[CORE_UUID_SIZE]; /* for the next create; "": wanted */
-    char uuid[CORE_UUID_SIZE];       /* of this session's nodes: all that bear it are ours, whoever made them */
-    char node[CORE_NODE_SIZE];       /* "": none known */
-    uint64_t node_tag;               /* grows with each own node */
+    char uuid[CORE_UUID_SIZE]; /* of this session's nodes: all that bear it are ours, whoever made them */
+    char node[CORE_NODE_SIZE]; /* "": none known */
+    uint64_t node_tag;         /* grows with each own node */
     char predecessor[CORE_NODE_SIZE];
     char predecessor_id[CORE_TEXT_SIZE]; /* "": not known */
-    bool predecessor_ours;      /* a stray */
-    bool succeeding;            /* first, but how the one before us went is not known yet */
-    bool unclean;               /* it did not leave in order */
+    bool predecessor_ours;               /* a stray */
+    bool succeeding;                     /* first, but how the one before us went is not known yet */
+    bool unclean;                        /* it did not leave in order */
     int64_t won_at, handover_at;
     char stray[CORE_NODE_SIZE]; /* another node of this session: to be deleted */
     char ghost[CORE_NODE_SIZE]; /* our node of a dead session: to be deleted once Livy is dead */
-    bool create_unknown; /* a node with our uuid may exist */
-    bool inherited;      /* the session is a dead elector's: what it asked for may still be done */
-    bool suspect;        /* a node of ours that we do not know of may be there, or come */
-    bool doomed;         /* a delete was asked for: never use this node again */
+    bool create_unknown;        /* a node with our uuid may exist */
+    bool inherited;             /* the session is a dead elector's: what it asked for may still be done */
+    bool suspect;               /* a node of ours that we do not know of may be there, or come */
+    bool doomed;                /* a delete was asked for: never use this node again */
     bool listed, first, watching, own_known;
-    int64_t epoch;       /* czxid of the own node, 0 not known */
-    int64_t list_at;     /* when to look for strays while not standing */
-    bool leading;        /* has been confirmed as the active member */
+    int64_t epoch;   /* czxid of the own node, 0 not known */
+    int64_t list_at; /* when to look for strays while not standing */
+    bool leading;    /* has been confirmed as the active member */
 
     /* the lease */
     struct core_beat beats[CORE_BEATS];
     size_t next_beat;
-    int64_t beat_sent;   /* when the last one was sent */
+    int64_t beat_sent; /* when the last one was sent */
     bool beat_now, kicked;
-    unsigned kicks;      /* in a row, without an answer */
-    int64_t proof;       /* the session was touched at the leader at this time or later */
-    int64_t kill_at;     /* when Livy must be killed; 0: no lease */
-    int64_t lease_sent;  /* the deadline last sent to the keeper */
-    int64_t leased;      /* what the keeper enforces, as it has confirmed */
-    int64_t max_sent;    /* the furthest deadline that was ever sent to the keeper for this run */
-    int64_t unanswered;  /* since when the keeper owes an answer; 0: it does not */
+    unsigned kicks;     /* in a row, without an answer */
+    int64_t proof;      /* the session was touched at the leader at this time or later */
+    int64_t kill_at;    /* when Livy must be killed; 0: no lease */
+    int64_t lease_sent; /* the deadline last sent to the keeper */
+    int64_t leased;     /* what the keeper enforces, as it has confirmed */
+    int64_t max_sent;   /* the furthest deadline that was ever sent to the keeper for this run */
+    int64_t unanswered; /* since when the keeper owes an answer; 0: it does not */
     bool keeper_stuck;
 
     /* Livy */
     struct ipc_livy livy;
-    uint32_t start_run;  /* START was sent for this run and not answered yet; 0: none */
+    uint32_t start_run; /* START was sent for this run and not answered yet; 0: none */
     bool serving, served, unhealthy, stop_sent, kill_sent, gone_seen, failed, counted;
-    int64_t stop_grace;  /* of the last STOP */
+    int64_t stop_grace; /* of the last STOP */
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;
     int64_t crashes[CORE_CRASHES];
@@ -256,7 +259,7 @@ struct core {
 
     /* what is wanted */
     bool may_stand, quitting, releasing_sent, may_close, close_sent;
-    bool adopted;        /* Livy was running when this elector began, and is not confirmed yet */
+    bool adopted; /* Livy was running when this elector began, and is not confirmed yet */
     uint32_t adopted_run;
     int64_t close_by;
     char stand_reason[CORE_TEXT_SIZE], quit_reason[CORE_TEXT_SIZE];
@@ -266,16 +269,16 @@ struct core {
     uint64_t published;          /* digest of what was last published */
 };
 
-/* `session` (may be NULL) and `livy` are what the keeper's WELCOME said: a session to adopt, a Livy that runs. The
- * glue opens a handle for that session, or a new one, right after this at `now`. */
+/* `session` (may be NULL) and `livy` are what the keeper's WELCOME said: a session to adopt, a Livy that
+ * runs. The glue opens a handle for that session, or a new one, right after this at `now`. */
 void core_init(struct core *c, const struct core_config *config, const struct ipc_session *session,
                const struct ipc_livy *livy, int64_t now);
 
 /* One step. `out` is filled from its start. The actions are to be carried out in order. */
 void core_step(struct core *c, const struct core_event *event, int64_t now, struct core_actions *out);
 
-/* After a step at `now`: when core_step wants to be called with CORE_EV_TIME at the latest; CLOCK_NEVER: when something
- * happens. Always later than `now`. */
+/* After a step at `now`: when core_step wants to be called with CORE_EV_TIME at the latest; CLOCK_NEVER: when
+ * something happens. Always later than `now`. */
 int64_t core_next(const struct core *c, int64_t now);
 
 /* After a reload. */
@@ -283,12 +286,13 @@ void core_configure(struct core *c, const struct core_config *config);
 
 const char *core_phase_name(enum core_phase phase);
 const char *core_history_name(enum core_history event);
-const char *core_livy_name(const struct core *c); /* "none", "starting", "serving", "unhealthy", "stopping", "failed" */
+const char *
+core_livy_name(const struct core *c); /* "none", "starting", "serving", "unhealthy", "stopping", "failed" */
 const char *core_role_name(const struct core *c); /* "active", "standby", "joining", "drained" */
 bool core_livy_alive(const struct core *c);
 
-/* The order of Curator's LeaderLatch: the text after the last "latch-", compared as a string, the full name where it
- * is equal. -1, 0, 1. */
+/* The order of Curator's LeaderLatch: the text after the last "latch-", compared as a string, the full name
+ * where it is equal. -1, 0, 1. */
 int core_latch_compare(const char *a, const char *b);
 /* The sequence number for people: the digits at the end, -1 where there are none. */
 int64_t core_latch_sequence(const char *name);

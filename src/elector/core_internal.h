@@ -1,5 +1,5 @@
-/* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue), core_lease.c (the
- * lease and its heartbeats), core_livy.c (Livy's policy). */
+/* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue),
+ * core_lease.c (the lease and its heartbeats), core_livy.c (Livy's policy). */
 #ifndef LIVY_HA_ELECTOR_CORE_INTERNAL_H
 #define LIVY_HA_ELECTOR_CORE_INTERNAL_H
 
@@ -12,16 +12,17 @@ struct step {
     struct core_actions *out;
 };
 
-#define CORE_EPSILON 200       /* ms: DESIGN's epsilon, the slack of a follower's ping */
+#define CORE_EPSILON 200          /* ms: DESIGN's epsilon, the slack of a follower's ping */
 #define CORE_KEEPER_PATIENCE 1000 /* ms that the keeper may take to answer before it counts as stuck */
-#define CORE_PAUSE 100         /* ms that are waited where the one before us did not leave in order */
-#define CORE_RETRY 500         /* ms between attempts that the server refuses */
+#define CORE_PAUSE 100            /* ms that are waited where the one before us did not leave in order */
+#define CORE_RETRY 500            /* ms between attempts that the server refuses */
 
 /* Appends an action. Running out of room would be a bug that silently drops a kill: it aborts. */
 struct core_action *core_act(struct step *s, enum core_action_type type);
 void core_history(struct step *s, enum core_history event, int64_t took, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void core_say(char text[static CORE_TEXT_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+void core_say(char text[static CORE_TEXT_SIZE], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Sends a request unless one of its kind is outstanding; returns its action or NULL. */
 struct core_action *core_ask(struct step *s, enum core_request request, enum core_action_type type);

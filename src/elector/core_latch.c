@@ -1,12 +1,14 @@
-/* core_latch.c - the queue: the own node, its place, its predecessor. On the wire it is Curator's LeaderLatch.
+/* core_latch.c - the queue: the own node, its place, its predecessor. On the wire it is Curator's
+ * LeaderLatch.
  *
- * Three kinds of nodes are ours without being the one we stand with: a *ghost* (of a session that is dead to us; may
- * be ahead of us), a *stray* (of this session, made by a create whose outcome was unknown), a *doomed* one (a delete
- * was asked for: it may be carried out late, so it is never used again). All are deleted only once our own Livy is
- * dead: what was taken for a stray by mistake may be what it runs under.
+ * Three kinds of nodes are ours without being the one we stand with: a *ghost* (of a session that is dead to
+ * us; may be ahead of us), a *stray* (of this session, made by a create whose outcome was unknown), a
+ * *doomed* one (a delete was asked for: it may be carried out late, so it is never used again). All are
+ * deleted only once our own Livy is dead: what was taken for a stray by mistake may be what it runs under.
  *
- * All nodes of one session bear one uuid. So a create that is carried out late, even a dead elector's, is seen for what
- * it is by the next list; unseen, it would stand in the queue for as long as the session lives, and in the end first.
+ * All nodes of one session bear one uuid. So a create that is carried out late, even a dead elector's, is
+ * seen for what it is by the next list; unseen, it would stand in the queue for as long as the session lives,
+ * and in the end first.
  */
 #include "core_internal.h"
 
@@ -120,16 +122,17 @@ static void created(struct step *s, const struct core_event *event)
         if (!core_livy_alive(c)) {
             struct core_action *a = core_act(s, CORE_ACT_FATAL);
             a->code = 78;
-            core_say(a->text, "ZooKeeper refuses to let us make a latch node: check zookeeper.auth_digest and the "
-                              "ACL of zookeeper.root");
+            core_say(a->text,
+                     "ZooKeeper refuses to let us make a latch node: check zookeeper.auth_digest and the "
+                     "ACL of zookeeper.root");
         }
         c->retry_at = s->now + 10 * (int64_t)CORE_RETRY;
         return;
     }
 }
 
-/* The lowest node with our uuid becomes ours, any further one is a stray. Not so one whose delete was asked for, nor any
- * in a dead elector's session: it may have asked, and the delete may still be on its way. */
+/* The lowest node with our uuid becomes ours, any further one is a stray. Not so one whose delete was asked
+ * for, nor any in a dead elector's session: it may have asked, and the delete may still be on its way. */
 static void find_own(struct core *c, const struct core_event *event)
 {
     const char *lowest = NULL;
@@ -148,8 +151,8 @@ static void find_own(struct core *c, const struct core_event *event)
             set_node(c->stray, event->names[i]);
 }
 
-/* First in the queue. Who was before us may have been pushed out of it by a stranger's hand while its Livy still dies:
- * how it went is asked for before anything is started. */
+/* First in the queue. Who was before us may have been pushed out of it by a stranger's hand while its Livy
+ * still dies: how it went is asked for before anything is started. */
 static void succeed(struct step *s)
 {
     struct core *c = s->c;
@@ -177,8 +180,9 @@ static void follow(struct step *s, const char *before)
     core_say(c->reason, "behind %.120s", c->predecessor);
 }
 
-/* A stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the most. Where
- * the session has ended, its lease has seen to that; the pause is for one that was closed by a stranger. */
+/* A stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the
+ * most. Where the session has ended, its lease has seen to that; the pause is for one that was closed by a
+ * stranger. */
 static void handed_over(struct step *s, const struct core_event *event)
 {
     struct core *c = s->c;

@@ -1,15 +1,14 @@
 /* core_lease.c - the lease: what is proved about the session, and the heartbeats that prove it.
  *
- * ZooKeeper's leader expires a session no earlier than T after it was last touched *at the leader*. A touch that a
- * follower takes (any request of ours) reaches the leader with the follower's next ping, up to tick/2 later; a check
- * through the quorum that is acknowledged proves that the follower still had its leader, and the leader its quorum,
- * after all that it had sent before (DESIGN.md, "The lease"). So the session was surely touched at the leader at time
- * t or later if
- *   (a) a request j was sent at t and answered, and a check n that was sent at least tick/2 + epsilon after that answer
- *       was acknowledged on the same connection; or
- *   (b) this connection's own connect request was sent at t or later, and any check on it was acknowledged:
- *       connecting touches the session at the leader itself (LeaderZooKeeperServer.checkIfValidGlobalSession and
- *       SessionTrackerImpl.trackSession call touchSession), and the check shows that this leader had its quorum
+ * ZooKeeper's leader expires a session no earlier than T after it was last touched *at the leader*. A touch
+ * that a follower takes (any request of ours) reaches the leader with the follower's next ping, up to tick/2
+ * later; a check through the quorum that is acknowledged proves that the follower still had its leader, and
+ * the leader its quorum, after all that it had sent before (DESIGN.md, "The lease"). So the session was
+ * surely touched at the leader at time t or later if (a) a request j was sent at t and answered, and a check
+ * n that was sent at least tick/2 + epsilon after that answer was acknowledged on the same connection; or (b)
+ * this connection's own connect request was sent at t or later, and any check on it was acknowledged:
+ *       connecting touches the session at the leader itself (LeaderZooKeeperServer.checkIfValidGlobalSession
+ * and SessionTrackerImpl.trackSession call touchSession), and the check shows that this leader had its quorum
  *       after that (a leader cut off from its quorum still answers the reconnect, but commits nothing).
  * The deadline is D = t + T (1 - 2 rho), Livy is killed at D - K.
  */
@@ -32,15 +31,16 @@ static bool contending(const struct core *c)
     return c->first && c->node[0] != '\0' && !c->doomed;
 }
 
-/* The active member (and who is about to be) asks the quorum each h; a standby reads its own node now and then, so
- * that on the day it wins there is a touch old enough to lean on. */
+/* The active member (and who is about to be) asks the quorum each h; a standby reads its own node now and
+ * then, so that on the day it wins there is a touch old enough to lean on. */
 static int64_t beat_interval(const struct core *c)
 {
     return contending(c) ? core_lease_interval(c) : 2 * core_lease_interval(c);
 }
 
-/* A connection is given up when an answer is overdue by two intervals; by twice that where the last one was given up
- * too (a slow ensemble must not be answered with reconnecting for ever), up to the 2T/3 of the client library. */
+/* A connection is given up when an answer is overdue by two intervals; by twice that where the last one was
+ * given up too (a slow ensemble must not be answered with reconnecting for ever), up to the 2T/3 of the
+ * client library. */
 static int64_t patience(const struct core *c, int64_t interval)
 {
     int64_t p = 2 * interval < 500 ? 500 : 2 * interval;
@@ -75,8 +75,8 @@ static void lower(int64_t *at, int64_t most)
         *at = most;
 }
 
-/* The smallest T ever granted to this session counts; when it shrinks, the proof stays and the deadline comes nearer
- * (core_lease_update works it out anew from the proof). */
+/* The smallest T ever granted to this session counts; when it shrinks, the proof stays and the deadline comes
+ * nearer (core_lease_update works it out anew from the proof). */
 void core_lease_connected(struct step *s, int64_t timeout, bool fresh)
 {
     struct core *c = s->c;
@@ -186,8 +186,8 @@ static size_t outstanding(const struct core *c)
     return count;
 }
 
-/* When this connection is to be given up; CLOCK_NEVER where nothing is owed. A request may take a while (T/6 before it
- * counts as overdue); a heartbeat is quick or the connection is bad. */
+/* When this connection is to be given up; CLOCK_NEVER where nothing is owed. A request may take a while (T/6
+ * before it counts as overdue); a heartbeat is quick or the connection is bad. */
 static int64_t overdue_at(const struct core *c)
 {
     int64_t at = CLOCK_NEVER;
@@ -205,7 +205,8 @@ static int64_t overdue_at(const struct core *c)
     return at;
 }
 
-/* The same while there is none: the server that is being tried may be a frozen one, whose kernel still accepts. */
+/* The same while there is none: the server that is being tried may be a frozen one, whose kernel still
+ * accepts. */
 static int64_t connect_overdue_at(const struct core *c)
 {
     if (!c->opened || c->timeout == 0)
@@ -229,7 +230,8 @@ void core_lease_reconcile(struct step *s)
         c->kicked = c->connected; /* once a connection */
         c->kicks++;
     }
-    if (c->connected && may_beat(c) && (c->beat_now || c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
+    if (c->connected && may_beat(c) &&
+        (c->beat_now || c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
         send_beat(s, contending(c) || c->beat_now || c->beat_sent == 0);
 }
 

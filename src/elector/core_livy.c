@@ -1,8 +1,10 @@
-/* core_livy.c - what is to happen with Livy: start, renew, probe, restart, stop, give up; and the elector's own guard.
+/* core_livy.c - what is to happen with Livy: start, renew, probe, restart, stop, give up; and the elector's
+ * own guard.
  *
- * The keeper runs and kills; this decides. The keeper may be stopped or hang: then its answers stay out, the lease is
- * not renewed any more, the elector kills Livy itself at the deadline that the keeper last confirmed, and the latch is
- * given away only once every deadline that was ever sent has passed and Livy is seen dead.
+ * The keeper runs and kills; this decides. The keeper may be stopped or hang: then its answers stay out, the
+ * lease is not renewed any more, the elector kills Livy itself at the deadline that the keeper last
+ * confirmed, and the latch is given away only once every deadline that was ever sent has passed and Livy is
+ * seen dead.
  */
 #include "core_internal.h"
 
@@ -11,13 +13,14 @@
 
 #include "livy-ha/clock.h"
 
-#define PROBE_FIRST 20       /* ms between probes of a Livy that has not answered yet */
-#define PROBE_LATER 100      /* the same, once it has been starting for a while */
+#define PROBE_FIRST 20  /* ms between probes of a Livy that has not answered yet */
+#define PROBE_LATER 100 /* the same, once it has been starting for a while */
 #define PROBE_LATER_AFTER 3000
 #define RESTART_DELAY_MAX 30000
 #define REJOIN_DELAY 5000
 #define REJOIN_DELAY_MAX 60000
-#define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself some 16 s after it lost ZooKeeper: no crash to count */
+#define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself some 16 s after it lost ZooKeeper: no crash to count   \
+                               */
 
 bool core_livy_alive(const struct core *c)
 {
@@ -74,7 +77,8 @@ void core_livy_stop(struct step *s, int64_t grace, const char *why)
     tell_keeper(s);
 }
 
-/* ---- Livy's life -------------------------------------------------------------------------------------------- */
+/* ---- Livy's life
+ * -------------------------------------------------------------------------------------------- */
 
 static void started(struct step *s)
 {
@@ -112,7 +116,8 @@ static void count_crash(struct step *s)
         c->n_crashes = 0;
         if (c->node[0] != '\0')
             c->doomed = true;
-        core_say(c->reason, "Livy died %zu time(s) within livy.restart_window (livy.restarts = %d): giving the latch up",
+        core_say(c->reason,
+                 "Livy died %zu time(s) within livy.restart_window (livy.restarts = %d): giving the latch up",
                  kept, c->config.restarts);
         return;
     }
@@ -136,7 +141,8 @@ static void died(struct step *s, const char *text)
 
     ipc_livy_describe(&c->livy, text != NULL ? text : "", how, sizeof(how));
     if (fenced) {
-        core_history(s, CORE_HIST_FENCED, 0, "%s", c->stop_sent ? c->livy_reason : "the lease ended without renewal");
+        core_history(s, CORE_HIST_FENCED, 0, "%s",
+                     c->stop_sent ? c->livy_reason : "the lease ended without renewal");
     } else if (!ordered || c->counted) {
         core_history(s, CORE_HIST_LIVY_DIED, 0, "%s", ordered ? c->livy_reason : how);
         c->failed = true;
@@ -176,7 +182,8 @@ void core_livy_event(struct step *s, const struct core_event *event)
     }
 }
 
-/* ---- health ------------------------------------------------------------------------------------------------- */
+/* ---- health
+ * ------------------------------------------------------------------------------------------------- */
 
 static void answered(struct step *s)
 {
@@ -213,7 +220,8 @@ static void not_answered(struct step *s, const struct core_event *event)
         return;
     c->counted = true;
     char why[CORE_TEXT_SIZE];
-    core_say(why, "%d probes failed in a row: %.100s", c->probe_failures, event->text != NULL ? event->text : "");
+    core_say(why, "%d probes failed in a row: %.100s", c->probe_failures,
+             event->text != NULL ? event->text : "");
     core_livy_stop(s, c->config.stop_grace, why);
 }
 
@@ -252,7 +260,8 @@ static void watch_health(struct step *s)
         core_act(s, CORE_ACT_PROBE);
         c->probe_at = CLOCK_NEVER; /* until its result is there */
     }
-    /* A Livy that waits for an absent ZooKeeper is not hung: it is not counted while we have no connection. */
+    /* A Livy that waits for an absent ZooKeeper is not hung: it is not counted while we have no connection.
+     */
     if (!c->served && c->connected && s->now - c->livy.started_at >= c->config.start_timeout) {
         char why[CORE_TEXT_SIZE];
         core_say(why, "no answer within livy.start_timeout (%lld ms)", (long long)c->config.start_timeout);
@@ -261,11 +270,13 @@ static void watch_health(struct step *s)
     }
 }
 
-/* ---- the lease as the keeper has it --------------------------------------------------------------------------- */
+/* ---- the lease as the keeper has it
+ * --------------------------------------------------------------------------- */
 
 static bool legitimate(const struct core *c)
 {
-    return c->node[0] != '\0' && !c->doomed && c->session != 0 && (!c->own_known || c->livy.epoch == c->epoch);
+    return c->node[0] != '\0' && !c->doomed && c->session != 0 &&
+           (!c->own_known || c->livy.epoch == c->epoch);
 }
 
 static void guard(struct step *s)
@@ -305,20 +316,21 @@ static void renew(struct step *s)
     tell_keeper(s);
 }
 
-/* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this connection, time
- * left. */
+/* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this
+ * connection, time left. */
 static bool may_start(const struct core *c, int64_t now)
 {
-    return c->connected && c->registered && c->first && c->own_known && core_lease_checked(c) && !c->doomed && c->leading &&
-           !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
-           now >= c->start_at && c->kill_at - now >= start_margin(c);
+    return c->connected && c->registered && c->first && c->own_known && core_lease_checked(c) && !c->doomed &&
+           c->leading && !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck &&
+           core_latch_wanted(c, now) && now >= c->start_at && c->kill_at - now >= start_margin(c);
 }
 
 static void lead(struct step *s)
 {
     struct core *c = s->c;
 
-    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || c->succeeding || c->kill_at <= s->now)
+    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || c->succeeding ||
+        c->kill_at <= s->now)
         return;
     c->leading = true;
     c->elected_at = s->now;
@@ -366,7 +378,8 @@ int64_t core_livy_next(const struct core *c, int64_t now)
         core_earliest(&next, now, c->unanswered + CORE_KEEPER_PATIENCE);
     if ((alive || c->start_run != 0) && !c->kill_sent) {
         int64_t deadline = c->start_run != 0 ? c->max_sent : c->leased;
-        core_earliest(&next, now, deadline > now ? deadline : now + 1); /* one that has passed is not forgotten */
+        core_earliest(&next, now,
+                      deadline > now ? deadline : now + 1); /* one that has passed is not forgotten */
     }
     if (c->keeper_stuck && c->gone_seen)
         core_earliest(&next, now, c->max_sent + c->config.kill_margin + 1);

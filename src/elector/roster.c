@@ -12,17 +12,17 @@
 #define EXPIRY_SLACK                                                                                         \
     2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
 
-enum step { /* in this order, each counts the next one up */
-    STEP_ROOT,      /* repeated until each part of it is there */
-    STEP_LEADER,
-    STEP_MEMBERS,
-    STEP_KNOWN,
-    STEP_HISTORY,
-    STEP_HANDOVER,
-    STEP_STORE,
-    STEP_MEMBER,    /* members/<id> */
-    STEP_SHOULD_BE, /* known/<id> */
-    STEP_DONE,
+enum step {            /* in this order, each counts the next one up */
+            STEP_ROOT, /* repeated until each part of it is there */
+            STEP_LEADER,
+            STEP_MEMBERS,
+            STEP_KNOWN,
+            STEP_HISTORY,
+            STEP_HANDOVER,
+            STEP_STORE,
+            STEP_MEMBER,    /* members/<id> */
+            STEP_SHOULD_BE, /* known/<id> */
+            STEP_DONE,
 };
 
 struct roster {

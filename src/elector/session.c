@@ -1,6 +1,7 @@
 /* session.c - see the header. */
 #include "session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,7 +32,7 @@ void session_boot_id(char *boot, size_t size)
     fclose(file);
 }
 
-int session_save(const char *runtime_dir, const struct zk_session *session)
+int session_save(const char *runtime_dir, const struct ipc_session *session)
 {
     char path[PATH_MAX], fresh[PATH_MAX + 8], boot[64], hex[33];
 
@@ -44,8 +45,9 @@ int session_save(const char *runtime_dir, const struct zk_session *session)
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -1;
-    int n = dprintf(fd, "livy-ha session 1\nboot %s\nid %016" PRIx64 "\npassword %s\ntimeout %" PRId64 "\n",
-                    boot, (uint64_t)session->id, hex, session->timeout);
+    int n = dprintf(
+        fd, "livy-ha session 2\nboot %s\nid %016" PRIx64 "\npassword %s\ntimeout %" PRId64 "\nnode %s\n",
+        boot, (uint64_t)session->id, hex, session->timeout, session->node[0] != '\0' ? session->node : "-");
     if (close(fd) != 0 || n < 0 || rename(fresh, path) != 0) {
         int saved = errno;
         unlink(fresh);
@@ -73,20 +75,25 @@ static int on_local_disk(int fd)
            type != 0xFE534D42u /* SMB2 */ && type != FUSE_SUPER_MAGIC;
 }
 
-static int parse(const char *text, struct zk_session *session, char *boot)
+static_assert(IPC_NODE_SIZE == 128, "parse() reads at most 127 characters of a node's name");
+
+static int parse(const char *text, struct ipc_session *session, char *boot)
 {
     char hex[33];
     uint64_t id;
     int end = 0;
 
     if (sscanf(text,
-               "livy-ha session 1\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %" SCNd64
-               "\n%n",
-               boot, &id, hex, &session->timeout, &end) != 4 ||
+               "livy-ha session 2\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %" SCNd64
+               "\nnode %127s\n%n",
+               boot, &id, hex, &session->timeout, session->node, &end) != 5 ||
         end == 0 || text[end] != '\0' || text[end - 1] != '\n' || strlen(hex) != 32 || id == 0 ||
         session->timeout <= 0)
         return -1;
     session->id = (int64_t)id;
+    session->uuid[0] = '\0';
+    if (strcmp(session->node, "-") == 0)
+        session->node[0] = '\0';
     for (size_t i = 0; i < sizeof(session->password); i++) {
         unsigned byte;
         if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
@@ -96,7 +103,7 @@ static int parse(const char *text, struct zk_session *session, char *boot)
     return 0;
 }
 
-int session_load(const char *runtime_dir, struct zk_session *session, char *why, size_t size)
+int session_load(const char *runtime_dir, struct ipc_session *session, char *why, size_t size)
 {
     char path[PATH_MAX], text[512], boot[64], now[64];
 

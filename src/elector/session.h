@@ -10,13 +10,13 @@
 
 #include <stddef.h>
 
-#include "zk.h"
+#include "livy-ha/ipc.h"
 
 /* Writes it (0600, by rename). 0, or -1 with errno. */
-int session_save(const char *runtime_dir, const struct zk_session *session);
+int session_save(const char *runtime_dir, const struct ipc_session *session);
 
 /* Reads it and checks the boot and the file system. 0, or -1 with `why`. */
-int session_load(const char *runtime_dir, struct zk_session *session, char *why, size_t size);
+int session_load(const char *runtime_dir, struct ipc_session *session, char *why, size_t size);
 
 void session_unlink(const char *runtime_dir);
 

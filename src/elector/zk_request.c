@@ -336,7 +336,8 @@ int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg)
     return request_sent(item, zoo_amulti(zk->zh, 1, &op, item->results, on_void, item));
 }
 
-int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, zk_done *done, void *arg)
+int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, zk_done *done,
+               void *arg)
 {
     char full[PATH_MAX], full_marker[PATH_MAX];
     struct zk_item *item;

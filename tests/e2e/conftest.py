@@ -33,7 +33,10 @@ def _finish(clusters: list[Cluster]) -> None:
     reports = "\n".join(filter(None, (cluster.sanitizer_reports() for cluster in clusters)))
     assert not reports, f"a sanitizer has something to say:\n{reports}"
     for cluster in clusters:
-        cluster.assert_exclusive()
+        if cluster.outside_assumptions:
+            print(f"overlap {cluster.oracle.overlap_us()} us, outside the assumptions: {cluster.outside_assumptions}")
+        else:
+            cluster.assert_exclusive()
 
 
 def _maker(tmp_path_factory: pytest.TempPathFactory, zookeeper: Callable[[], Ensemble],

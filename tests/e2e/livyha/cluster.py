@@ -39,6 +39,7 @@ class Cluster:
         self.store_prefix = f"livy_{_serial}"
         self.members: list[Member] = []
         self._kazoo: KazooClient | None = None
+        self.outside_assumptions = ""  # why no overlap is no claim in this test; "" where it is
         for _ in range(count):
             self.add()
 

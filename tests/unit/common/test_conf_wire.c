@@ -180,7 +180,7 @@ static void test_each(void **state)
     conf_each(conf, see_row, &seen);
     assert_int_equal(seen.count, conf_n_keys);
     static const char *const lines[] = {
-        "id=\"m:1\"\n",          "runtime_dir=\"/run/a-b\"\n", "zookeeper.auth_digest=***\n",
+        "id=\"m:1\"\n",          "runtime_dir=\"/run/a-b\"\n",    "zookeeper.auth_digest=***\n",
         "livy.port=1\n",         "livy.recovery=false\n",         "livy.stop_grace=\"1234ms\"\n",
         "log.level=\"debug\"\n", "failover.fence_command=none\n", "zookeeper.tls_key_password=none\n",
         "front.thrift_port=6\n",

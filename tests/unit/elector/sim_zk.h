@@ -413,6 +413,10 @@ static void sim_leader_receive(struct sim *s, int64_t server, int64_t unused)
     struct sim_msg *m = sim_pop(&from->to_leader);
     if (m == NULL)
         return;
+    if (!leader->member[server]) {
+        free(m); /* it was dropped, and does not know yet */
+        return;
+    }
     if (m->op == SIM_PING) {
         leader->last_reply[server] = sim_now(s);
         for (int i = 0; i < SIM_SESSIONS; i++)

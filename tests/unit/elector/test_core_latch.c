@@ -178,7 +178,8 @@ static void test_predecessor_whose_session_ended_costs_a_short_pause(void **stat
     whatever();
 }
 
-/* A stranger deleted the node: its Livy may take K to die, unless its member says before that it has left in order. */
+/* A stranger deleted the node: its Livy may take K to die, unless its member says before that it has left in
+ * order. */
 static void test_predecessor_pushed_out_by_a_stranger_is_given_time(void **state)
 {
     (void)state;

@@ -152,6 +152,8 @@ static void fault_of_zookeeper(struct sim *s)
             server->cut_at = sim_now(s);
         prolong(&server->cut_until, until);
         server->zombie = sim_chance(s, 500);
+        if (server->zombie) /* a leader that the others have left; it does not come back as what it was */
+            s->zk.leader.member[server - s->zk.servers] = false;
         sim_trace(s, "fault    server %d is cut off until %lld%s", (int)(server - s->zk.servers),
                   (long long)until, server->zombie ? ", and takes itself for the leader" : "");
     }

@@ -35,13 +35,15 @@ static int clear_bed(void **state)
     return 0;
 }
 
-static const struct zk_session sample = {
-    .id = (int64_t)0xf123456789abcdefull, .password = "\x00\x01\x7f\x80\xff secret\n\t!", .timeout = 10000};
+static const struct ipc_session sample = {.id = (int64_t)0xf123456789abcdefull,
+                                          .password = "\x00\x01\x7f\x80\xff secret\n\t!",
+                                          .timeout = 10000,
+                                          .node = "_c_x-latch-0000000001"};
 
 static void test_round_trip(void **state)
 {
     struct bed *bed = *state;
-    struct zk_session got = {0};
+    struct ipc_session got = {0};
     char why[256];
 
     assert_int_equal(session_save(bed->dir, &sample), 0);
@@ -49,10 +51,11 @@ static void test_round_trip(void **state)
     assert_int_equal(session_load(bed->dir, &got, why, sizeof(why)), 0);
     assert_int_equal(got.id, sample.id);
     assert_int_equal(got.timeout, sample.timeout);
+    assert_string_equal(got.node, sample.node);
     assert_memory_equal(got.password, sample.password, sizeof(got.password));
     assert_int_equal(look(bed->dir, "session.new").st_mode, 0); /* renamed */
 
-    struct zk_session other = sample;
+    struct ipc_session other = sample;
     other.id = 3;
     assert_int_equal(session_save(bed->dir, &other), 0);
     assert_int_equal(session_load(bed->dir, &got, why, sizeof(why)), 0);
@@ -66,7 +69,7 @@ static void test_round_trip(void **state)
 
 static void refused(const struct bed *bed, const char *text, const char *expected)
 {
-    struct zk_session got;
+    struct ipc_session got;
     char why[256];
 
     write_file(bed->dir, "session", text);
@@ -85,13 +88,13 @@ static void test_another_boot(void **state)
     assert_int_equal(strlen(boot), 36);
     assert_null(strchr(boot, '\n'));
     refused(bed,
-            "livy-ha session 1\nboot 00000000-0000-0000-0000-000000000000\nid 0000000000000003\n"
-            "password 00000000000000000000000000000000\ntimeout 10000\n",
+            "livy-ha session 2\nboot 00000000-0000-0000-0000-000000000000\nid 0000000000000003\n"
+            "password 00000000000000000000000000000000\ntimeout 10000\nnode -\n",
             "of an earlier boot");
     boot[35] = boot[35] == '0' ? '1' : '0';
     snprintf(text, sizeof(text),
-             "livy-ha session 1\nboot %s\nid 0000000000000003\npassword "
-             "00000000000000000000000000000000\ntimeout 10000\n",
+             "livy-ha session 2\nboot %s\nid 0000000000000003\npassword "
+             "00000000000000000000000000000000\ntimeout 10000\nnode -\n",
              boot);
     refused(bed, text, "of an earlier boot");
 }
@@ -103,14 +106,14 @@ static void test_garbage(void **state)
     static const char *const wrong[] = {
         "",
         "\n",
-        "livy-ha session 2\n",
-        "livy-ha session 1\nboot x\nid 0\npassword 00000000000000000000000000000000\ntimeout 1\n",
-        "livy-ha session 1\nboot x\nid 3\npassword 0000000000000000000000000000000\ntimeout 1\n",
-        "livy-ha session 1\nboot x\nid 3\npassword 0000000000000000000000000000000g\ntimeout 1\n",
-        "livy-ha session 1\nboot x\nid 3\npassword 000000000000000000000000000000001\ntimeout 1\n",
-        "livy-ha session 1\nboot x\nid 3\npassword 00000000000000000000000000000000\ntimeout 0\n",
-        "livy-ha session 1\nboot x\nid 3\npassword 00000000000000000000000000000000\ntimeout -5\n",
-        "livy-ha session 1\nboot x\nid zz\npassword 00000000000000000000000000000000\ntimeout 1\n",
+        "livy-ha session 3\n",
+        "livy-ha session 2\nboot x\nid 0\npassword 00000000000000000000000000000000\ntimeout 1\nnode -\n",
+        "livy-ha session 2\nboot x\nid 3\npassword 0000000000000000000000000000000\ntimeout 1\nnode -\n",
+        "livy-ha session 2\nboot x\nid 3\npassword 0000000000000000000000000000000g\ntimeout 1\nnode -\n",
+        "livy-ha session 2\nboot x\nid 3\npassword 000000000000000000000000000000001\ntimeout 1\nnode -\n",
+        "livy-ha session 2\nboot x\nid 3\npassword 00000000000000000000000000000000\ntimeout 0\nnode -\n",
+        "livy-ha session 2\nboot x\nid 3\npassword 00000000000000000000000000000000\ntimeout -5\nnode -\n",
+        "livy-ha session 2\nboot x\nid zz\npassword 00000000000000000000000000000000\ntimeout 1\nnode -\n",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         refused(bed, wrong[i], "is not a session file");
@@ -132,7 +135,7 @@ static void test_garbage(void **state)
 static void test_where_it_cannot_be(void **state)
 {
     struct bed *bed = *state;
-    struct zk_session got;
+    struct ipc_session got;
     char why[256], path[128];
 
     snprintf(path, sizeof(path), "%s/none", bed->dir);
