@@ -3,8 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,36 +82,81 @@ static enum http_outcome dial_unix(const char *path, int64_t deadline, int *fd, 
     return dial(*fd, (struct sockaddr *)&address, sizeof address, deadline, reply);
 }
 
-/* getaddrinfo with a time limit. A request that will not be cancelled stays allocated: the resolver's thread
- * still writes to it. */
+/* A look-up in a thread of its own, because getaddrinfo(3) has no time-out. Whoever of the two is last frees
+ * it. */
+struct lookup {
+    atomic_int users;
+    int done[2]; /* a pipe: a byte comes once there is a result */
+    struct endpoint endpoint;
+    struct addrinfo *list;
+    int rc;
+};
+
+static void lookup_leave(struct lookup *lookup)
+{
+    if (atomic_fetch_sub(&lookup->users, 1) > 1)
+        return;
+    if (lookup->list != NULL)
+        freeaddrinfo(lookup->list);
+    close(lookup->done[0]);
+    free(lookup);
+}
+
+static void *lookup_run(void *arg)
+{
+    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct lookup *lookup = arg;
+
+    lookup->rc = getaddrinfo(lookup->endpoint.host, lookup->endpoint.port, &hints, &lookup->list);
+    if (write(lookup->done[1], "", 1) != 1)
+        lookup->rc = EAI_SYSTEM; /* cannot be: the pipe is empty and its other end ours */
+    close(lookup->done[1]);
+    lookup_leave(lookup);
+    return NULL;
+}
+
+static struct lookup *lookup_start(const struct endpoint *endpoint)
+{
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    pthread_t thread;
+
+    if (lookup == NULL)
+        return NULL;
+    lookup->endpoint = *endpoint;
+    atomic_init(&lookup->users, 2);
+    if (pipe2(lookup->done, O_CLOEXEC) != 0) {
+        free(lookup);
+        return NULL;
+    }
+    if (pthread_create(&thread, NULL, lookup_run, lookup) != 0) {
+        close(lookup->done[0]);
+        close(lookup->done[1]);
+        free(lookup);
+        return NULL;
+    }
+    (void)pthread_detach(thread);
+    return lookup;
+}
+
 static enum http_outcome resolve(const struct endpoint *endpoint, int64_t deadline, struct addrinfo **list,
                                  struct http_reply *reply)
 {
-    static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct gaicb *request = calloc(1, sizeof *request);
-    int rc;
+    struct lookup *lookup = lookup_start(endpoint);
+    enum http_outcome outcome = HTTP_ANSWERED;
+    char byte;
 
-    if (request == NULL)
-        return fail(reply, HTTP_UNREACHABLE, ENOMEM, "");
-    *request = (struct gaicb){.ar_name = endpoint->host, .ar_service = endpoint->port, .ar_request = &hints};
-    rc = getaddrinfo_a(GAI_NOWAIT, &request, 1, NULL);
-    while (rc == 0 && gai_error(request) == EAI_INPROGRESS) {
-        const struct gaicb *const waited[1] = {request};
-        const int64_t left = deadline - clock_boot_ms();
-        const struct timespec limit = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
-
-        if (left <= 0) {
-            if (gai_cancel(request) == EAI_CANCELED)
-                free(request);
-            return fail(reply, HTTP_TIMED_OUT, 0, "the name does not resolve");
-        }
-        (void)gai_suspend(waited, 1, &limit);
+    if (lookup == NULL)
+        return fail(reply, HTTP_UNREACHABLE, errno, "");
+    if (!wait_for(lookup->done[0], POLLIN, deadline) || read(lookup->done[0], &byte, 1) != 1) {
+        outcome = fail(reply, HTTP_TIMED_OUT, 0, "the name does not resolve");
+    } else if (lookup->rc != 0) {
+        outcome = fail(reply, HTTP_UNREACHABLE, 0, gai_strerror(lookup->rc));
+    } else {
+        *list = lookup->list;
+        lookup->list = NULL;
     }
-    if (rc == 0)
-        rc = gai_error(request);
-    *list = request->ar_result;
-    free(request);
-    return rc == 0 ? HTTP_ANSWERED : fail(reply, HTTP_UNREACHABLE, 0, gai_strerror(rc));
+    lookup_leave(lookup);
+    return outcome;
 }
 
 /* Each address of the name in turn; the last failure is the one told. */

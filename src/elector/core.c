@@ -8,8 +8,7 @@
 
 #include "livy-ha/clock.h"
 
-#define CLOSE_PATIENCE 1000 /* ms between the keeper's LEAVE and closing, where the delete is not answered   \
-                             */
+#define CLOSE_PATIENCE 1000 /* ms from LEAVE to closing, where the delete is not answered */
 #define LONG_OUTAGE 5000    /* ms of absence after which Livy may have noticed too */
 #define HOPELESS_MIN 20000  /* ms without a connection after which a new session is tried */
 

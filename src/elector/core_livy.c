@@ -19,8 +19,7 @@
 #define RESTART_DELAY_MAX 30000
 #define REJOIN_DELAY 5000
 #define REJOIN_DELAY_MAX 60000
-#define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself some 16 s after it lost ZooKeeper: no crash to count   \
-                               */
+#define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself 16 s after it lost ZooKeeper: no crash */
 
 bool core_livy_alive(const struct core *c)
 {

@@ -61,6 +61,7 @@ void elector_step(struct elector *e, struct core_event *event)
     }
     e->stepped_at = clock_boot_ms();
     core_step(&e->core, event, e->stepped_at, &actions);
+    event->uuid = NULL; /* the core has copied it */
     for (size_t i = 0; i < actions.count; i++)
         act_perform(e, &actions.list[i]);
     arm_timer(e);
@@ -90,8 +91,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static pid_t parent_of(pid_t pid)
 {
-    char path[64], line[512] = "", state;
-    int parent = 0;
+    char path[64], line[512] = "", parent[16] = "";
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     FILE *file = fopen(path, "re");
@@ -99,11 +99,11 @@ static pid_t parent_of(pid_t pid)
         return 0;
     if (fgets(line, sizeof(line), file) != NULL) {
         const char *end = strrchr(line, ')');
-        if (end == NULL || sscanf(end + 1, " %c %d", &state, &parent) != 2)
-            parent = 0;
+        if (end == NULL || sscanf(end + 1, " %*c %15s", parent) != 1)
+            parent[0] = '\0';
     }
     fclose(file);
-    return parent;
+    return (pid_t)strtol(parent, NULL, 10);
 }
 
 static bool descends_from(pid_t pid, pid_t ancestor)
@@ -116,19 +116,27 @@ static bool descends_from(pid_t pid, pid_t ancestor)
     return false;
 }
 
+#define UNSEEN_OWNER_MAX 50 /* probes, of 20 to 100 ms each */
+
 /* Rule 2, when Livy first answers: is it the process that we forked which owns the port? */
 static void check_owner(struct elector *e, struct core_event *event, char *text, size_t size)
 {
     pid_t owner = 0, livy = e->core.livy.pid;
     int rc = portowner_find(e->conf->livy.port, livy, &owner);
 
-    if (rc == 1)
-        return;
-    if (guard_livy_dead(e)) { /* it answered, and died before we looked */
-        event->alive = false;
-        event->text = "died just after it answered";
+    if (rc == 1) {
+        e->unseen_owner = 0;
         return;
     }
+    /* It answered, and is dead or dying by now: its sockets go before it does. But one that is never seen is
+     * a stranger's. */
+    bool nobody = (rc < 0 && errno == ENOENT) || (rc == 0 && owner == 0);
+    if (guard_livy_dead(e) || (nobody && e->unseen_owner++ < UNSEEN_OWNER_MAX)) {
+        event->alive = false;
+        event->text = "it answered, but nobody is seen to own its port";
+        return;
+    }
+    e->unseen_owner = 0;
     if (rc < 0) {
         log_warn("who owns livy.port %d cannot be told (%s): taken for Livy", e->conf->livy.port,
                  strerror(errno));
@@ -339,6 +347,23 @@ static void close_parts(struct elector *e)
     conf_free(e->conf);
 }
 
+static void begin(struct elector *e, const struct ipc_msg *welcome)
+{
+    struct ipc_msg ready = {.type = IPC_READY};
+    struct core_event first = {.type = CORE_EV_TIME};
+
+    if (welcome->quitting)
+        first.type = CORE_EV_QUIT;
+    init_core(e, welcome);
+    e->pending_restart = welcome->pending_restart != 0;
+    act_connect(e);
+    if (e->control != NULL)
+        channel_send(e, &ready, -1);
+    elector_step(e, &first);
+    if (core_livy_alive(&e->core) && welcome->livy.started_at > 0)
+        e->since_wall -= clock_boot_ms() - welcome->livy.started_at; /* it has been active since then */
+}
+
 int elector_run(struct conf *conf, int channel, const char *store)
 {
     struct elector e = {.conf = conf,
@@ -347,7 +372,7 @@ int elector_run(struct conf *conf, int channel, const char *store)
                         .keeper = getppid(),
                         .timerfd = -1,
                         .livy_pidfd = -1};
-    struct ipc_msg welcome, ready = {.type = IPC_READY};
+    struct ipc_msg welcome;
 
     e.started_wall = e.since_wall = clock_wall_ms();
     session_boot_id(e.boot, sizeof(e.boot));
@@ -361,14 +386,7 @@ int elector_run(struct conf *conf, int channel, const char *store)
         close_parts(&e);
         return 1;
     }
-    init_core(&e, &welcome);
-    e.pending_restart = welcome.pending_restart != 0;
-    act_connect(&e);
-    if (e.control != NULL)
-        channel_send(&e, &ready, -1);
-    elector_step(&e, &(struct core_event){.type = welcome.quitting ? CORE_EV_QUIT : CORE_EV_TIME});
-    if (core_livy_alive(&e.core) && welcome.livy.started_at > 0)
-        e.since_wall -= clock_boot_ms() - welcome.livy.started_at; /* it has been active since then */
+    begin(&e, &welcome);
     event_base_dispatch(e.base);
     int code = e.exit_code;
     close_parts(&e);

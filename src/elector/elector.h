@@ -66,6 +66,7 @@ struct elector {
     struct event *on_channel, *on_timer, *on_guard, *on_close;
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
+    unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     struct control *control;
 
     /* what people see */

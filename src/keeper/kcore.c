@@ -71,8 +71,6 @@ static bool running(const struct kcore *k)
     return k->livy == KCORE_RUNNING || k->livy == KCORE_TERMINATING;
 }
 
-static void enforce(struct kstep *s);
-
 /* ---- ending Livy
  * ----------------------------------------------------------------------------------------------- */
 
@@ -230,7 +228,6 @@ static void forked(struct kstep *s, const struct kcore_event *event)
         a->message = IPC_LIVY;
         a->with_pidfd = true;
     }
-    enforce(s); /* the fork may have taken longer than the lease */
 }
 
 static void lease(struct kstep *s, const struct ipc_msg *msg)

@@ -22,6 +22,7 @@
 #include "livy-ha/portowner.h"
 
 #define MAX_HOLDERS 8
+#define DYING_WAIT 2000       /* ms for processes that were killed to be gone */
 #define PREDECESSOR_WAIT 5000 /* ms for an elector that still closes its session */
 #define PROBE_WAIT 1000
 
@@ -294,6 +295,31 @@ static int nothing(const char *why)
     return 0;
 }
 
+/* What was killed a moment ago may not have ended yet: its locks are waited for. */
+static int take_dead_daemons_lock(const char *path)
+{
+    int64_t until = clock_boot_ms() + DYING_WAIT;
+    int lock;
+
+    while ((lock = lockfile_take(path)) < 0 && errno == EWOULDBLOCK && clock_boot_ms() < until) {
+        pid_t holder = read_pid(path);
+        if (holder <= 0 || kill(holder, 0) == 0 || errno == EPERM)
+            return -1;
+        nap(5);
+    }
+    return lock;
+}
+
+static bool free_soon(const char *path)
+{
+    int64_t until = clock_boot_ms() + DYING_WAIT;
+    int rc;
+
+    while ((rc = lockfile_free(path)) == 0 && clock_boot_ms() < until)
+        nap(5);
+    return rc == 1;
+}
+
 int startup_close_session(const struct conf *conf)
 {
     char path[PATH_MAX], why[256], session[PATH_MAX];
@@ -302,10 +328,10 @@ int startup_close_session(const struct conf *conf)
         return nothing("none was left behind");
     if (lockfile_daemon_path(conf->runtime_dir, path, sizeof(path)) != 0)
         return EXIT_CONFIGURATION;
-    int lock = lockfile_take(path);
+    int lock = take_dead_daemons_lock(path);
     if (lock < 0)
         return nothing("a daemon runs, or its elector still closes it");
-    if (lockfile_livy_path(conf->runtime_dir, path, sizeof(path)) != 0 || lockfile_free(path) != 1) {
+    if (lockfile_livy_path(conf->runtime_dir, path, sizeof(path)) != 0 || !free_soon(path)) {
         log_error("Livy's lock %s is held: an earlier Livy lives, its session is left alone", path);
         return EXIT_TEMPORARY;
     }

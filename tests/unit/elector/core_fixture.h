@@ -110,8 +110,7 @@ static UNUSED void time_is(int64_t time)
     event((struct core_event){.type = CORE_EV_TIME});
 }
 
-/* ---- the beginning
- * -------------------------------------------------------------------------------------------- */
+/* ---- the beginning ----------------------------------------------------------------------------------- */
 
 static const struct core_config story_config = {.tick = 2000,
                                                 .kill_margin = 1000,
@@ -134,8 +133,7 @@ static UNUSED void begin_with(const struct ipc_session *session, const struct ip
     event((struct core_event){.type = CORE_EV_TIME});
 }
 
-/* ---- ZooKeeper
- * ------------------------------------------------------------------------------------------------- */
+/* ---- ZooKeeper --------------------------------------------------------------------------------------- */
 
 static UNUSED void connected(int64_t session)
 {
@@ -229,8 +227,7 @@ static UNUSED void beat_answered(uint64_t op, enum core_rc rc)
     event((struct core_event){.type = CORE_EV_BEAT, .op = op, .rc = rc});
 }
 
-/* ---- keeper and Livy
- * --------------------------------------------------------------------------------------------- */
+/* ---- keeper and Livy --------------------------------------------------------------------------------- */
 
 static UNUSED struct ipc_livy livy_is(uint32_t state, uint32_t run, uint32_t cause, int64_t kill_at)
 {
@@ -275,8 +272,7 @@ static UNUSED void stand(bool may)
     event((struct core_event){.type = CORE_EV_STAND, .stand = may, .text = may ? "" : "drained"});
 }
 
-/* ---- longer ways
- * --------------------------------------------------------------------------------------------------- */
+/* ---- longer ways ------------------------------------------------------------------------------------- */
 
 /* From nothing to a latch node of sequence 5, not listed yet. */
 static UNUSED void join(void)

@@ -4,7 +4,7 @@
 #ifndef LIVY_HA_TEST_SIM_CLIENT_H
 #define LIVY_HA_TEST_SIM_CLIENT_H
 
-#include "sim_zk.h"
+#include "sim_follower.h"
 
 #define SIM_CALLS 32
 #define SIM_CLIENT_WATCHES 8
@@ -59,8 +59,7 @@ static void sim_tell(struct sim *s, int host, struct sim_news *news)
     sim_elector_news(s, host, news);
 }
 
-/* ---- the end of a connection
- * ------------------------------------------------------------------------------------ */
+/* ---- the end of a connection ------------------------------------------------------------------------- */
 
 static void sim_server_eof(struct sim *s, int64_t connection, int64_t unused)
 {
@@ -126,8 +125,7 @@ static void sim_client_hung_up(struct sim *s, int64_t connection, int64_t unused
         sim_client_break(s, host);
 }
 
-/* ---- connecting
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- connecting -------------------------------------------------------------------------------------- */
 
 static void sim_send(struct sim *s, struct sim_client *me, struct sim_msg *m)
 {
@@ -197,8 +195,7 @@ static void sim_client_attached(struct sim *s, int host, const struct sim_msg *m
         sim_send(s, me, d);
 }
 
-/* ---- requests
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------- */
 
 static void sim_client_watch(struct sim_client *me, const char *node, uint64_t tag)
 {
@@ -333,8 +330,7 @@ static void sim_client_receive(struct sim *s, int64_t connection, int64_t unused
     }
 }
 
-/* ---- the handle
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the handle -------------------------------------------------------------------------------------- */
 
 static void sim_client_tick(struct sim *s, int64_t host, int64_t unused)
 {

@@ -66,9 +66,7 @@ static int64_t sim_lag(struct sim *s)
     return sim_chance(s, 5) ? sim_roll(s, 40) : sim_roll(s, 2);
 }
 
-/* ---- Livy
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Livy -------------------------------------------------------------------------------------------- */
 
 static void sim_keeper_wake(struct sim *s, int64_t host, int64_t unused);
 
@@ -113,8 +111,7 @@ static void sim_livy_fork(struct sim *s, int host)
     sim_keeper_event(s, host, &(struct kcore_event){.type = KCORE_EV_FORKED, .pid = (int32_t)h->livy_life});
 }
 
-/* ---- the keeper
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the keeper -------------------------------------------------------------------------------------- */
 
 static void sim_elector_wake(struct sim *s, int64_t host, int64_t unused);
 static void sim_elector_hello(struct sim *s, int64_t host, int64_t life);
@@ -295,8 +292,7 @@ static void sim_keeper_end(struct sim *s, int host)
     sim_after(s, 500 + sim_roll(s, 8000), sim_keeper_begin, host, 0);
 }
 
-/* ---- the elector
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the elector ------------------------------------------------------------------------------------- */
 
 static void sim_elector_send(struct sim *s, int host, enum ipc_type type, const struct core_action *a)
 {

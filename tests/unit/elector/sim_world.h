@@ -58,8 +58,7 @@ static SIM_UNUSED void sim_die(struct sim *s, const char *what)
         }                                                                                                    \
     } while (0)
 
-/* ---- dice (xorshift64*) ----------------------------------------------------------------------------------
- */
+/* ---- dice (xorshift64*) ------------------------------------------------------------------------------ */
 
 static SIM_UNUSED uint64_t sim_dice(struct sim *s)
 {
@@ -82,8 +81,7 @@ static SIM_UNUSED bool sim_chance(struct sim *s, int per_mille)
     return sim_roll(s, 999) < per_mille;
 }
 
-/* ---- the queue: a binary heap
- * ------------------------------------------------------------------------------ */
+/* ---- the queue: a binary heap ------------------------------------------------------------------------ */
 
 static SIM_UNUSED bool sim_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -140,8 +138,7 @@ static SIM_UNUSED void sim_run(struct sim *s, int64_t until)
     w->now = until;
 }
 
-/* ---- links: what is put in comes out later, in the same order
- * ------------------------------------------------ */
+/* ---- links: what is put in comes out later, in the same order ---------------------------------------- */
 
 struct sim_item {
     struct sim_item *next;

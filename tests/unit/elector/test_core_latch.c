@@ -19,9 +19,7 @@ static void own_changed(bool deleted)
     event((struct core_event){.type = CORE_EV_OWN_CHANGED, .op = core.node_tag, .deleted = deleted});
 }
 
-/* ---- order
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- order ------------------------------------------------------------------------------------------- */
 
 static void test_names_are_compared_as_curator_does(void **state)
 {
@@ -118,8 +116,7 @@ static void test_node_of_another_session_is_not_ours(void **state)
     assert_int_equal(core.node[0], 0);
 }
 
-/* ---- waiting and winning
- * -------------------------------------------------------------------------------------------- */
+/* ---- waiting and winning ----------------------------------------------------------------------------- */
 
 static void test_predecessor_gone_means_look_again(void **state)
 {
@@ -261,8 +258,7 @@ static void test_predecessor_with_a_name_too_long(void **state)
     whatever();
 }
 
-/* ---- losing the node
- * -------------------------------------------------------------------------------------------------- */
+/* ---- losing the node --------------------------------------------------------------------------------- */
 
 static void test_own_node_deleted_ends_livy_at_once(void **state)
 {
@@ -337,8 +333,7 @@ static void test_latch_itself_gone(void **state)
     expect(CORE_ACT_CREATE);
 }
 
-/* ---- creates of unknown outcome
- * ------------------------------------------------------------------------------------- */
+/* ---- creates of unknown outcome ---------------------------------------------------------------------- */
 
 static void create_is_lost(void)
 {
@@ -443,6 +438,32 @@ static void test_late_create_is_looked_for(void **state)
     whatever();
 }
 
+/* Found by the random schedules: of three nodes that one lost connection had left, the third was never looked
+ * at. */
+static void test_every_late_create_is_removed(void **state)
+{
+    char late[2][CORE_NODE_SIZE];
+
+    (void)state;
+    create_is_lost();
+    listed(other_name(3), NULL);
+    expect(CORE_ACT_CREATE);
+    created(8);
+    whatever();
+    memcpy(late[0], own_name(6), CORE_NODE_SIZE);
+    memcpy(late[1], own_name(7), CORE_NODE_SIZE);
+    listed(late[0], late[1], own_name(8), NULL);
+    expect_delete(CORE_REQ_STRAY, late[0]);
+    assert_string_equal(expect(CORE_ACT_WATCH)->node, late[1]);
+    watched(SESSION); /* ours as well, but one at a time */
+    whatever();
+    reply(CORE_REQ_STRAY, CORE_OK);
+    expect(CORE_ACT_LIST);
+    listed(late[1], own_name(8), NULL);
+    expect_delete(CORE_REQ_STRAY, late[1]);
+    whatever();
+}
+
 static void test_own_session_stands_before_us(void **state)
 {
     (void)state;
@@ -476,8 +497,7 @@ static void test_stray_waits_for_livys_death(void **state)
     expect_delete(CORE_REQ_STRAY, node);
 }
 
-/* ---- doomed nodes and ghosts
- * ----------------------------------------------------------------------------------------- */
+/* ---- doomed nodes and ghosts ------------------------------------------------------------------------- */
 
 static void test_doomed_node_is_never_used_again(void **state)
 {
@@ -581,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_unknown_create_that_was_done_twice),
         cmocka_unit_test(test_late_create_does_not_block_the_queue),
         cmocka_unit_test(test_late_create_is_looked_for),
+        cmocka_unit_test(test_every_late_create_is_removed),
         cmocka_unit_test(test_own_session_stands_before_us),
         cmocka_unit_test(test_stray_waits_for_livys_death),
         cmocka_unit_test(test_doomed_node_is_never_used_again),

@@ -33,8 +33,7 @@ static void connected_with(int64_t timeout)
     event((struct core_event){.type = CORE_EV_CONNECTED, .session = SESSION, .timeout = timeout});
 }
 
-/* ---- the formula
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the formula ------------------------------------------------------------------------------------- */
 
 /* Connecting itself is the first touch. Then each heartbeat counts once another one was sent 1200 ms after
  * its answer. */
@@ -152,8 +151,7 @@ static void test_standby_reads_every_two_intervals(void **state)
     assert_false(expect(CORE_ACT_BEAT)->quorum);
 }
 
-/* ---- connections
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- connections ------------------------------------------------------------------------------------- */
 
 static void test_answers_of_an_older_connection_do_not_count(void **state)
 {
@@ -232,9 +230,7 @@ static void test_no_start_on_a_new_connection_before_its_check(void **state)
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE);
 }
 
-/* ---- the kick
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- the kick ---------------------------------------------------------------------------------------- */
 
 static void kicked(void)
 {
@@ -323,9 +319,7 @@ static void test_fresh_handle_is_not_older_than_itself(void **state)
     whatever();
 }
 
-/* ---- T
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- T ----------------------------------------------------------------------------------------------- */
 
 static void test_smaller_timeout_brings_the_deadline_nearer(void **state)
 {
@@ -367,9 +361,7 @@ static void test_smaller_timeout_at_adoption(void **state)
     whatever();
 }
 
-/* ---- its end
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- its end ----------------------------------------------------------------------------------------- */
 
 static void test_elector_kills_at_the_deadline_too(void **state)
 {

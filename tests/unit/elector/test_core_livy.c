@@ -35,9 +35,7 @@ static int64_t next_start(int64_t until)
     return CLOCK_NEVER;
 }
 
-/* ---- starting
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- starting ---------------------------------------------------------------------------------------- */
 
 static void test_refused_start_is_tried_again(void **state)
 {
@@ -82,9 +80,7 @@ static void test_livy_that_cannot_be_run_counts(void **state)
     expect(CORE_ACT_START);
 }
 
-/* ---- crashes
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- crashes ----------------------------------------------------------------------------------------- */
 
 /* livy.restarts = 2: the first restart is at once, the second after 1 s, the third death gives the latch up.
  */
@@ -185,9 +181,7 @@ static void test_lease_that_ran_out_restarts_at_once(void **state)
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE); /* short, but renewed soon */
 }
 
-/* ---- health
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- health ------------------------------------------------------------------------------------------ */
 
 static void test_start_timeout_counts(void **state)
 {
@@ -283,8 +277,7 @@ static void test_foreign_owner_of_the_port_ends_the_daemon(void **state)
     assert_int_equal(expect(CORE_ACT_FATAL)->code, 78);
 }
 
-/* ---- a keeper that does not answer
- * --------------------------------------------------------------------------------------- */
+/* ---- a keeper that does not answer ------------------------------------------------------------------- */
 
 /* The lease is renewed at 103500; the keeper has stopped before that. Its word of deadline is 110300. */
 static void keeper_stops(void)

@@ -20,8 +20,7 @@ static void leave(void)
     event((struct core_event){.type = CORE_EV_LEAVE});
 }
 
-/* ---- the end of a session
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the end of a session ---------------------------------------------------------------------------- */
 
 static void test_session_lost_ends_livy_at_once(void **state)
 {
@@ -106,8 +105,7 @@ static void test_hopeless_waits_for_livys_death(void **state)
     whatever();
 }
 
-/* ---- orderly stop
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- orderly stop ------------------------------------------------------------------------------------ */
 
 static void test_quit_while_serving(void **state)
 {
@@ -220,8 +218,7 @@ static void test_never_closed_without_leave(void **state)
     }
 }
 
-/* ---- taking over from a dead elector
- * -------------------------------------------------------------------------------------- */
+/* ---- taking over from a dead elector ----------------------------------------------------------------- */
 
 static const struct ipc_session left_behind = {
     .id = SESSION,
@@ -350,9 +347,7 @@ static void test_node_found_in_an_inherited_session_is_not_used(void **state)
     assert_int_equal(core.node[0], 0);
 }
 
-/* ---- random events
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- random events ----------------------------------------------------------------------------------- */
 
 static uint64_t dice = 88172645463325252u;
 
