@@ -83,8 +83,9 @@ static int parse(const char *text, struct ipc_session *session, char *boot)
     uint64_t id;
     int end = 0;
 
-    if (sscanf(text,
-               "livy-ha session 2\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %" SCNd64
+    /* Each number is as wide as its type holds: nothing can overflow. */
+    if (sscanf(text, // NOLINT(cert-err34-c)
+               "livy-ha session 2\nboot %63s\nid %16" SCNx64 "\npassword %32[0-9a-f]\ntimeout %18" SCNd64
                "\nnode %127s\n%n",
                boot, &id, hex, &session->timeout, session->node, &end) != 5 ||
         end == 0 || text[end] != '\0' || text[end - 1] != '\n' || strlen(hex) != 32 || id == 0 ||
@@ -96,7 +97,7 @@ static int parse(const char *text, struct ipc_session *session, char *boot)
         session->node[0] = '\0';
     for (size_t i = 0; i < sizeof(session->password); i++) {
         unsigned byte;
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) // NOLINT(cert-err34-c)
             return -1;
         session->password[i] = (char)byte;
     }

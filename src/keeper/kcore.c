@@ -22,7 +22,7 @@
 #define REKILL 1000
 #define LOCK_SOON 5    /* ms: who held the lock has been killed, it is a matter of milliseconds */
 #define LOCK_LATER 100 /* the same once it has been a second: each look reads all of /proc */
-#define LONGEST_GRACE (24 * 3600 * INT64_C(1000))
+#define LONGEST_GRACE INT64_C(86400000) /* a day, ms */
 
 struct kstep {
     struct kcore *k;
