@@ -45,6 +45,15 @@ bool history_idle(const struct history *h)
     return h->n_waiting == 0;
 }
 
+static void drop(struct history *h, size_t at, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        json_decref(h->waiting[at + i]);
+    for (size_t i = at; i + count < h->n_waiting; i++)
+        h->waiting[i] = h->waiting[i + count];
+    h->n_waiting -= count;
+}
+
 static void next(struct history *h);
 
 static void written(void *arg, const struct zk_reply *reply)
@@ -52,12 +61,8 @@ static void written(void *arg, const struct zk_reply *reply)
     struct history *h = arg;
 
     h->busy = false;
-    if (reply->rc == ZOK) {
-        for (size_t i = 0; i < h->in_flight; i++)
-            json_decref(h->waiting[i]);
-        memmove(h->waiting, h->waiting + h->in_flight, (h->n_waiting - h->in_flight) * sizeof(h->waiting[0]));
-        h->n_waiting -= h->in_flight;
-    }
+    if (reply->rc == ZOK)
+        drop(h, 0, h->in_flight);
     h->in_flight = 0;
     if (reply->rc == ZOK || reply->rc == ZBADVERSION)
         next(h);
@@ -120,9 +125,7 @@ void history_add(struct history *h, json_t *entry)
             h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays, as far as possible */
         if (h->in_flight == WAITING)
             h->in_flight--;
-        json_decref(h->waiting[oldest]);
-        memmove(h->waiting + oldest, h->waiting + oldest + 1, (WAITING - oldest - 1) * sizeof(h->waiting[0]));
-        h->n_waiting--;
+        drop(h, oldest, 1);
     }
     h->waiting[h->n_waiting++] = entry;
     next(h);

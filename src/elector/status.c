@@ -195,11 +195,12 @@ json_t *status_cluster(struct elector *e)
     const json_t *active = find_active(e, members);
     bool serving = active != NULL && (is(active, "livy", "serving") || is(active, "livy", "unhealthy"));
 
-    return json_pack(
-        "{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root", e->conf->zookeeper.root, "active",
-        active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving, "epoch",
-        active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0, "connected",
-        e->core.connected, "change", (json_int_t)(e->change + view_version(e->view)), "members", members);
+    return json_pack("{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root",
+                     e->conf->zookeeper.root, "active",
+                     active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving,
+                     "epoch", active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0,
+                     "connected", e->core.connected, "change",
+                     (json_int_t)e->change + (json_int_t)view_version(e->view), "members", members);
 }
 
 /* ---- /config

@@ -22,8 +22,6 @@
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
 
-extern char **environ;
-
 #define CHANNEL_FD 3 /* the elector's descriptors; it is told by its arguments */
 #define CONF_FD 4
 #define LOCK_FD 5
@@ -121,7 +119,7 @@ static int cloexec_from(int first)
     int rc = 0;
     struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
-        int fd = atoi(entry->d_name);
+        int fd = (int)strtol(entry->d_name, NULL, 10); /* "." and ".." count as 0 */
         if (fd >= first && fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
             rc = -1;
     }

@@ -17,8 +17,6 @@
 
 #define EXIT_USAGE 64 /* EX_USAGE */
 
-extern char **environ;
-
 struct options {
     const char *path;
     bool check_config, close_session;

@@ -30,16 +30,15 @@ static ssize_t read_proc(pid_t pid, const char *file, char *buffer, size_t size)
  */
 static bool parent_and_session(pid_t pid, pid_t *parent, pid_t *session, char *state)
 {
-    char stat[512];
-    int ppid, pgrp, sid;
+    char stat[512], ppid[16], sid[16];
 
     if (read_proc(pid, "stat", stat, sizeof(stat)) <= 0)
         return false;
     const char *end = strrchr(stat, ')');
-    if (end == NULL || sscanf(end + 1, " %c %d %d %d", state, &ppid, &pgrp, &sid) != 4)
+    if (end == NULL || sscanf(end + 1, " %c %15s %*s %15s", state, ppid, sid) != 3)
         return false;
-    *parent = ppid;
-    *session = sid;
+    *parent = (pid_t)strtol(ppid, NULL, 10);
+    *session = (pid_t)strtol(sid, NULL, 10);
     return true;
 }
 

@@ -7,8 +7,6 @@
 
 #include "livy-ha/log.h"
 
-extern char **environ;
-
 void reload_log_report(const struct conf_report *report)
 {
     for (size_t i = 0; i < report->n_errors; i++)

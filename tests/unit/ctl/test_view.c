@@ -162,8 +162,8 @@ static void test_strange_documents(void **state)
     static const char *const documents[] = {
         "{\"members\":7}",
         "{\"members\":[1,null,\"x\",[],{}]}",
-        "{\"root\":[],\"active\":{},\"serving\":\"yes\",\"epoch\":\"x\",\"members\":[{\"id\":1,\"since\":2,"
-        "\"lease_left_ms\":\"3\",\"self\":1}]}",
+        "{\"root\":[],\"active\":{},\"serving\":\"yes\",\"epoch\":\"x\",\"members\":[]}",
+        "{\"members\":[{\"id\":1,\"since\":2,\"lease_left_ms\":\"3\",\"self\":1}]}",
         "{\"active\":\"gone\",\"serving\":true,\"members\":[{\"id\":\"b\"}]}",
     };
 

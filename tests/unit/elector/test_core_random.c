@@ -150,7 +150,7 @@ static void fault_of_zookeeper(struct sim *s)
     if (sim_chance(s, 150)) {
         sim_election(s, 200 + sim_roll(s, 2000));
     } else if (sim_chance(s, 150)) {
-        prolong(&s->zk.leader.frozen_until, sim_now(s) + sim_roll(s, 3 * TICK));
+        prolong(&s->zk.leader.frozen_until, sim_now(s) + sim_roll(s, INT64_C(3) * TICK));
         sim_trace(s, "fault    the leader is frozen until %lld", (long long)s->zk.leader.frozen_until);
     } else if (faulty_servers(s) >= 2 && sim_chance(s, 800)) {
         return;
@@ -355,7 +355,7 @@ static void test_random_faults(void **state)
         run_seed(&s, seed, &sum);
     }
     print_message("%llu seeds, %llu steps, %d starts of Livy, %d of them on another member, %d adoptions\n",
-                  (unsigned long long)(last - first + 1), (unsigned long long)sum.steps, sum.births,
+                  (unsigned long long)last - first + 1, (unsigned long long)sum.steps, sum.births,
                   sum.fail_overs, sum.adoptions);
     assert_true(first == last || sum.fail_overs > 0);
 }

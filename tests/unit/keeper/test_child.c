@@ -30,8 +30,6 @@
 
 #define LIMIT 20000 /* ms that any condition may take */
 
-extern char **environ;
-
 /* ---- the parts ---- */
 
 static void report_signals(FILE *out)

@@ -12,8 +12,6 @@
 #include "livy-ha/log.h"
 #include "reload.h"
 
-extern char **environ;
-
 struct bed {
     char dir[64], settings[96];
     struct conf *conf;
