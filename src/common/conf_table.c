@@ -67,7 +67,7 @@ const struct conf_key conf_keys[] = {
     ROW("livy.probe_timeout", DURATION, livy.probe_timeout, DEFAULT("5s"), BETWEEN(100, 10 * MINUTE),
         EFFECT(RELOAD)),
     ROW("livy.probe_failures", INT, livy.probe_failures, DEFAULT("6"), BETWEEN(1, 1000), EFFECT(RELOAD)),
-    ROW("livy.restarts", INT, livy.restarts, DEFAULT("3"), BETWEEN(0, 1000), EFFECT(RELOAD)),
+    ROW("livy.restarts", INT, livy.restarts, DEFAULT("3"), BETWEEN(0, 60), EFFECT(RELOAD)),
     ROW("livy.restart_window", DURATION, livy.restart_window, DEFAULT("10min"), BETWEEN(SECOND, 24 * HOUR),
         EFFECT(RELOAD)),
     ROW("livy.standby", ENUM, livy.standby, DEFAULT("cold"), .names = standby_names, EFFECT(NEXT_START)),

@@ -254,7 +254,8 @@ struct core {
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;
     int64_t crashes[CORE_CRASHES];
     size_t n_crashes;
-    unsigned give_ups;
+    int64_t last_crash;
+    unsigned give_ups;                /* since the last quiet restart_window */
     char livy_reason[CORE_TEXT_SIZE]; /* why Livy was last stopped or died */
 
     /* what is wanted */

@@ -98,6 +98,9 @@ static void count_crash(struct step *s)
     struct core *c = s->c;
     size_t kept = 0;
 
+    if (s->now - c->last_crash >= c->config.restart_window)
+        c->give_ups = 0; /* a quiet time makes good */
+    c->last_crash = s->now;
     for (size_t i = 0; i < c->n_crashes; i++)
         if (s->now - c->crashes[i] < c->config.restart_window)
             c->crashes[kept++] = c->crashes[i];

@@ -109,11 +109,24 @@ static void test_crashes_back_off_and_then_give_up(void **state)
     expect(CORE_ACT_CREATE);
 }
 
+static void test_a_quiet_time_makes_old_crashes_good(void **state)
+{
+    (void)state;
+    become_active();
+    core.give_ups = 4;
+    core.last_crash = now - story_config.restart_window;
+    livy_dead(1, IPC_CAUSE_EXITED);
+    assert_int_equal(core.give_ups, 0);
+    expect(CORE_ACT_START);
+    whatever();
+}
+
 static void test_giving_up_takes_longer_each_time(void **state)
 {
     (void)state;
     become_active();
     core.give_ups = 2;
+    core.last_crash = now;
     core.n_crashes = 2;
     core.crashes[0] = core.crashes[1] = now;
     livy_dead(1, IPC_CAUSE_EXITED);
@@ -421,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_word_of_before_the_start_is_ignored),
         cmocka_unit_test(test_livy_that_cannot_be_run_counts),
         cmocka_unit_test(test_crashes_back_off_and_then_give_up),
+        cmocka_unit_test(test_a_quiet_time_makes_old_crashes_good),
         cmocka_unit_test(test_giving_up_takes_longer_each_time),
         cmocka_unit_test(test_old_crashes_are_forgotten),
         cmocka_unit_test(test_exit_while_zookeeper_was_away_is_not_counted),
