@@ -118,6 +118,9 @@ static int run(struct conf *conf, struct livyconf *livyconf)
     notify_open();
     log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
              conf->path != NULL ? conf->path : "configured by the environment alone");
+    if (strcmp(conf->front.listen, "off") != 0 || strcmp(conf->admin_listen, "off") != 0)
+        log_info("this version serves no front and no admin port yet: clients come to Livy's own port, %d",
+                 conf->livy.port);
     int rc = startup_prepare(conf, livyconf, &lock);
     if (rc == 0)
         return keeper_run(conf, livyconf, lock); /* takes both over */
@@ -185,6 +188,10 @@ int main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     struct conf *conf = conf_load(options.path, environ, &report);
+    if (conf != NULL && !options.close_session && !startup_can_keep(conf, &report)) {
+        conf_free(conf);
+        conf = NULL;
+    }
     if (options.check_config) {
         rc = check(conf, &report);
     } else if (conf == NULL) {

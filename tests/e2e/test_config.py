@@ -122,6 +122,9 @@ WRONG_VALUES = [
     ("log.level", '"verbose"', "debug"),
     ("log.format", '"xml"', "json"),
     ("failover.takeover_delay", '"soon"', "duration"),
+    ("failover.takeover_delay", '"5s"', "this version does not do that yet"),
+    ("failover.fence_command", '"/bin/fence"', "this version does not do that yet"),
+    ("failover.on_change", '"/bin/hook"', "this version does not do that yet"),
 ]
 
 
