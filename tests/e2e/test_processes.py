@@ -62,7 +62,7 @@ def test_livy_that_cannot_start_at_all(make_cluster: ClusterMaker) -> None:
 
 def test_livy_that_dies_right_after_its_first_answer(make_cluster: ClusterMaker) -> None:
     """Who owned the port cannot be told any more then: that is a death like any other, and no stranger."""
-    member = make_cluster(1, livy__restarts=1000)["a"]
+    member = make_cluster(1, livy__restarts=60)["a"]
     member.set_mode("exit-when-asked")
     member.start()
     member.wait(lambda: len(member.oracle.lives()) >= 4 or not member.running(), 60, "four Livys have died")
