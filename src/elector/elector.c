@@ -122,7 +122,7 @@ static bool descends_from(pid_t pid, pid_t ancestor)
 static void check_owner(struct elector *e, struct core_event *event, char *text, size_t size)
 {
     pid_t owner = 0, livy = e->core.livy.pid;
-    int rc = portowner_find(e->conf->livy.port, livy, &owner);
+    int rc = portowner_find(e->conf->livy.port, livy, &owner), why = errno;
 
     if (rc == 1) {
         e->unseen_owner = 0;
@@ -130,7 +130,7 @@ static void check_owner(struct elector *e, struct core_event *event, char *text,
     }
     /* It answered, and is dead or dying by now: its sockets go before it does. But one that is never seen is
      * a stranger's. */
-    bool nobody = (rc < 0 && errno == ENOENT) || (rc == 0 && owner == 0);
+    bool nobody = (rc < 0 && why == ENOENT) || (rc == 0 && owner == 0);
     if (guard_livy_dead(e) || (nobody && e->unseen_owner++ < UNSEEN_OWNER_MAX)) {
         event->alive = false;
         event->text = "it answered, but nobody is seen to own its port";
@@ -139,7 +139,7 @@ static void check_owner(struct elector *e, struct core_event *event, char *text,
     e->unseen_owner = 0;
     if (rc < 0) {
         log_warn("who owns livy.port %d cannot be told (%s): taken for Livy", e->conf->livy.port,
-                 strerror(errno));
+                 strerror(why));
         return;
     }
     event->foreign = true;
