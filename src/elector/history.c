@@ -120,12 +120,11 @@ void history_add(struct history *h, json_t *entry)
 {
     if (entry == NULL)
         return;
-    if (h->n_waiting == WAITING) {
-        size_t oldest =
-            h->in_flight < WAITING ? h->in_flight : 0; /* what is under way stays, as far as possible */
-        if (h->in_flight == WAITING)
+    if (h->n_waiting ==
+        WAITING) { /* the oldest gives way; where a set carries it already, it is written all the same */
+        drop(h, 0, 1);
+        if (h->in_flight > 0)
             h->in_flight--;
-        drop(h, oldest, 1);
     }
     h->waiting[h->n_waiting++] = entry;
     next(h);
