@@ -1,0 +1,262 @@
+/* state.c - see state.h. What this file does not know of (a new member of struct core, say) is taken as it
+ * stands: that costs time and hides nothing.
+ */
+#include "state.h"
+
+#include <string.h>
+
+#include "livy-ha/clock.h"
+
+#define LONG_AGO 60000 /* ms: no rule looks further back */
+
+struct digest {
+    uint64_t a, b;
+};
+
+static void mix(struct digest *d, uint64_t x)
+{
+    d->a = (d->a ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    d->a ^= d->a >> 32;
+    d->b = (d->b + x) * UINT64_C(0xc2b2ae3d27d4eb4f);
+    d->b ^= d->b >> 29;
+}
+
+static void mix_bytes(struct digest *d, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    uint64_t x;
+
+    for (; size >= sizeof(x); bytes += sizeof(x), size -= sizeof(x)) {
+        memcpy(&x, bytes, sizeof(x));
+        mix(d, x);
+    }
+    x = 0;
+    memcpy(&x, bytes, size);
+    mix(d, x);
+}
+
+/* 0 stays "none", CLOCK_NEVER stays never. */
+static int64_t relative(int64_t at, int64_t now)
+{
+    if (at == 0 || at == CLOCK_NEVER)
+        return at;
+    at -= now;
+    if (at < -LONG_AGO)
+        at = -LONG_AGO;
+    return at == 0 ? INT64_MIN : at;
+}
+
+static void relate(int64_t *at, int64_t now)
+{
+    *at = relative(*at, now);
+}
+
+static void relate_livy(struct ipc_livy *livy, int64_t now)
+{
+    relate(&livy->kill_at, now);
+    relate(&livy->started_at, now);
+}
+
+/* ---- the elector ------------------------------------------------------------------------------------- */
+
+/* Only heartbeats that can still prove something: without an answer, or sent after the proof, or the newest
+ * one that the quorum has answered. In the order of the ring. */
+static void mix_beats(struct digest *d, const struct core *c, int64_t now)
+{
+    const struct core_beat *newest = NULL;
+
+    for (size_t i = 0; i < CORE_BEATS; i++) {
+        const struct core_beat *b = &c->beats[i];
+        if (b->quorum && b->acked != 0 && (newest == NULL || b->sent > newest->sent))
+            newest = b;
+    }
+    for (size_t i = 0; i < CORE_BEATS; i++) {
+        const struct core_beat *b = &c->beats[(c->next_beat + i) % CORE_BEATS];
+        if (b->op == 0 || (b->acked != 0 && b->sent <= c->proof && b != newest))
+            continue;
+        mix(d, b->acked == 0 ? c->last_op - b->op : UINT64_MAX);
+        mix(d, (uint64_t)relative(b->sent, now));
+        mix(d, (uint64_t)relative(b->acked, now));
+        mix(d, b->node << 1 | b->quorum);
+    }
+}
+
+static void relate_core(struct core *c, int64_t now)
+{
+    int64_t *const times[] = {&c->floor,      &c->kick_at,    &c->connect_touch, &c->suspended_at, &c->outage_end,
+                              &c->retry_at,   &c->won_at,     &c->handover_at,   &c->list_at,      &c->beat_sent,
+                              &c->proof,      &c->kill_at,    &c->lease_sent,    &c->leased,       &c->max_sent,
+                              &c->unanswered, &c->probe_at,   &c->start_at,      &c->rejoin_at,    &c->last_crash,
+                              &c->close_by};
+
+    if (c->connected)
+        c->suspended_at = c->kick_at = 0; /* set anew before they are looked at again */
+    c->connected_at = c->connected_at != 0;
+    if (c->served)
+        c->livy.started_at = 0;
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        relate(times[i], now);
+    for (size_t i = 0; i < CORE_REQUESTS; i++) {
+        c->pending[i] = c->pending[i] != 0 ? c->last_op - c->pending[i] + 1 : 0;
+        c->pending_since[i] = c->pending[i] != 0 ? relative(c->pending_since[i], now) : 0;
+    }
+    for (size_t i = 0; i < CORE_CRASHES; i++)
+        c->crashes[i] = i < c->n_crashes ? relative(c->crashes[i], now) : 0;
+    relate_livy(&c->livy, now);
+}
+
+static void mix_core(struct digest *d, const struct core *core, int64_t now)
+{
+    struct core c = *core;
+
+    mix_beats(d, &c, now);
+    relate_core(&c, now);
+    memset(c.beats, 0, sizeof(c.beats));
+    memset(c.reason, 0, sizeof(c.reason));
+    memset(c.stand_reason, 0, sizeof(c.stand_reason));
+    memset(c.quit_reason, 0, sizeof(c.quit_reason));
+    memset(c.livy_reason, 0, sizeof(c.livy_reason));
+    c.next_beat = 0;
+    c.last_op = c.published = 0;
+    c.elected_at = 0;
+    mix_bytes(d, &c, sizeof(c));
+}
+
+/* ---- the keeper, the channel ------------------------------------------------------------------------- */
+
+static void mix_kcore(struct digest *d, const struct kcore *kcore, int64_t now)
+{
+    struct kcore k = *kcore;
+    int64_t *const times[] = {&k.kill_at,  &k.term_until,    &k.started_at, &k.killed_at,
+                              &k.reaped_at, &k.elector_since, &k.spawn_at,   &k.ping_at,
+                              &k.pong_by,  &k.order_by,      &k.leave_by,   &k.orphans_until};
+
+    memset(k.text, 0, sizeof(k.text));
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        relate(times[i], now);
+    mix_bytes(d, &k, sizeof(k));
+}
+
+static void mix_channel(struct digest *d, const struct channel *ch, int64_t now, int64_t local)
+{
+    for (int i = 0; i < ch->n; i++) {
+        struct packet p = ch->list[i];
+        relate(&p.at, now);
+        relate(&p.sent_at, local);
+        relate(&p.kill_at, local);
+        relate_livy(&p.livy, local);
+        mix_bytes(d, &p, sizeof(p));
+    }
+    mix(d, (uint64_t)ch->n << 32 | (uint32_t)later(ch->last - now, 0));
+}
+
+static void mix_client(struct digest *d, const struct host *h, int64_t now)
+{
+    struct client c = h->client;
+
+    for (int i = 0; i < CALLS; i++)
+        c.calls[i].xid = c.calls[i].xid != 0 ? (uint32_t)h->core.last_op - c.calls[i].xid + 1 : 0;
+    for (int i = 0; i < CALLS; i++) /* in which place one lies does not matter */
+        for (int j = i; j > 0 && c.calls[j].xid < c.calls[j - 1].xid; j--) {
+            struct call swap = c.calls[j];
+            c.calls[j] = c.calls[j - 1];
+            c.calls[j - 1] = swap;
+        }
+    for (int i = 0; i < CALLS; i++)
+        if (c.calls[i].xid != 0)
+            mix(d, (uint64_t)c.calls[i].xid << 16 | (unsigned)c.calls[i].request << 1 | c.calls[i].beat);
+    memset(c.calls, 0, sizeof(c.calls));
+    relate(&c.heard, now);
+    relate(&c.sent, now);
+    relate(&c.since, now);
+    relate(&c.look_at, now);
+    if (c.connected)
+        c.since = 0;
+    else
+        c.heard = c.sent = 0;
+    mix_bytes(d, &c, sizeof(c));
+}
+
+static void mix_host(struct digest *d, const struct world *w, int host)
+{
+    const struct host *h = &w->hosts[host];
+    int64_t local = world_local(w, host);
+    const bool flags[] = {h->keeper,   h->elector,        h->welcomed,    h->keeper_gone, h->guarding,
+                          h->livy,     h->elector_exited, h->livy_exited, h->reap_first,  h->hung,
+                          h->killed};
+    const int64_t times[] = {h->keeper_stopped, h->elector_stopped, h->keeper_alarm,
+                             h->elector_alarm,  h->cut_until[0],    h->cut_until[1]};
+
+    mix_bytes(d, flags, sizeof(flags));
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        mix(d, times[i] > w->now ? (uint64_t)(times[i] - w->now) : 0);
+    mix(d, h->livy ? (uint64_t)h->livy_epoch : 0);
+    mix(d, h->livy ? (uint64_t)(h->lease_end - local) : 0);
+    mix(d, h->livy && h->serves_at > w->now ? (uint64_t)(h->serves_at - w->now) : 0);
+    mix(d, (uint64_t)h->livy_status << 32 | (uint32_t)h->uuids);
+    if (h->elector && h->welcomed)
+        mix_core(d, &h->core, local);
+    if (h->keeper)
+        mix_kcore(d, &h->kcore, local);
+    mix_client(d, h, w->now);
+    mix_channel(d, &h->to_keeper, w->now, local);
+    mix_channel(d, &h->to_elector, w->now, local);
+}
+
+/* ---- the ensemble ------------------------------------------------------------------------------------ */
+
+static void mix_zk(struct digest *d, const struct zk *zk, int64_t now)
+{
+    mix(d, (uint64_t)later(zk->frozen_until - now, 0));
+    mix(d, (uint64_t)(zk->ping_at - now));
+    mix(d, (uint64_t)zk->zxid << 32 | (uint32_t)zk->n_sessions << 16 | (uint32_t)zk->n_nodes);
+    mix_bytes(d, zk->nodes, (size_t)zk->n_nodes * sizeof(zk->nodes[0]));
+    for (int i = 1; i <= zk->n_sessions; i++) {
+        struct session s = zk->sessions[i];
+        s.expires = s.alive ? s.expires - now : 0;
+        mix_bytes(d, &s, sizeof(s));
+    }
+    for (int i = 0; i < SERVERS; i++) {
+        struct server s = zk->servers[i];
+        s.cut_until = later(s.cut_until - now, 0);
+        s.frozen_until = later(s.frozen_until - now, 0);
+        s.to_last = later(s.to_last - now, 0);
+        s.from_last = later(s.from_last - now, 0);
+        mix_bytes(d, &s, sizeof(s));
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct connection c = zk->connections[i];
+        if (!c.client_open && !c.server_open)
+            continue;
+        c.up_last = later(c.up_last - now, 0);
+        c.down_last = later(c.down_last - now, 0);
+        c.up_held = later(c.up_held - now, 0);
+        c.down_held = later(c.down_held - now, 0);
+        mix(d, (uint64_t)i);
+        mix_bytes(d, &c, sizeof(c));
+    }
+}
+
+static void mix_event(struct digest *d, const struct world *w, const struct event *event)
+{
+    struct event e = *event;
+
+    e.at -= w->now;
+    if (e.m.xid != 0 && e.m.conn >= 0)
+        e.m.xid = (uint32_t)w->hosts[w->zk.connections[e.m.conn].host].core.last_op - e.m.xid + 1;
+    mix_bytes(d, &e, sizeof(e));
+}
+
+uint64_t state_digest(const struct world *w)
+{
+    struct digest d = {.a = 1, .b = 2};
+
+    mix(&d, (uint64_t)w->stranger);
+    mix_zk(&d, &w->zk, w->now);
+    for (int i = 0; i < w->n_hosts; i++)
+        mix_host(&d, w, i);
+    for (int i = 0; i < w->n_events; i++)
+        mix_event(&d, w, &w->events[i]);
+    uint64_t x = d.a ^ (d.b << 1 | d.b >> 63);
+    return x != 0 ? x : 1;
+}

@@ -1,0 +1,256 @@
+/* world.h - the model's world as plain data: hosts, ensemble, what is on its way. A state is saved by copying
+ * it. No pointers, no allocation; what is to happen lies in one sorted queue or in a timer field.
+ *
+ * `now` is the clock of ZooKeeper's leader, ms. A host's clock runs `drift` per mille fast or slow of it; the
+ * bound on drift, rho of each of the two, is thus 2 % between them.
+ */
+#ifndef LIVY_HA_MODEL_WORLD_H
+#define LIVY_HA_MODEL_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core.h"
+#include "kcore.h"
+
+#define HOSTS 3
+#define SERVERS 2 /* that clients connect to; the leader is a third one */
+#define SESSIONS 24
+#define NODES 32
+#define CONNECTIONS 14
+#define EVENTS 112
+#define CHANNEL 40 /* messages between keeper and elector */
+#define CALLS 24
+#define WATCHES 16
+#define CLIENT_WATCHES 6
+
+/* The tightest ensemble that ZooKeeper allows: T is twice the tick. */
+#define TICK 2000
+#define TIMEOUT 4000
+#define TIMEOUT_SHORT 3500 /* what server 1 grants where the opening says so */
+#define KILL_MARGIN 500
+#define SLACK 20         /* ms of K that are for the scheduler: SIGKILL takes K less this */
+#define SYNC_LIMIT 10000 /* 5 ticks: then leader and follower have given each other up */
+
+enum violation {
+    FINE,
+    TWO_LIVYS,
+    LEASE_OUTLIVED,   /* a Livy lives beyond what its keeper was told, + K */
+    SESSION_OUTLIVED, /* the session ends at the leader while its Livy lives */
+    LATCH_GIVEN_UP,   /* the node is deleted, or the session closed, by the own hand while Livy lives */
+    BAD_START,        /* a START without the first latch node, or under another epoch than that node's */
+    NOBODY_SERVES,    /* in bounded time after the last fault */
+    MODEL_FULL,       /* the model's own tables */
+};
+
+enum op {
+    OP_CONNECT,
+    OP_CLOSE,
+    OP_CREATE,
+    OP_DELETE,
+    OP_CHECK,
+    OP_REGISTER,
+    OP_EXISTS,
+    OP_HANDOVER,
+    OP_LIST,
+    OP_PING,
+    OP_FIRED, /* server to client: a watch */
+    OP_APPLY, /* leader to server: what has been committed */
+};
+
+struct zmsg {
+    uint8_t op, request, rc, left;
+    int8_t conn, server; /* conn -1: nobody waits for it */
+    bool beat, watch, in_order, rearm;
+    int16_t session, node, uuid, owner;
+    uint32_t xid, tag;
+    uint32_t mask; /* nodes of a LIST, sessions of a PING */
+    int32_t zxid, timeout;
+};
+
+enum event_kind {
+    EV_UP,          /* arrives at the server of connection m.conn */
+    EV_DOWN,        /* arrives at its client */
+    EV_HUNG_UP,     /* the client of m.conn sees its end */
+    EV_SERVER_EOF,  /* the server of m.conn sees its end */
+    EV_TO_LEADER,   /* from server `who` */
+    EV_FROM_LEADER, /* to server `who` */
+    EV_EXPIRE,      /* look at session `arg` */
+    EV_HEAL,        /* a fault of server `who` may be over */
+    EV_LEAVE,       /* server `who` has been without its leader for too long */
+    EV_ELECTED,
+    EV_CONNECT,     /* the client library of host `who` connects; arg: handle */
+    EV_KEEPER_WAKE,
+    EV_PACKET, /* for the elector */
+    EV_HELLO,  /* arg: life */
+    EV_KEEPER_GONE,
+    EV_GUARD,
+    EV_LIVY_DEAD, /* arg: life */
+    EV_PROBED,    /* arg: run */
+    EV_KEEPER_BEGIN,
+    EV_STAND, /* arg: may stand */
+    /* never in the queue: timers */
+    EV_KEEPER_TIME,
+    EV_ELECTOR_TIME,
+    EV_CLIENT_TIME,
+    EV_LEADER_PING,
+    EV_NEVER,
+};
+
+struct event {
+    int64_t at;
+    uint8_t kind;
+    int8_t who;
+    int32_t arg;
+    struct zmsg m;
+};
+
+/* ---- the ensemble ------------------------------------------------------------------------------------ */
+
+struct session {
+    bool alive, registered;
+    int8_t host, server;
+    int32_t timeout, made, gone; /* zxids; gone 0: not yet */
+    int64_t expires;
+};
+
+struct node { /* number: its sequence */
+    int16_t uuid, owner;
+    int32_t made, gone; /* zxids; made is the czxid */
+    bool in_order;
+};
+
+struct watch {
+    int8_t conn; /* -1: free */
+    int16_t node;
+    uint32_t tag;
+};
+
+struct server {
+    int64_t cut_until, frozen_until, to_last, from_last;
+    bool joined, zombie; /* zombie: cut off, and takes itself for the leader */
+    int32_t applied;
+    uint32_t touched;
+    struct watch watches[WATCHES];
+};
+
+struct connection {
+    bool client_open, server_open;
+    int8_t host, server;
+    int16_t session; /* 0: not attached */
+    int64_t up_last, down_last, up_held, down_held;
+};
+
+struct zk {
+    int64_t frozen_until, ping_at;
+    int32_t zxid;
+    int16_t n_sessions, n_nodes;
+    struct session sessions[SESSIONS];
+    struct node nodes[NODES];
+    struct server servers[SERVERS];
+    struct connection connections[CONNECTIONS];
+};
+
+/* ---- a host ------------------------------------------------------------------------------------------ */
+
+struct call {
+    uint32_t xid; /* 0: free */
+    uint8_t request;
+    bool beat;
+};
+
+struct client {
+    bool open, connected;
+    int8_t conn, server; /* conn -1: none */
+    int16_t session;
+    int32_t handle, zxid, timeout;
+    int64_t heard, sent, since, look_at;
+    struct call calls[CALLS];
+    struct {
+        int16_t node; /* -1: free */
+        uint32_t tag;
+    } watches[CLIENT_WATCHES];
+};
+
+struct kept { /* struct ipc_session in short */
+    int16_t id, node, uuid;
+    int32_t timeout;
+};
+
+struct packet {
+    int64_t at, sent_at, epoch, kill_at, grace;
+    uint32_t type, run;
+    bool quitting;
+    struct kept session;
+    struct ipc_livy livy;
+};
+
+struct channel {
+    int n;
+    int64_t last;
+    struct packet list[CHANNEL];
+};
+
+struct host {
+    int drift;
+    bool keeper, elector, welcomed, keeper_gone, guarding;
+    bool elector_exited, livy_exited, reap_first;
+    bool livy, hung, killed; /* killed: SIGKILL is on its way */
+    int32_t life, livy_life, livy_run, livy_status, uuids;
+    int crash_after; /* the elector dies after that many actions of this step; 0: it does not */
+    int64_t livy_epoch, lease_end; /* of the host's clock: what the keeper was told */
+    int64_t serves_at, keeper_stopped, elector_stopped, keeper_alarm, elector_alarm;
+    int64_t cut_until[SERVERS]; /* the network between this host and that server */
+    struct kept file;           /* the session file; for `--close-session`, never for adoption */
+    struct client client;
+    struct core core;
+    struct kcore kcore;
+    struct channel to_keeper, to_elector;
+};
+
+struct world {
+    int64_t now;
+    bool trace;
+    bool short_sessions;  /* server 1 grants less */
+    bool stranger;        /* somebody outside has deleted a latch node: the one fault that stands alone */
+    int32_t death;        /* ms that a SIGKILL takes */
+    int n_hosts, n_events;
+    enum violation violation;
+    char detail[160];
+    struct zk zk;
+    struct event events[EVENTS]; /* by time */
+    struct host hosts[HOSTS];    /* the last: those that are not used are not copied */
+};
+
+/* What comes next, without taking it: an event of the queue or a timer's. EV_NEVER: nothing. */
+struct event world_next(const struct world *w);
+/* Takes `next` (as world_next said) and lets it happen. */
+void world_step(struct world *w, const struct event *next);
+
+void world_put(struct world *w, int64_t at, enum event_kind kind, int who, int32_t arg);
+void world_put_message(struct world *w, int64_t at, enum event_kind kind, int who, const struct zmsg *m);
+/* Puts an event that must wait back into the queue, behind those of the same time. */
+void world_put_back(struct world *w, const struct event *e, int64_t at);
+/* Drops the events for which `drop` says so. */
+typedef bool world_drop(const struct world *w, const struct event *e, int arg);
+void world_drop_events(struct world *w, world_drop *drop, int arg);
+
+void world_violation(struct world *w, enum violation violation, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+const char *world_violation_name(enum violation violation);
+
+/* The host's clock, and the leader's time at which it shows `local`. */
+int64_t world_local(const struct world *w, int host);
+int64_t world_when(const struct world *w, int host, int64_t local);
+
+void world_begin(struct world *w, int hosts, int drift);
+void world_say(const struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_describe(const struct world *w); /* one line with each member's state */
+
+static inline int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+#endif
