@@ -38,18 +38,19 @@ static bool is_down(const struct world *w, const struct event *e, int conn)
     return (e->kind == EV_DOWN || e->kind == EV_HUNG_UP) && e->m.conn == conn;
 }
 
-/* What was sent still arrives, perhaps late; then the server sees the end. */
+/* What was sent still arrives, perhaps late; then the server sees the end: at once where it is told, after T of
+ * silence where the host is no more. */
 static void abandon(struct world *w, int conn, bool told)
 {
     struct connection *c = &w->zk.connections[conn];
 
     c->client_open = false;
     world_drop_events(w, is_down, conn);
-    if (!told || !c->server_open)
+    if (!c->server_open)
         return;
     struct zmsg end = message(OP_CLOSE);
     end.conn = (int8_t)conn;
-    c->up_last = later(c->up_last, w->now + 1);
+    c->up_last = later(c->up_last, w->now + (told ? 1 : TIMEOUT));
     world_put_message(w, c->up_last, EV_SERVER_EOF, c->host, &end);
 }
 

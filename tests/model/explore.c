@@ -287,7 +287,7 @@ enum violation explore_replay(const struct opening *o, const struct deviation *d
             break;
         world_step(w, &next);
         event++;
-        if (next.kind == EV_LEADER_PING)
+        if (next.kind == EV_LEADER_PING && !settled(w))
             world_describe(w);
         if (w->violation == FINE && w->now > limit)
             world_violation(w, NOBODY_SERVES, "the members are not well %d ms after the last deviation", PATIENCE);

@@ -119,6 +119,14 @@ static void of_elector(const struct world *w, const struct event *next, int host
     add(l, FAULT_STOP_ELECTOR, host, 4000);
 }
 
+static bool all_well(const struct world *w)
+{
+    for (int i = 0; i < w->n_hosts; i++)
+        if (!host_well(w, i))
+            return false;
+    return true;
+}
+
 static void of_host(const struct world *w, int host, bool short_list, struct list *l)
 {
     const struct host *h = &w->hosts[host];
@@ -137,7 +145,8 @@ static void of_host(const struct world *w, int host, bool short_list, struct lis
     if (h->livy && !h->killed) {
         add(l, FAULT_LIVY_DIES, host, 0);
         add(l, FAULT_LIVY_HANGS, host, 0);
-        add(l, FAULT_STRANGER, host, 0);
+        if (all_well(w)) /* a member that joins meanwhile has seen nobody before it, and cannot ask after him */
+            add(l, FAULT_STRANGER, host, 0);
     }
 }
 
@@ -222,9 +231,21 @@ static bool reset(struct world *w, const struct event *next, int32_t late)
 
 static bool off_the_network(struct world *w, int host, int32_t time, int except)
 {
+    if (w->hosts[host].cut_until[0] > w->now || w->hosts[host].cut_until[1] > w->now)
+        return false; /* it is already */
     for (int i = 0; i < SERVERS; i++)
         if (i != except)
             w->hosts[host].cut_until[i] = later(w->hosts[host].cut_until[i], w->now + time);
+    return true;
+}
+
+/* The leader keeps its quorum: one server in trouble at a time. All of them at once is an outage. */
+static bool all_servers_well(const struct world *w)
+{
+    for (int i = 0; i < SERVERS; i++)
+        if (!w->zk.servers[i].joined || w->zk.servers[i].cut_until > w->now ||
+            w->zk.servers[i].frozen_until > w->now)
+            return false;
     return true;
 }
 
@@ -234,10 +255,10 @@ static bool partition(struct world *w, int host, int32_t time)
     /* Which one it will try next when its own is out of reach. */
     int other = (server + 1) % SERVERS;
 
-    if (w->zk.servers[other].cut_until > w->now || w->zk.servers[other].frozen_until > w->now)
+    if (!all_servers_well(w) || !off_the_network(w, host, time, other))
         return false;
     zk_cut(w, other, w->now + time, true);
-    return off_the_network(w, host, time, other);
+    return true;
 }
 
 static bool stranger(struct world *w)
@@ -263,12 +284,18 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
     case FAULT_RESET_LATE:
         return reset(w, next, fault->arg);
     case FAULT_CUT:
+        if (!all_servers_well(w))
+            return false;
         zk_cut(w, who, w->now + fault->arg, false);
         return true;
     case FAULT_ZOMBIE:
+        if (!all_servers_well(w))
+            return false;
         zk_cut(w, who, w->now + fault->arg, true);
         return true;
     case FAULT_FREEZE:
+        if (!all_servers_well(w))
+            return false;
         zk_freeze(w, who, w->now + fault->arg);
         return true;
     case FAULT_FREEZE_LEADER:

@@ -18,7 +18,7 @@
 #define SERVERS 2 /* that clients connect to; the leader is a third one */
 #define SESSIONS 24
 #define NODES 32
-#define CONNECTIONS 14
+#define CONNECTIONS 24
 #define EVENTS 112
 #define CHANNEL 40 /* messages between keeper and elector */
 #define CALLS 24

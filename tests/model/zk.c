@@ -254,9 +254,9 @@ bool zk_well(const struct world *w)
     for (int i = 0; i < SERVERS; i++)
         if (!server_in_touch(w, i))
             return false;
-    for (int i = 0; i < CONNECTIONS; i++)
-        if (w->zk.connections[i].client_open != w->zk.connections[i].server_open)
-            return false; /* something may still come over it */
+    for (int i = 0; i < w->n_events; i++)
+        if (w->events[i].kind == EV_UP && !w->zk.connections[w->events[i].m.conn].client_open)
+            return false; /* late, of a connection that is no more */
     return w->zk.frozen_until <= w->now;
 }
 
