@@ -44,7 +44,7 @@ static int elector_of(const struct world *w, const struct event *next)
 {
     if (next->kind == EV_PACKET || next->kind == EV_ELECTOR_TIME || next->kind == EV_PROBED ||
         next->kind == EV_GUARD)
-        return next->who;
+        return w->hosts[next->who].closing == 0 ? next->who : -1;
     if (next->kind == EV_DOWN || next->kind == EV_HUNG_UP)
         return w->zk.connections[next->m.conn].host;
     return -1;
@@ -180,6 +180,8 @@ int fault_list(const struct world *w, const struct event *next, bool short_list,
         of_message(next, short_list, &l);
     if (next->kind == EV_TO_LEADER)
         of_server(next, short_list, &l);
+    if (next->kind == EV_CLOSED && !w->hosts[next->who].livy)
+        add(&l, FAULT_KILL_ELECTOR, next->who, 0);
     if (elector >= 0)
         of_elector(w, next, elector, short_list, &l);
     if (next->kind == EV_ELECTOR_TIME || next->kind == EV_PROBED)

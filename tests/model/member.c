@@ -10,7 +10,8 @@
 #include "livy-ha/clock.h"
 #include "zk.h"
 
-#define UUIDS 1000 /* a host */
+#define UUIDS 1000       /* a host */
+#define CLOSING_MAX 4500 /* ms that zookeeper_close() may wait for a hung server */
 
 static const struct core_config core_config = {.tick = TICK,
                                                .kill_margin = KILL_MARGIN,
@@ -258,8 +259,8 @@ static void perform(struct world *w, int host, const struct core_action *a)
         return;
     case CORE_ACT_CLOSE:
         client_close(w, host, false);
-        memset(&h->file, 0, sizeof(h->file));
-        host_kill_elector(w, host);
+        h->closing = w->now + CLOSING_MAX;
+        world_put(w, w->now + 3, EV_CLOSED, host, h->life);
         return;
     case CORE_ACT_PHASE:
         world_say(w, "host %d    %s -> %s: %s", host, core_phase_name(a->old_phase),
@@ -303,7 +304,7 @@ void host_elector_step(struct world *w, int host, struct core_event *event)
     char uuid[CORE_UUID_SIZE];
     int64_t now = world_local(w, host);
 
-    if (!h->elector || !h->welcomed)
+    if (!h->elector || !h->welcomed || h->closing != 0)
         return;
     if (h->core.spare_uuid[0] == '\0') {
         uuid_text(UUIDS * (host + 1) + ++h->uuids, uuid);
@@ -311,7 +312,7 @@ void host_elector_step(struct world *w, int host, struct core_event *event)
     }
     core_step(&h->core, event, now, &actions);
     h->elector_alarm = world_when(w, host, core_next(&h->core, now));
-    for (size_t i = 0; i < actions.count && h->elector; i++)
+    for (size_t i = 0; i < actions.count && h->elector && h->closing == 0; i++)
         if (!struck(w, host, &actions.list[i]))
             perform(w, host, &actions.list[i]);
 }
@@ -399,6 +400,22 @@ static void packet(struct world *w, int host)
     }
 }
 
+/* The library waits for the answer to closeSession, so the locks stay held meanwhile. */
+static void closed(struct world *w, const struct event *e)
+{
+    for (int i = 0; i < w->n_events; i++) {
+        const struct event *other = &w->events[i];
+        bool request = other->kind == EV_UP || other->kind == EV_TO_LEADER;
+        if (request && other->m.op == OP_CLOSE && other->m.conn >= 0 &&
+            w->zk.connections[other->m.conn].host == e->who && w->now < w->hosts[e->who].closing) {
+            world_put_back(w, e, w->now + 50);
+            return;
+        }
+    }
+    memset(&w->hosts[e->who].file, 0, sizeof(w->hosts[e->who].file));
+    host_kill_elector(w, e->who);
+}
+
 static void forget_process(struct world *w, int host)
 {
     struct host *h = &w->hosts[host];
@@ -406,6 +423,7 @@ static void forget_process(struct world *w, int host)
     h->elector = h->welcomed = h->guarding = false;
     h->elector_stopped = 0;
     h->crash_after = 0;
+    h->closing = 0;
     h->to_elector.n = 0;
     memset(&h->core, 0, sizeof(h->core));
 }
@@ -427,7 +445,8 @@ void member_event(struct world *w, const struct event *e)
     struct host *h = &w->hosts[e->who];
     struct core_event time = {.type = CORE_EV_TIME};
     struct core_event stand = {.type = CORE_EV_STAND, .stand = e->arg != 0, .text = "drained"};
-    bool of_life = e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD;
+    bool of_life = e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD ||
+                   e->kind == EV_CLOSED;
 
     if (!h->elector || (of_life && e->arg != h->life))
         return;
@@ -446,6 +465,8 @@ void member_event(struct world *w, const struct event *e)
         probed(w, e->who, (uint32_t)e->arg);
     else if (e->kind == EV_GUARD)
         look(w, e->who);
+    else if (e->kind == EV_CLOSED)
+        closed(w, e);
     else if (e->kind == EV_STAND)
         host_elector_step(w, e->who, &stand);
     else

@@ -30,12 +30,16 @@ static const struct opening openings[] = {
      false, AT, {FAULT_NETWORK, 0, 3600}, 8300, 1000},
     {"orphaned", "the active member's keeper was killed", 2, SLOW, false, false, AT, {FAULT_KILL_KEEPER, 0, 0}, AT,
      1100},
-    {"shrunk", "reconnecting to a server that grants less", 2, SLOW, true, false, AT, {FAULT_RESET, 0, 0}, AT,
-     400},
+    {"shrunk", "reconnected to a server that grants less, and knows it", 2, SLOW, true, false, AT, {FAULT_RESET, 0, 0},
+     AT + 15, 400},
     {"outage", "the ensemble comes back after 22 s, old sessions with it", 2, SLOW, false, false, AT,
      {FAULT_OUTAGE, 0, 22000}, AT + 21900, 700},
     {"fast", "as steady, with clocks that run fast and a Livy that dies at once", 2, FAST, false, true,
      .from = AT, .span = 1000},
+    {"alone", "a single member, whose keeper was killed", 1, SLOW, false, false, AT, {FAULT_KILL_KEEPER, 0, 0}, AT,
+     1100},
+    {"alone-release", "a single member, drained for a while", 1, SLOW, false, false, AT, {FAULT_DRAIN, 0, 3000}, AT,
+     4000},
     {"three", "three members", 3, SLOW, .from = AT, .span = 500},
     {"three-release", "three members, the active one is drained", 3, SLOW, false, false, AT,
      {FAULT_DRAIN, 0, 3000}, AT, 900},
@@ -69,7 +73,7 @@ static void run_until(struct world *w, int64_t until)
 void opening_reach(const struct opening *o, struct world *w)
 {
     world_begin(w, o->hosts, o->drift);
-    w->short_sessions = o->short_sessions;
+    w->unequal = o->unequal;
     if (o->quick_death)
         w->death = 5;
     if (o->struck_at != 0) {

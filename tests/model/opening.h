@@ -9,7 +9,7 @@ struct opening {
     const char *name, *what;
     int hosts;
     int drift; /* per mille: the hosts' clocks against the leader's */
-    bool short_sessions, quick_death;
+    bool unequal, quick_death;
     int64_t struck_at; /* 0: nothing happens to them */
     struct fault struck;
     int64_t from; /* the first deviation may come from here on */

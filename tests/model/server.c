@@ -5,7 +5,7 @@
 
 int server_grants(const struct world *w, int server)
 {
-    return w->short_sessions && server == 1 ? TIMEOUT_SHORT : TIMEOUT;
+    return w->unequal && server == 0 ? TIMEOUT_LONG : TIMEOUT;
 }
 
 bool server_in_touch(const struct world *w, int server)

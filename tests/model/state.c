@@ -194,6 +194,8 @@ static void mix_host(struct digest *d, const struct world *w, int host)
     mix(d, h->livy ? (uint64_t)(h->lease_end - local) : 0);
     mix(d, h->livy && h->serves_at > w->now ? (uint64_t)(h->serves_at - w->now) : 0);
     mix(d, (uint64_t)h->livy_status << 32 | (uint32_t)h->uuids);
+    mix(d, (uint64_t)relative(h->closing, w->now));
+    mix_bytes(d, &h->file, sizeof(h->file));
     if (h->elector && h->welcomed)
         mix_core(d, &h->core, local);
     if (h->keeper)

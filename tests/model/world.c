@@ -168,7 +168,7 @@ struct event world_next(const struct world *w)
         const struct host *h = &w->hosts[i];
         if (h->keeper)
             earlier(&first, later(h->keeper_alarm, h->keeper_stopped), EV_KEEPER_TIME, i);
-        if (h->elector && h->welcomed)
+        if (h->elector && h->welcomed && h->closing == 0)
             earlier(&first, later(h->elector_alarm, h->elector_stopped), EV_ELECTOR_TIME, i);
         if (h->elector && h->client.conn >= 0)
             earlier(&first, later(h->client.look_at, h->elector_stopped), EV_CLIENT_TIME, i);
@@ -227,6 +227,7 @@ void world_step(struct world *w, const struct event *next)
     case EV_PROBED:
     case EV_KEEPER_BEGIN:
     case EV_STAND:
+    case EV_CLOSED:
     case EV_KEEPER_TIME:
     case EV_ELECTOR_TIME:
         host_event(w, &e);

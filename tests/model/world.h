@@ -28,7 +28,7 @@
 /* The tightest ensemble that ZooKeeper allows: T is twice the tick. */
 #define TICK 2000
 #define TIMEOUT 4000
-#define TIMEOUT_SHORT 3500 /* what server 1 grants where the opening says so */
+#define TIMEOUT_LONG 8000 /* what server 0 grants where the opening says so */
 #define KILL_MARGIN 500
 #define SLACK 20         /* ms of K that are for the scheduler: SIGKILL takes K less this */
 #define SYNC_LIMIT 10000 /* 5 ticks: then leader and follower have given each other up */
@@ -89,7 +89,8 @@ enum event_kind {
     EV_LIVY_DEAD, /* arg: life */
     EV_PROBED,    /* arg: run */
     EV_KEEPER_BEGIN,
-    EV_STAND, /* arg: may stand */
+    EV_STAND,  /* arg: may stand */
+    EV_CLOSED, /* arg: life; the elector has closed its session, as far as it can tell */
     /* never in the queue: timers */
     EV_KEEPER_TIME,
     EV_ELECTOR_TIME,
@@ -198,6 +199,7 @@ struct host {
     bool elector_exited, livy_exited, reap_first;
     bool livy, hung, killed; /* killed: SIGKILL is on its way */
     int32_t life, livy_life, livy_run, livy_status, uuids;
+    int64_t closing; /* the elector waits for its session's end, until then at the most; 0: it does not */
     int crash_after; /* the elector dies after that many actions of this step; 0: it does not */
     int64_t livy_epoch, lease_end; /* of the host's clock: what the keeper was told */
     int64_t serves_at, keeper_stopped, elector_stopped, keeper_alarm, elector_alarm;
@@ -212,7 +214,7 @@ struct host {
 struct world {
     int64_t now;
     bool trace;
-    bool short_sessions;  /* server 1 grants less */
+    bool unequal;         /* server 0 grants TIMEOUT_LONG */
     bool stranger;        /* somebody outside has deleted a latch node: the one fault that stands alone */
     int32_t death;        /* ms that a SIGKILL takes */
     int n_hosts, n_events;
