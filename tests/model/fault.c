@@ -134,6 +134,7 @@ static void of_host(const struct world *w, int host, bool short_list, struct lis
     add(l, FAULT_POWER, host, 0);
     add(l, FAULT_NETWORK, host, LONGER_THAN_ALL);
     add(l, FAULT_PARTITION, host, LONGER_THAN_ALL);
+    add(l, FAULT_ISLAND, host, LONGER_THAN_ALL);
     if (keeper_guards(w, host))
         add(l, FAULT_QUIT, host, 0);
     if (elector_guards(w, host))
@@ -145,8 +146,6 @@ static void of_host(const struct world *w, int host, bool short_list, struct lis
     if (h->livy && !h->killed) {
         add(l, FAULT_LIVY_DIES, host, 0);
         add(l, FAULT_LIVY_HANGS, host, 0);
-        if (all_well(w)) /* a member that joins meanwhile has seen nobody before it, and cannot ask after him */
-            add(l, FAULT_STRANGER, host, 0);
     }
 }
 
@@ -178,6 +177,9 @@ int fault_list(const struct world *w, const struct event *next, bool short_list,
         return 0;
     if (next->kind == EV_UP || (next->kind == EV_DOWN && next->m.op != OP_FIRED))
         of_message(next, short_list, &l);
+    /* A member that joins meanwhile has seen nobody before it, and could not ask how he went. */
+    if (!short_list && (next->kind == EV_ELECTOR_TIME || routine(next)) && all_well(w))
+        add(&l, FAULT_STRANGER, 0, 0);
     if (next->kind == EV_TO_LEADER)
         of_server(next, short_list, &l);
     if (next->kind == EV_CLOSED && !w->hosts[next->who].livy)
@@ -251,15 +253,15 @@ static bool all_servers_well(const struct world *w)
     return true;
 }
 
-static bool partition(struct world *w, int host, int32_t time)
+/* A part of the network with the host and one server in it: the one that it will try next, which takes itself for
+ * the leader, or its own. */
+static bool partition(struct world *w, int host, int32_t time, bool own)
 {
-    int server = w->hosts[host].client.server;
-    /* Which one it will try next when its own is out of reach. */
-    int other = (server + 1) % SERVERS;
+    int server = (w->hosts[host].client.server + (own ? 0 : 1)) % SERVERS;
 
-    if (!all_servers_well(w) || !off_the_network(w, host, time, other))
+    if (!all_servers_well(w) || !off_the_network(w, host, time, server))
         return false;
-    zk_cut(w, other, w->now + time, true);
+    zk_cut(w, server, w->now + time, !own);
     return true;
 }
 
@@ -336,7 +338,9 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
     case FAULT_NETWORK:
         return off_the_network(w, who, fault->arg, -1);
     case FAULT_PARTITION:
-        return partition(w, who, fault->arg);
+        return partition(w, who, fault->arg, false);
+    case FAULT_ISLAND:
+        return partition(w, who, fault->arg, true);
     case FAULT_QUIT:
         host_quit(w, who);
         return true;
@@ -368,7 +372,7 @@ void fault_text(const struct fault *fault, char *text, size_t size)
         "server cut off, takes itself for the leader", "server frozen",            "leader frozen",
         "new leader",       "ensemble down",     "late expiry",                    "elector killed",
         "elector stopped",  "keeper killed",     "keeper stopped",                 "children reaped first",
-        "host power off",   "host off the network", "host alone with an old leader", "SIGTERM to the daemon",
+        "host power off",   "host off the network", "host alone with an old leader", "host alone with its server", "SIGTERM to the daemon",
         "member drained",   "Livy dies",         "Livy hangs",                     "a stranger deletes the node"};
     snprintf(text, size, "%s (who %d, arg %d)", names[fault->kind], fault->who, (int)fault->arg);
 }

@@ -25,6 +25,7 @@ enum fault_kind {
     FAULT_POWER,
     FAULT_NETWORK,       /* host `who` reaches no server for `arg` ms */
     FAULT_PARTITION,     /* host `who` reaches only a server that takes itself for the leader */
+    FAULT_ISLAND,        /* host `who` reaches only its own server, and that one not its leader */
     FAULT_QUIT,          /* SIGTERM to the daemon */
     FAULT_DRAIN,         /* the member does not stand for `arg` ms */
     FAULT_LIVY_DIES,

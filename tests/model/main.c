@@ -1,4 +1,4 @@
-/* model.c - the command line of the model checker. */
+/* main.c - the command line of the model checker. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
