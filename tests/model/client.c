@@ -38,8 +38,8 @@ static bool is_down(const struct world *w, const struct event *e, int conn)
     return (e->kind == EV_DOWN || e->kind == EV_HUNG_UP) && e->m.conn == conn;
 }
 
-/* What was sent still arrives, perhaps late; then the server sees the end: at once where it is told, after T of
- * silence where the host is no more. */
+/* What was sent still arrives, perhaps late; then the server sees the end: at once where it is told, after T
+ * of silence where the host is no more. */
 static void abandon(struct world *w, int conn, bool told)
 {
     struct connection *c = &w->zk.connections[conn];
@@ -240,9 +240,8 @@ static void fired(struct world *w, int host, const struct zmsg *m)
         if (c->watches[i].tag != m->tag || c->watches[i].node != m->node)
             continue;
         c->watches[i].node = -1;
-        struct core_event event = {.type = m->tag == 0 ? CORE_EV_PRED_CHANGED : CORE_EV_OWN_CHANGED,
-                                   .op = m->tag,
-                                   .deleted = true};
+        struct core_event event = {
+            .type = m->tag == 0 ? CORE_EV_PRED_CHANGED : CORE_EV_OWN_CHANGED, .op = m->tag, .deleted = true};
         host_elector_step(w, host, &event);
         return;
     }

@@ -11,7 +11,7 @@ void client_open(struct world *w, int host, int session);
 void client_close(struct world *w, int host, bool keep_session);
 bool client_kick(struct world *w, int host);
 void client_request(struct world *w, int host, enum op op, const struct core_action *a);
-void client_break(struct world *w, int host); /* the connection is gone */
+void client_break(struct world *w, int host);  /* the connection is gone */
 void client_vanish(struct world *w, int host); /* the host is: nobody tells the server */
 void client_event(struct world *w, const struct event *e);
 

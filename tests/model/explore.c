@@ -116,7 +116,8 @@ static bool advance(struct explorer *x, int level, const struct event *next)
     x->steps++;
     x->events[level]++;
     if (w->violation == FINE && w->now > x->limit[level])
-        world_violation(w, NOBODY_SERVES, "the members are not well %d ms after the last deviation", PATIENCE);
+        world_violation(w, NOBODY_SERVES, "the members are not well %d ms after the last deviation",
+                        PATIENCE);
     if (w->violation != FINE) {
         report(x, level);
         return false;
@@ -290,9 +291,10 @@ enum violation explore_replay(const struct opening *o, const struct deviation *d
         if (next.kind == EV_LEADER_PING && !settled(w))
             world_describe(w);
         if (w->violation == FINE && w->now > limit)
-            world_violation(w, NOBODY_SERVES, "the members are not well %d ms after the last deviation", PATIENCE);
-        if (w->violation != FINE || (done == n && next.kind == EV_LEADER_PING &&
-                                     w->now > o->from + o->span && settled(w)))
+            world_violation(w, NOBODY_SERVES, "the members are not well %d ms after the last deviation",
+                            PATIENCE);
+        if (w->violation != FINE ||
+            (done == n && next.kind == EV_LEADER_PING && w->now > o->from + o->span && settled(w)))
             break;
     }
     world_describe(w);

@@ -8,10 +8,10 @@
 #define DEPTH_MAX 4
 
 struct explore_bounds {
-    int depth;        /* deviations */
-    bool short_list;  /* which faults */
-    int64_t first;    /* ms in which the first one comes; 0: the opening's own span */
-    int64_t next;     /* ms after one in which the next one comes */
+    int depth;       /* deviations */
+    bool short_list; /* which faults */
+    int64_t first;   /* ms in which the first one comes; 0: the opening's own span */
+    int64_t next;    /* ms after one in which the next one comes */
 };
 
 struct deviation {

@@ -69,6 +69,8 @@ static void of_message(const struct event *next, bool short_list, struct list *l
         return;
     if (weighty(m))
         add(l, FAULT_RESET_LATE, 0, 2500);
+    if (!short_list)
+        add(l, FAULT_LATE, 0, 3); /* another order */
     if (!short_list && !m->beat)
         add(l, FAULT_LATE, 0, 2500);
     if (m->op == OP_CLOSE)
@@ -115,6 +117,7 @@ static void of_elector(const struct world *w, const struct event *next, int host
         return;
     for (int i = 1; i <= 3; i++)
         add(l, FAULT_KILL_ELECTOR, host, i);
+    add(l, FAULT_STOP_ELECTOR, host, 3);
     add(l, FAULT_STOP_ELECTOR, host, 400);
     add(l, FAULT_STOP_ELECTOR, host, 4000);
 }
@@ -159,6 +162,7 @@ static void of_keeper(const struct world *w, const struct event *next, bool shor
     if (elector_guards(w, next->who)) {
         add(l, FAULT_STOP_KEEPER, next->who, LONGER_THAN_ALL);
         if (!short_list) {
+            add(l, FAULT_STOP_KEEPER, next->who, 3);
             add(l, FAULT_STOP_KEEPER, next->who, 1500);
             add(l, FAULT_STOP_KEEPER, next->who, 4000);
         }
@@ -253,8 +257,8 @@ static bool all_servers_well(const struct world *w)
     return true;
 }
 
-/* A part of the network with the host and one server in it: the one that it will try next, which takes itself for
- * the leader, or its own. */
+/* A part of the network with the host and one server in it: the one that it will try next, which takes itself
+ * for the leader, or its own. */
 static bool partition(struct world *w, int host, int32_t time, bool own)
 {
     int server = (w->hosts[host].client.server + (own ? 0 : 1)) % SERVERS;
@@ -367,12 +371,29 @@ bool fault_void(const struct world *w, const struct fault *fault)
 
 void fault_text(const struct fault *fault, char *text, size_t size)
 {
-    static const char *const names[] = {
-        "late message",     "connection reset",  "connection reset, message late", "server cut off",
-        "server cut off, takes itself for the leader", "server frozen",            "leader frozen",
-        "new leader",       "ensemble down",     "late expiry",                    "elector killed",
-        "elector stopped",  "keeper killed",     "keeper stopped",                 "children reaped first",
-        "host power off",   "host off the network", "host alone with an old leader", "host alone with its server", "SIGTERM to the daemon",
-        "member drained",   "Livy dies",         "Livy hangs",                     "a stranger deletes the node"};
+    static const char *const names[] = {"late message",
+                                        "connection reset",
+                                        "connection reset, message late",
+                                        "server cut off",
+                                        "server cut off, takes itself for the leader",
+                                        "server frozen",
+                                        "leader frozen",
+                                        "new leader",
+                                        "ensemble down",
+                                        "late expiry",
+                                        "elector killed",
+                                        "elector stopped",
+                                        "keeper killed",
+                                        "keeper stopped",
+                                        "children reaped first",
+                                        "host power off",
+                                        "host off the network",
+                                        "host alone with an old leader",
+                                        "host alone with its server",
+                                        "SIGTERM to the daemon",
+                                        "member drained",
+                                        "Livy dies",
+                                        "Livy hangs",
+                                        "a stranger deletes the node"};
     snprintf(text, size, "%s (who %d, arg %d)", names[fault->kind], fault->who, (int)fault->arg);
 }

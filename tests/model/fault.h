@@ -1,4 +1,5 @@
-/* fault.h - what may go otherwise than by default, at each event: the deviations that a schedule is made of. */
+/* fault.h - what may go otherwise than by default, at each event: the deviations that a schedule is made of.
+ */
 #ifndef LIVY_HA_MODEL_FAULT_H
 #define LIVY_HA_MODEL_FAULT_H
 
@@ -7,30 +8,30 @@
 #define FAULTS_MAX 64
 
 enum fault_kind {
-    FAULT_LATE,          /* the link of this message holds all that is on it for `arg` ms */
-    FAULT_RESET,         /* its connection breaks, the message is lost */
-    FAULT_RESET_LATE,    /* its connection breaks at the client; what was sent arrives after `arg` ms */
-    FAULT_CUT,           /* server `who` is cut off from its leader for `arg` ms */
-    FAULT_ZOMBIE,        /* the same, and it takes itself for the leader */
-    FAULT_FREEZE,        /* server `who` stands still for `arg` ms */
+    FAULT_LATE,       /* the link of this message holds all that is on it for `arg` ms */
+    FAULT_RESET,      /* its connection breaks, the message is lost */
+    FAULT_RESET_LATE, /* its connection breaks at the client; what was sent arrives after `arg` ms */
+    FAULT_CUT,        /* server `who` is cut off from its leader for `arg` ms */
+    FAULT_ZOMBIE,     /* the same, and it takes itself for the leader */
+    FAULT_FREEZE,     /* server `who` stands still for `arg` ms */
     FAULT_FREEZE_LEADER,
-    FAULT_ELECTION,      /* arg: what had reached the old leader is done (1) or not (0) */
-    FAULT_OUTAGE,        /* of the ensemble, for `arg` ms, and a new leader */
-    FAULT_LATE_EXPIRY,   /* a session is expired `arg` ms after T */
-    FAULT_KILL_ELECTOR,  /* before this event; arg > 0: after so many actions that it causes */
-    FAULT_STOP_ELECTOR,  /* SIGSTOP, SIGCONT after `arg` ms */
+    FAULT_ELECTION,     /* arg: what had reached the old leader is done (1) or not (0) */
+    FAULT_OUTAGE,       /* of the ensemble, for `arg` ms, and a new leader */
+    FAULT_LATE_EXPIRY,  /* a session is expired `arg` ms after T */
+    FAULT_KILL_ELECTOR, /* before this event; arg > 0: after so many actions that it causes */
+    FAULT_STOP_ELECTOR, /* SIGSTOP, SIGCONT after `arg` ms */
     FAULT_KILL_KEEPER,
     FAULT_STOP_KEEPER,
-    FAULT_REAP_FIRST,    /* the keeper sees its dead children before its messages */
+    FAULT_REAP_FIRST, /* the keeper sees its dead children before its messages */
     FAULT_POWER,
-    FAULT_NETWORK,       /* host `who` reaches no server for `arg` ms */
-    FAULT_PARTITION,     /* host `who` reaches only a server that takes itself for the leader */
-    FAULT_ISLAND,        /* host `who` reaches only its own server, and that one not its leader */
-    FAULT_QUIT,          /* SIGTERM to the daemon */
-    FAULT_DRAIN,         /* the member does not stand for `arg` ms */
+    FAULT_NETWORK,   /* host `who` reaches no server for `arg` ms */
+    FAULT_PARTITION, /* host `who` reaches only a server that takes itself for the leader */
+    FAULT_ISLAND,    /* host `who` reaches only its own server, and that one not its leader */
+    FAULT_QUIT,      /* SIGTERM to the daemon */
+    FAULT_DRAIN,     /* the member does not stand for `arg` ms */
     FAULT_LIVY_DIES,
     FAULT_LIVY_HANGS,
-    FAULT_STRANGER,      /* the first latch node is deleted by hand; alone in its schedule */
+    FAULT_STRANGER, /* the first latch node is deleted by hand; alone in its schedule */
 };
 
 struct fault {

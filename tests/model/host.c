@@ -8,9 +8,9 @@
 #include "livy-ha/clock.h"
 #include "member.h"
 
-#define SERVES_AFTER 60     /* ms from fork to the first answer */
-#define TERM_TAKES 700      /* ms from SIGTERM to Livy's death */
-#define COMES_BACK 900      /* ms until a dead daemon is started again */
+#define SERVES_AFTER 60 /* ms from fork to the first answer */
+#define TERM_TAKES 700  /* ms from SIGTERM to Livy's death */
+#define COMES_BACK 900  /* ms until a dead daemon is started again */
 #define REBOOT 1600
 #define HELLO_AFTER 15
 
@@ -336,7 +336,8 @@ bool host_well(const struct world *w, int host)
     for (int i = 0; i < SERVERS; i++)
         if (h->cut_until[i] > w->now)
             return false;
-    if (!h->keeper || !h->elector || !h->welcomed || h->keeper_stopped > w->now || h->elector_stopped > w->now)
+    if (!h->keeper || !h->elector || !h->welcomed || h->keeper_stopped > w->now ||
+        h->elector_stopped > w->now)
         return false;
     const struct core *c = &h->core;
     return c->connected && c->stray[0] == '\0' && c->ghost[0] == '\0' &&

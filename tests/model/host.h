@@ -21,7 +21,7 @@ void host_kill_keeper(struct world *w, int host);
 void host_stop_elector(struct world *w, int host, int64_t until);
 void host_stop_keeper(struct world *w, int host, int64_t until);
 void host_power_off(struct world *w, int host);
-void host_quit(struct world *w, int host); /* SIGTERM to the daemon */
+void host_quit(struct world *w, int host);     /* SIGTERM to the daemon */
 void host_end_livy(struct world *w, int host); /* by itself */
 
 bool host_well(const struct world *w, int host);

@@ -445,8 +445,8 @@ void member_event(struct world *w, const struct event *e)
     struct host *h = &w->hosts[e->who];
     struct core_event time = {.type = CORE_EV_TIME};
     struct core_event stand = {.type = CORE_EV_STAND, .stand = e->arg != 0, .text = "drained"};
-    bool of_life = e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD ||
-                   e->kind == EV_CLOSED;
+    bool of_life =
+        e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD || e->kind == EV_CLOSED;
 
     if (!h->elector || (of_life && e->arg != h->life))
         return;

@@ -160,7 +160,8 @@ static enum core_left how_it_went(const struct world *w, const struct zmsg *m, i
 
     for (int i = 0; i < w->zk.n_nodes; i++) { /* the handover marker: the one given up last in order */
         const struct node *n = &w->zk.nodes[i];
-        if (n->in_order && n->gone != 0 && n->gone <= applied && (last < 0 || n->gone > w->zk.nodes[last].gone))
+        if (n->in_order && n->gone != 0 && n->gone <= applied &&
+            (last < 0 || n->gone > w->zk.nodes[last].gone))
             last = i;
     }
     if (last >= 0 && last == m->node)

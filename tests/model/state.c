@@ -83,11 +83,11 @@ static void mix_beats(struct digest *d, const struct core *c, int64_t now)
 
 static void relate_core(struct core *c, int64_t now)
 {
-    int64_t *const times[] = {&c->floor,      &c->kick_at,    &c->connect_touch, &c->suspended_at, &c->outage_end,
-                              &c->retry_at,   &c->won_at,     &c->handover_at,   &c->list_at,      &c->beat_sent,
-                              &c->proof,      &c->kill_at,    &c->lease_sent,    &c->leased,       &c->max_sent,
-                              &c->unanswered, &c->probe_at,   &c->start_at,      &c->rejoin_at,    &c->last_crash,
-                              &c->close_by};
+    int64_t *const times[] = {
+        &c->floor,      &c->kick_at,     &c->connect_touch, &c->suspended_at, &c->outage_end, &c->retry_at,
+        &c->won_at,     &c->handover_at, &c->list_at,       &c->beat_sent,    &c->proof,      &c->kill_at,
+        &c->lease_sent, &c->leased,      &c->max_sent,      &c->unanswered,   &c->probe_at,   &c->start_at,
+        &c->rejoin_at,  &c->last_crash,  &c->close_by};
 
     if (c->connected)
         c->suspended_at = c->kick_at = 0; /* set anew before they are looked at again */
@@ -127,9 +127,9 @@ static void mix_core(struct digest *d, const struct core *core, int64_t now)
 static void mix_kcore(struct digest *d, const struct kcore *kcore, int64_t now)
 {
     struct kcore k = *kcore;
-    int64_t *const times[] = {&k.kill_at,  &k.term_until,    &k.started_at, &k.killed_at,
+    int64_t *const times[] = {&k.kill_at,   &k.term_until,    &k.started_at, &k.killed_at,
                               &k.reaped_at, &k.elector_since, &k.spawn_at,   &k.ping_at,
-                              &k.pong_by,  &k.order_by,      &k.leave_by,   &k.orphans_until};
+                              &k.pong_by,   &k.order_by,      &k.leave_by,   &k.orphans_until};
 
     memset(k.text, 0, sizeof(k.text));
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
@@ -181,9 +181,9 @@ static void mix_host(struct digest *d, const struct world *w, int host)
 {
     const struct host *h = &w->hosts[host];
     int64_t local = world_local(w, host);
-    const bool flags[] = {h->keeper,   h->elector,        h->welcomed,    h->keeper_gone, h->guarding,
-                          h->livy,     h->elector_exited, h->livy_exited, h->reap_first,  h->hung,
-                          h->killed};
+    const bool flags[] = {h->keeper,     h->elector, h->welcomed,       h->keeper_gone,
+                          h->guarding,   h->livy,    h->elector_exited, h->livy_exited,
+                          h->reap_first, h->hung,    h->killed};
     const int64_t times[] = {h->keeper_stopped, h->elector_stopped, h->keeper_alarm,
                              h->elector_alarm,  h->cut_until[0],    h->cut_until[1]};
 

@@ -70,11 +70,13 @@ void world_describe(const struct world *w)
     printf("%7s  ", "");
     for (int i = 0; i < w->n_hosts; i++) {
         const struct host *h = &w->hosts[i];
-        const char *elector = !h->elector                      ? "elector dead"
-                              : h->elector_stopped > w->now    ? "elector stopped"
-                              : !h->welcomed                   ? "elector new"
-                                                               : core_phase_name(h->core.phase);
-        const char *keeper = !h->keeper ? ", keeper dead" : h->keeper_stopped > w->now ? ", keeper stopped" : "";
+        const char *elector = !h->elector                   ? "elector dead"
+                              : h->elector_stopped > w->now ? "elector stopped"
+                              : !h->welcomed                ? "elector new"
+                                                            : core_phase_name(h->core.phase);
+        const char *keeper = !h->keeper                   ? ", keeper dead"
+                             : h->keeper_stopped > w->now ? ", keeper stopped"
+                                                          : "";
         long long left = (long long)(h->lease_end - world_local(w, i));
         printf("%s[%d: %s%s, Livy %s", i > 0 ? " " : "", i, elector, keeper, h->livy ? "alive" : "none");
         if (h->livy)

@@ -80,7 +80,7 @@ enum event_kind {
     EV_HEAL,        /* a fault of server `who` may be over */
     EV_LEAVE,       /* server `who` has been without its leader for too long */
     EV_ELECTED,
-    EV_CONNECT,     /* the client library of host `who` connects; arg: handle */
+    EV_CONNECT, /* the client library of host `who` connects; arg: handle */
     EV_KEEPER_WAKE,
     EV_PACKET, /* for the elector */
     EV_HELLO,  /* arg: life */
@@ -214,9 +214,9 @@ struct host {
 struct world {
     int64_t now;
     bool trace;
-    bool unequal;         /* server 0 grants TIMEOUT_LONG */
-    bool stranger;        /* somebody outside has deleted a latch node: the one fault that stands alone */
-    int32_t death;        /* ms that a SIGKILL takes */
+    bool unequal;  /* server 0 grants TIMEOUT_LONG */
+    bool stranger; /* somebody outside has deleted a latch node: the one fault that stands alone */
+    int32_t death; /* ms that a SIGKILL takes */
     int n_hosts, n_events;
     enum violation violation;
     char detail[160];

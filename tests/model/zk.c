@@ -110,8 +110,8 @@ static void create(struct world *w, struct zmsg *m)
     }
     m->node = zk->n_nodes++;
     zk->nodes[m->node] = (struct node){.uuid = m->uuid, .owner = m->session, .made = ++zk->zxid};
-    world_say(w, "zk        node %d (epoch %d) is made by session %d of host %d", m->node, zk->zxid, m->session,
-              zk->sessions[m->session].host);
+    world_say(w, "zk        node %d (epoch %d) is made by session %d of host %d", m->node, zk->zxid,
+              m->session, zk->sessions[m->session].host);
     broadcast(w);
 }
 

@@ -22,7 +22,8 @@ bool zk_session_at(const struct world *w, int session, int32_t zxid);
 int zk_first_node(const struct world *w); /* at the leader; -1: none */
 
 void zk_send_up(struct world *w, int conn, const struct zmsg *m);
-void zk_hang_up(struct world *w, int conn); /* by the server: nothing more comes in, what is going out arrives */
+void zk_hang_up(struct world *w,
+                int conn); /* by the server: nothing more comes in, what is going out arrives */
 int zk_new_connection(struct world *w, int host, int server); /* -1: no room */
 
 /* Faults. */
