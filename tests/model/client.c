@@ -49,7 +49,7 @@ static void abandon(struct world *w, int conn, bool told)
     if (!c->server_open)
         return;
     struct zmsg end = message(OP_CLOSE);
-    end.conn = (int8_t)conn;
+    end.conn = (int16_t)conn;
     c->up_last = later(c->up_last, w->now + (told ? 1 : TIMEOUT));
     world_put_message(w, c->up_last, EV_SERVER_EOF, c->host, &end);
 }
@@ -81,7 +81,7 @@ void client_break(struct world *w, int host)
     abandon(w, c->conn, true);
     c->conn = -1;
     c->connected = false;
-    c->server = (int8_t)((c->server + 1) % SERVERS);
+    c->server = (int16_t)((c->server + 1) % SERVERS);
     if (c->open)
         world_put(w, w->now + (was ? 3 : 60), EV_CONNECT, host, c->handle);
     if (was) {
@@ -133,7 +133,7 @@ static void connect_now(struct world *w, int host, int handle)
         world_put(w, h->elector_stopped, EV_CONNECT, host, handle);
         return;
     }
-    c->conn = (int8_t)zk_new_connection(w, host, c->server);
+    c->conn = (int16_t)zk_new_connection(w, host, c->server);
     if (c->conn < 0)
         return;
     c->since = w->now;
@@ -326,7 +326,7 @@ void client_open(struct world *w, int host, int session)
     c->conn = -1;
     c->session = (int16_t)session;
     c->timeout = TIMEOUT;
-    c->server = (int8_t)(host % SERVERS);
+    c->server = (int16_t)(host % SERVERS);
     world_put(w, w->now + 2, EV_CONNECT, host, c->handle);
 }
 

@@ -23,7 +23,7 @@ struct list {
 static void add(struct list *l, enum fault_kind kind, int who, int32_t arg)
 {
     if (l->n < FAULTS_MAX)
-        l->faults[l->n++] = (struct fault){.kind = (uint8_t)kind, .who = (int8_t)who, .arg = arg};
+        l->faults[l->n++] = (struct fault){.kind = (uint8_t)kind, .who = (int16_t)who, .arg = arg};
 }
 
 /* Keeper and elector guard each other: one of them stays in order. */

@@ -36,7 +36,7 @@ enum fault_kind {
 
 struct fault {
     uint8_t kind;
-    int8_t who;
+    int16_t who;
     int32_t arg;
 };
 

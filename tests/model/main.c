@@ -97,7 +97,27 @@ static int list(void)
     return 0;
 }
 
-/* OPENING[:EVENT.KIND.WHO.ARG,…] */
+/* EVENT.KIND.WHO.ARG. Where it ends, or NULL. */
+static const char *deviation_of(const char *text, struct deviation *d)
+{
+    long long field[4];
+    const char *at = text;
+    char *end;
+
+    for (int i = 0; i < 4; i++, at = end + 1) {
+        field[i] = strtoll(at, &end, 10);
+        if (end == at || (i < 3 ? *end != '.' : *end != ',' && *end != '\0') || field[i] < 0 ||
+            (i == 1 && field[i] > FAULT_STRANGER)) {
+            fprintf(stderr, "model: %s is not EVENT.KIND.WHO.ARG\n", text);
+            return NULL;
+        }
+    }
+    d->event = (uint32_t)field[0];
+    d->fault = (struct fault){.kind = (uint8_t)field[1], .who = (int16_t)field[2], .arg = (int32_t)field[3]};
+    return end;
+}
+
+/* OPENING[:DEVIATION,…] */
 static int replay(const char *text)
 {
     struct deviation deviations[DEPTH_MAX];
@@ -111,16 +131,10 @@ static int replay(const char *text)
         fprintf(stderr, "model: no opening %s; --list names them\n", name);
         return 2;
     }
-    for (const char *next = text[length] == ':' ? text + length : NULL; next != NULL && n < DEPTH_MAX; n++) {
-        unsigned event, kind;
-        int who, arg;
-        if (sscanf(next + 1, "%u.%u.%d.%d", &event, &kind, &who, &arg) != 4 || kind > FAULT_STRANGER) {
-            fprintf(stderr, "model: %s is not EVENT.KIND.WHO.ARG\n", next + 1);
+    for (const char *next = text + length; *next != '\0' && n < DEPTH_MAX; n++) {
+        next = deviation_of(next + 1, &deviations[n]);
+        if (next == NULL)
             return 2;
-        }
-        deviations[n].event = event;
-        deviations[n].fault = (struct fault){.kind = (uint8_t)kind, .who = (int8_t)who, .arg = arg};
-        next = strchr(next + 1, ',');
     }
     return explore_replay(o, deviations, n) == FINE ? 0 : 1;
 }

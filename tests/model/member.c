@@ -32,7 +32,7 @@ static void uuid_text(int uuid, char text[static CORE_UUID_SIZE])
 
 int host_uuid_number(const char *uuid)
 {
-    return uuid[0] == '\0' ? 0 : atoi(uuid + 24);
+    return uuid[0] == '\0' ? 0 : (int)strtol(uuid + 24, NULL, 10);
 }
 
 static void node_text(int uuid, int node, char text[static CORE_NODE_SIZE])
@@ -311,6 +311,7 @@ void host_elector_step(struct world *w, int host, struct core_event *event)
         event->uuid = uuid;
     }
     core_step(&h->core, event, now, &actions);
+    event->uuid = NULL; /* the core has copied it */
     h->elector_alarm = world_when(w, host, core_next(&h->core, now));
     for (size_t i = 0; i < actions.count && h->elector && h->closing == 0; i++)
         if (!struck(w, host, &actions.list[i]))

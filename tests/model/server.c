@@ -29,7 +29,7 @@ static void to_leader(struct world *w, int server, const struct zmsg *m)
     struct server *s = &w->zk.servers[server];
     struct zmsg request = *m;
 
-    request.server = (int8_t)server;
+    request.server = (int16_t)server;
     s->to_last = later(s->to_last, w->now + 1);
     world_put_message(w, s->to_last, EV_TO_LEADER, server, &request);
 }
@@ -52,7 +52,7 @@ int zk_new_connection(struct world *w, int host, int server)
         if (busy)
             continue;
         *c = (struct connection){
-            .client_open = true, .server_open = true, .host = (int8_t)host, .server = (int8_t)server};
+            .client_open = true, .server_open = true, .host = (int16_t)host, .server = (int16_t)server};
         return i;
     }
     world_violation(w, MODEL_FULL, "too many connections");
@@ -64,7 +64,7 @@ void zk_send_up(struct world *w, int conn, const struct zmsg *m)
     struct connection *c = &w->zk.connections[conn];
     struct zmsg request = *m;
 
-    request.conn = (int8_t)conn;
+    request.conn = (int16_t)conn;
     request.server = c->server;
     c->up_last = later(later(c->up_last, c->up_held), w->now + 1);
     world_put_message(w, c->up_last, EV_UP, c->host, &request);
@@ -77,7 +77,7 @@ static void answer(struct world *w, int conn, const struct zmsg *m, enum event_k
     if (c == NULL || !c->client_open || (!c->server_open && kind == EV_DOWN))
         return;
     struct zmsg reply = *m;
-    reply.conn = (int8_t)conn;
+    reply.conn = (int16_t)conn;
     c->down_last = later(later(c->down_last, c->down_held), w->now + 1);
     world_put_message(w, c->down_last, kind, c->host, &reply);
 }
@@ -192,7 +192,7 @@ static void answer_read(struct world *w, int server, const struct zmsg *m)
     } else if (m->op == OP_EXISTS) {
         bool there = zk_node_at(w, m->node, applied);
         reply.rc = there ? CORE_OK : CORE_NONODE;
-        reply.owner = there ? w->zk.nodes[m->node].owner : 0;
+        reply.owner = (int16_t)(there ? w->zk.nodes[m->node].owner : 0);
         if (m->watch && there)
             watch(w, server, m);
         if (m->rearm) { /* setWatches: what went meanwhile is told at once */
@@ -210,7 +210,7 @@ static void attached(struct world *w, int server, const struct zmsg *m)
 
     if (m->conn < 0)
         return;
-    w->zk.connections[m->conn].session = m->rc == CORE_OK ? m->session : 0;
+    w->zk.connections[m->conn].session = (int16_t)(m->rc == CORE_OK ? m->session : 0);
     reply.zxid = w->zk.servers[server].applied;
     answer(w, m->conn, &reply, EV_DOWN);
 }

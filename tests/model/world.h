@@ -61,7 +61,7 @@ enum op {
 
 struct zmsg {
     uint8_t op, request, rc, left;
-    int8_t conn, server; /* conn -1: nobody waits for it */
+    int16_t conn, server; /* conn -1: nobody waits for it */
     bool beat, watch, in_order, rearm;
     int16_t session, node, uuid, owner;
     uint32_t xid, tag;
@@ -102,7 +102,7 @@ enum event_kind {
 struct event {
     int64_t at;
     uint8_t kind;
-    int8_t who;
+    int16_t who;
     int32_t arg;
     struct zmsg m;
 };
@@ -111,7 +111,7 @@ struct event {
 
 struct session {
     bool alive, registered;
-    int8_t host, server;
+    int16_t host, server;
     int32_t timeout, made, gone; /* zxids; gone 0: not yet */
     int64_t expires;
 };
@@ -123,7 +123,7 @@ struct node { /* number: its sequence */
 };
 
 struct watch {
-    int8_t conn; /* -1: free */
+    int16_t conn; /* -1: free */
     int16_t node;
     uint32_t tag;
 };
@@ -138,7 +138,7 @@ struct server {
 
 struct connection {
     bool client_open, server_open;
-    int8_t host, server;
+    int16_t host, server;
     int16_t session; /* 0: not attached */
     int64_t up_last, down_last, up_held, down_held;
 };
@@ -163,7 +163,7 @@ struct call {
 
 struct client {
     bool open, connected;
-    int8_t conn, server; /* conn -1: none */
+    int16_t conn, server; /* conn -1: none */
     int16_t session;
     int32_t handle, zxid, timeout;
     int64_t heard, sent, since, look_at;

@@ -89,7 +89,7 @@ static void new_session(struct world *w, struct zmsg *m)
     m->session = (int16_t)++zk->n_sessions;
     struct session *s = &zk->sessions[m->session];
     *s = (struct session){.alive = true,
-                          .host = m->conn >= 0 ? zk->connections[m->conn].host : -1,
+                          .host = (int16_t)(m->conn >= 0 ? zk->connections[m->conn].host : -1),
                           .server = m->server,
                           .timeout = m->timeout,
                           .made = ++zk->zxid,
