@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "claims.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "livy-ha/portowner.h"
@@ -286,7 +287,10 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
                                    .restarts = conf->livy.restarts,
-                                   .restart_window = conf->livy.restart_window};
+                                   .restart_window = conf->livy.restart_window,
+                                   .takeover_delay = conf->failover.takeover_delay,
+                                   .fence_timeout = conf->failover.fence_timeout,
+                                   .fences = conf->failover.fence_command != NULL};
 }
 
 static void init_core(struct elector *e, const struct ipc_msg *welcome)
@@ -335,6 +339,7 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    predecessor_free(e->predecessor);
     roster_free(e->roster);
     history_free(e->history);
     view_free(e->view);
@@ -376,6 +381,7 @@ int elector_run(struct conf *conf, int channel, const char *store)
 
     e.started_wall = e.since_wall = clock_wall_ms();
     session_boot_id(e.boot, sizeof(e.boot));
+    claims_name(conf, e.claim);
     e.base = event_base_new();
     if (e.base == NULL || be_welcomed(&e, &welcome) != 0) {
         close_parts(&e);

@@ -19,6 +19,7 @@ enum step {            /* in this order, each counts the next one up */
             STEP_KNOWN,
             STEP_HISTORY,
             STEP_HANDOVER,
+            STEP_CLAIMS,
             STEP_STORE,
             STEP_MEMBER,    /* members/<id> */
             STEP_SHOULD_BE, /* known/<id> */
@@ -308,6 +309,10 @@ static void advance(struct roster *r)
     case STEP_HANDOVER:
         path_make(path, r->root, NULL, "handover");
         make(r, path, "", 0); /* who last left in order: see zk_release */
+        return;
+    case STEP_CLAIMS:
+        path_make(path, r->root, NULL, "claims");
+        make(r, path, "", 0); /* see claims.h */
         return;
     case STEP_STORE:
         if (r->fingerprint != NULL) {

@@ -427,6 +427,13 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
     case CORE_ACT_HANDOVER:
         sim_client_request(s, host, SIM_EXISTS, a, false, 0);
         break;
+    case CORE_ACT_CLAIM:
+    case CORE_ACT_CLEAR:
+        sim_client_request(s, host, SIM_REGISTER, a, false, 0);
+        break;
+    case CORE_ACT_FENCE:
+    case CORE_ACT_PROBE_PREDECESSOR:
+        break;
     case CORE_ACT_DELETE:
         sim_client_request(s, host, SIM_DELETE, a, false, 0);
         break;
