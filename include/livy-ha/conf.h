@@ -76,7 +76,7 @@ struct conf_failover {
     int64_t takeover_delay;
     char *fence_command; /* NULL: none */
     int64_t fence_timeout;
-    char *on_change;     /* NULL: none */
+    char *on_change; /* NULL: none */
 };
 
 struct conf {

@@ -56,8 +56,7 @@ static bool valid(const struct ipc_msg *msg)
     return msg->magic == IPC_MAGIC && type_known(msg->type) && is_time(msg->sent_at) && msg->epoch >= 0 &&
            is_time(msg->kill_at) && is_time(msg->grace) && msg->quitting <= 1 && msg->pending_restart <= 1 &&
            msg->code >= 0 && msg->code <= 255 && valid_livy(&msg->livy) && valid_session(&msg->session) &&
-           valid_fence(&msg->fence) &&
-           ends(msg->text, sizeof(msg->text));
+           valid_fence(&msg->fence) && ends(msg->text, sizeof(msg->text));
 }
 
 int ipc_send(int socket, struct ipc_msg *msg, int fd)
@@ -143,10 +142,10 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",   "ready",     "start",  "lease", "stop",
-                                            "session", "releasing", "status", "pong",  "fatal", "fence"};
+    static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop", "session",
+                                            "releasing", "status", "pong",  "fatal", "fence"};
     static const char *const to_elector[] = {"welcome", "livy",   "leased", "quit",
-                                              "leave",   "reload", "ping",   "fenced"};
+                                             "leave",   "reload", "ping",   "fenced"};
 
     if (type >= IPC_HELLO && type <= IPC_FENCE)
         return to_keeper[type - IPC_HELLO];

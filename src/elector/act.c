@@ -266,8 +266,8 @@ static void request(struct elector *e, const struct core_action *a)
     if (a->type == CORE_ACT_CREATE) {
         snprintf(prefix, sizeof(prefix), "_c_%s-latch-", a->node);
         path_make(path, e->conf->zookeeper.root, "leader", prefix);
-        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, act_reply,
-                       call);
+        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL,
+                       act_reply, call);
     } else if (a->type == CORE_ACT_LIST) {
         path_make(path, e->conf->zookeeper.root, NULL, "leader");
         rc = zk_sync(e->zk, path, on_synced, call);

@@ -4,9 +4,10 @@
  * latch node up in order, or once it has come back and seen that no Livy of its own lives. What stands there
  * while another member is first in the queue is of one that went otherwise.
  *
- * The name is "<id>@<16 hex digits>": the digits stand for host and runtime_dir. A daemon that starts has made
- * sure that no Livy of that host and runtime_dir is left, whoever started it: it may take away what bears
- * exactly its name, whichever boot it is of, and nothing else (the same id on another host is another one).
+ * The name is "<id>@<16 hex digits>": the digits stand for host and runtime_dir. A daemon that starts has
+ * made sure that no Livy of that host and runtime_dir is left, whoever started it: it may take away what
+ * bears exactly its name, whichever boot it is of, and nothing else (the same id on another host is another
+ * one).
  */
 #ifndef LIVY_HA_ELECTOR_CLAIMS_H
 #define LIVY_HA_ELECTOR_CLAIMS_H

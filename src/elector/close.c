@@ -51,8 +51,8 @@ static void on_released(void *arg, const struct zk_reply *reply)
     close_now(c); /* where it was not there, closing is all the same */
 }
 
-/* Livy is dead (its lock is free): the latch node is given up in order, so that a standby need neither pause nor
- * fence. */
+/* Livy is dead (its lock is free): the latch node is given up in order, so that a standby need neither pause
+ * nor fence. */
 static void close_session(struct closer *c)
 {
     char path[PATH_SIZE], marker[PATH_SIZE], claim[PATH_SIZE], name[CORE_CLAIM_SIZE];
@@ -63,8 +63,8 @@ static void close_session(struct closer *c)
     path_make(marker, c->conf->zookeeper.root, NULL, "handover");
     if (c->without_claim || c->node[0] == '\0')
         (void)zk_delete(c->zk, claim, -1, NULL, NULL);
-    if (c->node[0] == '\0' || zk_release(c->zk, path, marker, c->node, c->without_claim ? NULL : claim,
-                                         on_released, c) != ZOK)
+    if (c->node[0] == '\0' ||
+        zk_release(c->zk, path, marker, c->node, c->without_claim ? NULL : claim, on_released, c) != ZOK)
         close_now(c);
 }
 

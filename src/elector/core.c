@@ -442,9 +442,19 @@ const char *core_phase_name(enum core_phase phase)
 
 const char *core_history_name(enum core_history event)
 {
-    static const char *const names[] = {
-        "elected", "started", "serving", "unhealthy", "livy-died",      "fenced",        "released",
-        "lost",    "adopted", "fencing", "fencing-done", "fencing-failed", "predecessor-answers"};
+    static const char *const names[] = {"elected",
+                                        "started",
+                                        "serving",
+                                        "unhealthy",
+                                        "livy-died",
+                                        "fenced",
+                                        "released",
+                                        "lost",
+                                        "adopted",
+                                        "fencing",
+                                        "fencing-done",
+                                        "fencing-failed",
+                                        "predecessor-answers"};
     return (size_t)event < sizeof(names) / sizeof(names[0]) ? names[event] : "?";
 }
 

@@ -142,13 +142,13 @@ enum core_action_type {
     CORE_ACT_CLEAR,    /* delete the claim `text` ("": our own), where `node` (unless "") is there */
     CORE_ACT_FENCE,    /* run failover.fence_command for takeover.victim: op, kill_at; text: the reason */
     CORE_ACT_PROBE_PREDECESSOR, /* does takeover.victim's Livy answer? op */
-    CORE_ACT_BEAT,     /* quorum: check(node) through the quorum; else exists(node) */
-    CORE_ACT_SESSION,  /* tell the keeper the session (c->session, uuid, node) */
-    CORE_ACT_START,    /* epoch, kill_at, run */
-    CORE_ACT_LEASE,    /* epoch, kill_at */
-    CORE_ACT_STOP,     /* grace, text */
-    CORE_ACT_KILL,     /* the elector's own guard: SIGKILL by pidfd, now */
-    CORE_ACT_PROBE,    /* probe Livy once */
+    CORE_ACT_BEAT,              /* quorum: check(node) through the quorum; else exists(node) */
+    CORE_ACT_SESSION,           /* tell the keeper the session (c->session, uuid, node) */
+    CORE_ACT_START,             /* epoch, kill_at, run */
+    CORE_ACT_LEASE,             /* epoch, kill_at */
+    CORE_ACT_STOP,              /* grace, text */
+    CORE_ACT_KILL,              /* the elector's own guard: SIGKILL by pidfd, now */
+    CORE_ACT_PROBE,             /* probe Livy once */
     CORE_ACT_RELEASING,
     CORE_ACT_CLOSE,   /* close the session and end this process */
     CORE_ACT_PHASE,   /* old -> new phase: text; for the log */
@@ -276,9 +276,9 @@ struct core {
     char predecessor_id[CORE_TEXT_SIZE]; /* "": not known */
     bool predecessor_ours;               /* a stray */
     struct core_takeover takeover;
-    bool claimed;          /* a claim of ours may stand in <root>/claims */
-    bool claim_due;        /* it is to be written (again) */
-    bool ghost_unfinished; /* the ghost was first, but had not finished taking over */
+    bool claimed;               /* a claim of ours may stand in <root>/claims */
+    bool claim_due;             /* it is to be written (again) */
+    bool ghost_unfinished;      /* the ghost was first, but had not finished taking over */
     char stray[CORE_NODE_SIZE]; /* another node of this session: to be deleted */
     char ghost[CORE_NODE_SIZE]; /* our node of a dead session: to be deleted once Livy is dead */
     bool create_unknown;        /* a node with our uuid may exist */

@@ -327,17 +327,17 @@ static void renew(struct step *s)
  * connection, time left. */
 static bool may_start(const struct core *c, int64_t now)
 {
-    return c->connected && c->registered && c->first && c->own_known && !c->doomed &&
-           c->leading && !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck &&
-           core_latch_wanted(c, now) && now >= c->start_at && core_livy_enough_lease(c, now);
+    return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&
+           !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
+           now >= c->start_at && core_livy_enough_lease(c, now);
 }
 
 static void lead(struct step *s)
 {
     struct core *c = s->c;
 
-    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed ||
-        !core_takeover_passed(c) || c->kill_at <= s->now)
+    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || !core_takeover_passed(c) ||
+        c->kill_at <= s->now)
         return;
     c->leading = true;
     c->elected_at = s->now;

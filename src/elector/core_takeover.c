@@ -1,21 +1,21 @@
 /* core_takeover.c - what stands between being first in the queue and START, where the one that was active
  * before did not leave in order.
  *
- * Whoever is active has a claim in <root>/claims, which goes with its latch node when that is given up in order,
- * or when its own daemon has seen that its Livy is dead. A claim that stands while we are first is of a member
- * that went otherwise: the victim. It is known even where the queue was empty meanwhile, and stays known until a
- * take-over has been finished: one that was given up half-way leaves it to the next member.
+ * Whoever is active has a claim in <root>/claims, which goes with its latch node when that is given up in
+ * order, or when its own daemon has seen that its Livy is dead. A claim that stands while we are first is of
+ * a member that went otherwise: the victim. It is known even where the queue was empty meanwhile, and stays
+ * known until a take-over has been finished: one that was given up half-way leaves it to the next member.
  *
  * Four gates, all of them counted from the moment in which we were first; START when all are passed:
  *   - the pause: 100 ms, and K more where somebody else has pushed the predecessor out of the queue. A
  *     stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the
- *     most. Where the session has ended, its lease has seen to that; the pause is for one that was closed by a
- *     stranger;
+ *     most. Where the session has ended, its lease has seen to that; the pause is for one that was closed by
+ * a stranger;
  *   - failover.takeover_delay;
  *   - failover.fence_command, tried again until it succeeds;
  *   - the victim's Livy does not answer any more.
- * The last three are for a victim alone. A victim that has come back and says itself that its Livy is dead (it
- * deletes its claim) is one no longer.
+ * The last three are for a victim alone. A victim that has come back and says itself that its Livy is dead
+ * (it deletes its claim) is one no longer.
  */
 #include "core_internal.h"
 
@@ -23,11 +23,11 @@
 
 #include "livy-ha/clock.h"
 
-#define PAUSE 100         /* ms, see above */
-#define ASK_AGAIN 20      /* ms between questions while the pause lasts */
-#define ASK_LATER 1000    /* the same after it */
-#define PROBE_ANSWERS 50  /* ms between probes of a Livy that answers */
-#define PROBE_SILENT 1000 /* the same of one that does not, while another gate is shut */
+#define PAUSE 100           /* ms, see above */
+#define ASK_AGAIN 20        /* ms between questions while the pause lasts */
+#define ASK_LATER 1000      /* the same after it */
+#define PROBE_ANSWERS 50    /* ms between probes of a Livy that answers */
+#define PROBE_SILENT 1000   /* the same of one that does not, while another gate is shut */
 #define PROBE_PATIENCE 5000 /* ms after which a probe without a result counts as silence */
 #define FENCE_AGAIN 5000    /* ms to the second try, doubled with each one */
 #define FENCE_AGAIN_MAX 60000
@@ -206,8 +206,9 @@ static void fence(struct step *s)
     struct core_action *a = core_act(s, CORE_ACT_FENCE);
     a->op = t->fence_op = ++c->last_op;
     a->kill_at = c->kill_at;
-    core_say(a->text, "%s", t->left == CORE_LEFT_NODE ? "its latch node was deleted by somebody else"
-                                                      : "its session ended before it had given the latch up");
+    core_say(a->text, "%s",
+             t->left == CORE_LEFT_NODE ? "its latch node was deleted by somebody else"
+                                       : "its session ended before it had given the latch up");
     t->fencing = CORE_FENCING_RUNS;
     t->fence_by = s->now + c->config.fence_timeout + FENCE_PATIENCE;
     core_history(s, CORE_HIST_FENCING, 0, "%.60s: %.80s", t->victim.member.id, a->text);

@@ -34,7 +34,7 @@ struct probe {
     struct probe_result result; /* of the deferred delivery */
     int64_t timeout;
     int64_t after_connect; /* what is left of it once the limit for connecting is over */
-    int fd; /* -1 once the bufferevent owns it */
+    int fd;                /* -1 once the bufferevent owns it */
     bool busy;
     bool secured; /* the TLS handshake is over */
 };

@@ -66,12 +66,11 @@ static void takeover_alarms(const struct core_takeover *t, json_t *list)
     if (t->state != CORE_TAKEOVER_WAITING)
         return;
     if (t->fence_failures > 0 && t->fencing != CORE_FENCING_DONE)
-        json_array_append_new(list,
-                              json_sprintf("failover.fence_command for %s has failed %d time(s), last with: %s. "
-                                           "Livy is not started before it succeeds. Fence %s (host %s) by hand "
-                                           "and let the command say so, or start livy-ha there again",
-                                           victim->id, (int)t->fence_failures, t->fence_why, victim->id,
-                                           victim->host));
+        json_array_append_new(
+            list, json_sprintf("failover.fence_command for %s has failed %d time(s), last with: %s. "
+                               "Livy is not started before it succeeds. Fence %s (host %s) by hand "
+                               "and let the command say so, or start livy-ha there again",
+                               victim->id, (int)t->fence_failures, t->fence_why, victim->id, victim->host));
     if (t->answers_told && t->answering != 0)
         json_array_append_new(list,
                               json_sprintf("%s's Livy still answers at %s though its session has ended: not "

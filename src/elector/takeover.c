@@ -1,5 +1,5 @@
-/* takeover.c - what core_takeover.c asks for: how the one before us went, the claims, fencing, and whether its
- * Livy answers. */
+/* takeover.c - what core_takeover.c asks for: how the one before us went, the claims, fencing, and whether
+ * its Livy answers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +143,8 @@ static int ask_handover(struct elector *e, struct elector_call *call)
     return ZOK;
 }
 
-/* ---- claims, and giving the latch up --------------------------------------------------------------------- */
+/* ---- claims, and giving the latch up ---------------------------------------------------------------------
+ */
 
 /* No claim is there, or the node is gone already: each by itself, whatever is there. */
 static void on_released(void *arg, const struct zk_reply *reply)
@@ -238,7 +239,8 @@ int takeover_request(struct elector *e, const struct core_action *a, struct elec
     return release(e, a, call);
 }
 
-/* ---- fencing ----------------------------------------------------------------------------------------------- */
+/* ---- fencing
+ * ----------------------------------------------------------------------------------------------- */
 
 void takeover_fence(struct elector *e, const struct core_action *a)
 {
@@ -260,20 +262,21 @@ void takeover_fenced(struct elector *e, const struct ipc_msg *msg)
     if (!refused && (strcmp(victim->id, fenced->id) != 0 || victim->epoch != fenced->epoch))
         return;
     ipc_fence_describe(&msg->fence, msg->text, how, sizeof(how));
-    elector_step(e,
-                 &(struct core_event){.type = CORE_EV_FENCED,
-                                      .op = msg->fence.number,
-                                      .failed = msg->fence.outcome != IPC_FENCE_EXITED || msg->fence.status != 0,
-                                      .text = how});
+    elector_step(
+        e, &(struct core_event){.type = CORE_EV_FENCED,
+                                .op = msg->fence.number,
+                                .failed = msg->fence.outcome != IPC_FENCE_EXITED || msg->fence.status != 0,
+                                .text = how});
 }
 
-/* ---- does its Livy answer? ------------------------------------------------------------------------------------ */
+/* ---- does its Livy answer?
+ * ------------------------------------------------------------------------------------ */
 
 static void on_predecessor(void *arg, uint64_t op, bool answers, const char *reason)
 {
     log_debug("the Livy of the member that was active before: %s", reason);
-    elector_step(arg, &(struct core_event){
-                          .type = CORE_EV_PREDECESSOR, .op = op, .alive = answers, .text = reason});
+    elector_step(
+        arg, &(struct core_event){.type = CORE_EV_PREDECESSOR, .op = op, .alive = answers, .text = reason});
 }
 
 void takeover_probe(struct elector *e, uint64_t op)

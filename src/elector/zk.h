@@ -120,8 +120,8 @@ int zk_sync(struct zk *zk, const char *path, zk_done *done, void *arg);
 int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg);
 
 /* Gives the latch node `path` up in order: deletes it, writes `data` to `marker` (NULL: does not) and deletes
- * `claim` (NULL: does not) in one transaction, so that whoever comes next can tell. ZNONODE where one of them is
- * not there (nothing is done then). */
+ * `claim` (NULL: does not) in one transaction, so that whoever comes next can tell. ZNONODE where one of them
+ * is not there (nothing is done then). */
 int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *claim,
                zk_done *done, void *arg);
 

@@ -251,8 +251,7 @@ int zk_create(struct zk *zk, const char *path, const char *data, int length, int
     /* Never null data by accident: it makes Curator's getParticipants throw. */
     if (data == NULL && length == 0)
         data = "";
-    rc = zoo_acreate(zk->zh, full, data, length, request_acl(zk), mode, on_create,
-                     item);
+    rc = zoo_acreate(zk->zh, full, data, length, request_acl(zk), mode, on_create, item);
     return request_sent(item, rc);
 }
 

@@ -181,7 +181,8 @@ static int fence_environment(const struct conf *conf, const struct ipc_member *m
 
     drop_daemons_own();
     snprintf(epoch, sizeof(epoch), "%lld", (long long)member->epoch);
-    if (setenv("LIVY_HA_FENCE_ID", member->id, 1) != 0 || setenv("LIVY_HA_FENCE_HOST", member->host, 1) != 0 ||
+    if (setenv("LIVY_HA_FENCE_ID", member->id, 1) != 0 ||
+        setenv("LIVY_HA_FENCE_HOST", member->host, 1) != 0 ||
         setenv("LIVY_HA_FENCE_URL", member->url, 1) != 0 || setenv("LIVY_HA_FENCE_EPOCH", epoch, 1) != 0 ||
         setenv("LIVY_HA_FENCE_REASON", reason, 1) != 0)
         return -1;

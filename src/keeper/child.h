@@ -19,7 +19,8 @@
 struct child {
     pid_t pid;
     int pidfd;  /* readable once it is dead; the caller's */
-    int status; /* Livy's: a pipe that ends with nothing where exec went well, else with a sentence; else -1 */
+    int status; /* Livy's: a pipe that ends with nothing where exec went well, else with a sentence; else -1
+                 */
 };
 
 struct child_order {
@@ -40,9 +41,9 @@ int child_livy(const struct child_order *order, struct child *child, char *why, 
 int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
                   struct child *child, char *why, size_t size);
 
-/* Runs failover.fence_command by `/bin/sh -c`, in a session and process group of its own, with LIVY_HA_FENCE_ID,
- * _HOST, _URL, _EPOCH, _REASON of the member and LIVY_HA_FENCE_BY, this one's id. It outlives the keeper: what has
- * begun is left to end. 0, or -1 with `why`. */
+/* Runs failover.fence_command by `/bin/sh -c`, in a session and process group of its own, with
+ * LIVY_HA_FENCE_ID, _HOST, _URL, _EPOCH, _REASON of the member and LIVY_HA_FENCE_BY, this one's id. It
+ * outlives the keeper: what has begun is left to end. 0, or -1 with `why`. */
 int child_fence(const struct conf *conf, const struct ipc_member *member, const char *reason,
                 struct child *child, char *why, size_t size);
 

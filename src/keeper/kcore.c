@@ -371,7 +371,8 @@ static bool elector_hopeless(struct kstep *s, bool said_hello)
     if (++k->elector_mute < MUTE_LIMIT)
         return false;
     if (k->elector_mute == MUTE_LIMIT) {
-        kcore_say(kcore_act(s, KCORE_ACT_ALARM)->text,
+        kcore_say(
+            kcore_act(s, KCORE_ACT_ALARM)->text,
             "the elector has ended %d times in a row without a word, so it cannot be run here: giving up "
             "with status 75. "
             "Run \"livy-ha-elector\" by hand to see why (not installed? a library missing? another version?)",

@@ -2,9 +2,9 @@
  * kcore.h.
  *
  * What has begun is left to end, whatever becomes of the latch or of the elector that has ordered it: half a
- * power-off is worse than a whole one, and to cut it short would not take it back. So the daemon's end waits for
- * it too, until its time-out or a second signal. An elector that wants the same member fenced meanwhile is told
- * this one's outcome.
+ * power-off is worse than a whole one, and to cut it short would not take it back. So the daemon's end waits
+ * for it too, until its time-out or a second signal. An elector that wants the same member fenced meanwhile
+ * is told this one's outcome.
  */
 #include <string.h>
 
@@ -23,8 +23,8 @@ static void answer(struct kstep *s, uint32_t outcome, int32_t status, const char
     kcore_tell(s, IPC_FENCED);
 }
 
-/* As a START, it carries the lease under which it was ordered: one that is late would hit a member that may be
- * active again. Returns why it is not run, or NULL. */
+/* As a START, it carries the lease under which it was ordered: one that is late would hit a member that may
+ * be active again. Returns why it is not run, or NULL. */
 static const char *refuse(const struct kcore *k, const struct ipc_msg *msg, int64_t now)
 {
     if (k->quitting || k->releasing)

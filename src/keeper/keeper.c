@@ -37,8 +37,8 @@ struct keeper {
     struct kcore core;
     struct child elector, livy; /* pid 0: none */
     struct fence fence;
-    pid_t last_livy;            /* whose orphans are looked for */
-    int channel;                /* to the elector, -1 where there is none */
+    pid_t last_livy; /* whose orphans are looked for */
+    int channel;     /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
     int64_t armed_for, stepped_at,
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */
@@ -161,10 +161,11 @@ static void free_lock(struct keeper *k)
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
-    struct orphans orphans = {
-        .livy = k->last_livy, .livy_alive = k->livy.pid != 0, .spare = k->elector.pid,
-        .spare_session = k->fence.session,
-        .marker = marker};
+    struct orphans orphans = {.livy = k->last_livy,
+                              .livy_alive = k->livy.pid != 0,
+                              .spare = k->elector.pid,
+                              .spare_session = k->fence.session,
+                              .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);

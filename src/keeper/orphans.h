@@ -17,8 +17,8 @@ struct orphans {
     bool livy_alive;
     pid_t spare;         /* the elector */
     pid_t spare_session; /* of the last fence command; 0: none */
-    const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
-                           inherit */
+    const char *marker;  /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
+                            inherit */
 };
 
 /* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a

@@ -144,7 +144,8 @@ static void run_keeper(struct input *in)
 
     kcore_init(&k, &config, now);
     while (in->left > 0 && !k.exited) {
-        struct kcore_event event = {.type = (enum kcore_event_type)(next_byte(in) % (KCORE_EV_FENCE_EXITED + 1)),
+        struct kcore_event event = {.type =
+                                        (enum kcore_event_type)(next_byte(in) % (KCORE_EV_FENCE_EXITED + 1)),
                                     .msg = &msg,
                                     .pid = 4711,
                                     .text = "",

@@ -2,9 +2,9 @@
  * nothing else.
  *
  * Each event carries the time that at() has set. Before the next event every action must have been expected;
- * those that only people see (phase, history, publish) may be, and the claims' upkeep (test_core_takeover.c looks
- * at that). T = 10 s, tick = 2 s, K = 1 s: h = 500 ms,
- * tick/2 + epsilon = 1200 ms, and a touch at t gives the deadline t + 9800 - 1000.
+ * those that only people see (phase, history, publish) may be, and the claims' upkeep (test_core_takeover.c
+ * looks at that). T = 10 s, tick = 2 s, K = 1 s: h = 500 ms, tick/2 + epsilon = 1200 ms, and a touch at t
+ * gives the deadline t + 9800 - 1000.
  */
 #ifndef LIVY_HA_TEST_CORE_FIXTURE_H
 #define LIVY_HA_TEST_CORE_FIXTURE_H

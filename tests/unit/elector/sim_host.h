@@ -162,7 +162,8 @@ static void sim_elector_end(struct sim *s, int host)
 
 static void sim_keeper_end(struct sim *s, int host);
 
-/* ---- the fence command: may fail, or take longer than it may -------------------------------------------- */
+/* ---- the fence command: may fail, or take longer than it may --------------------------------------------
+ */
 
 static void sim_fence_exit(struct sim *s, int64_t host, int64_t life)
 {
@@ -185,7 +186,8 @@ static void sim_fence_run(struct sim *s, int host)
     struct sim_host *h = sim_host(s, host);
 
     if (sim_chance(s, 50)) {
-        sim_keeper_event(s, host, &(struct kcore_event){.type = KCORE_EV_FENCE_FORKED, .text = "fork failed"});
+        sim_keeper_event(s, host,
+                         &(struct kcore_event){.type = KCORE_EV_FENCE_FORKED, .text = "fork failed"});
         return;
     }
     if (h->fence)

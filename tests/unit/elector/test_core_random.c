@@ -97,13 +97,12 @@ static void check_start(struct sim *s, const struct core *c)
 /* For whole stretches of time somebody is to be fenced; then not, as if it had come back. */
 static const struct core_victim *sim_victim(struct sim *s, int host)
 {
-    static const struct core_victim victims[HOSTS] = {{"0", {.id = "0", .epoch = 1}},
-                                                      {"1", {.id = "1", .epoch = 1}},
-                                                      {"2", {.id = "2", .epoch = 1}}};
+    static const struct core_victim victims[HOSTS] = {
+        {"0", {.id = "0", .epoch = 1}}, {"1", {.id = "1", .epoch = 1}}, {"2", {.id = "2", .epoch = 1}}};
     int64_t stretch = sim_now(s) / 20000;
 
     return stretch % 3 != 0 && sim_now(s) < FAULTS_UNTIL + 40000 ? &victims[(host + 1 + stretch % 2) % HOSTS]
-                                                                : NULL;
+                                                                 : NULL;
 }
 
 /* As a start: by the first in the queue alone. */
@@ -377,7 +376,8 @@ static void test_random_faults(void **state)
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         run_seed(&s, seed, &sum);
     }
-    print_message("%llu seeds, %llu steps, %d starts of Livy, %d of them on another member, %d adoptions, %d fencings\n",
+    print_message("%llu seeds, %llu steps, %d starts of Livy, %d of them on another member, %d adoptions, %d "
+                  "fencings\n",
                   (unsigned long long)last - first + 1, (unsigned long long)sum.steps, sum.births,
                   sum.fail_overs, sum.adoptions, sum.fences);
     assert_true(first == last || sum.fail_overs > 0);

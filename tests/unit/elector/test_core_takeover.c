@@ -1,5 +1,5 @@
-/* test_core_takeover.c - the core between being first in the queue and START: claims, the pause, the delay, the
- * fence command, the predecessor's Livy. */
+/* test_core_takeover.c - the core between being first in the queue and START: claims, the pause, the delay,
+ * the fence command, the predecessor's Livy. */
 #include "core_fixture.h"
 
 static const struct core_victim victim = {
@@ -206,7 +206,8 @@ static void test_cleared_only_under_our_own_node(void **state)
     whatever();
 }
 
-/* ---- the gates ------------------------------------------------------------------------------------------- */
+/* ---- the gates -------------------------------------------------------------------------------------------
+ */
 
 static void test_nobody_was_active(void **state)
 {
@@ -248,7 +249,8 @@ static void test_delay_from_becoming_first(void **state)
 
 static void test_fence_before_start(void **state)
 {
-    struct story story = {.victim = &victim, .left = CORE_LEFT_GONE, .fence_works = true, .fence_takes = 3000};
+    struct story story = {
+        .victim = &victim, .left = CORE_LEFT_GONE, .fence_works = true, .fence_takes = 3000};
 
     (void)state;
     win();
@@ -384,7 +386,8 @@ static void test_two_victims(void **state)
     assert_int_equal(story.fences, 2);
 }
 
-/* ---- the predecessor's Livy ------------------------------------------------------------------------------ */
+/* ---- the predecessor's Livy ------------------------------------------------------------------------------
+ */
 
 static void test_predecessor_that_answers(void **state)
 {
