@@ -162,8 +162,8 @@ static void on_released(void *arg, const struct zk_reply *reply)
     path_make(marker, e->conf->zookeeper.root, NULL, "handover");
     claim_path(e, claim, e->claim);
     bool again = call->claimed && call->in_order;
-    if (call->claimed)
-        rc = zk_delete(e->zk, claim, -1, NULL, NULL);
+    if (call->claimed && zk_delete(e->zk, claim, -1, NULL, NULL) != ZOK)
+        log_debug("our claim stays: taken away at the next registration");
     call->claimed = false;
     if (again)
         rc = zk_release(e->zk, path, marker, call->node, NULL, on_released, call);

@@ -1,4 +1,5 @@
-/* test_predecessor.c - is there an answer at another member's URL? Asked of little servers in the same loop. */
+/* test_predecessor.c - is there an answer at another member's URL? Asked of little servers in the same loop.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,8 +76,8 @@ static void begin(struct bed *bed, const char *answer)
     bed->listener = evconnlistener_new_bind(bed->base, on_accept, bed, LEV_OPT_CLOSE_ON_FREE, 8,
                                             (struct sockaddr *)&address, sizeof(address));
     assert_non_null(bed->listener);
-    assert_int_equal(
-        getsockname(evconnlistener_get_fd(bed->listener), (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(getsockname(evconnlistener_get_fd(bed->listener), (struct sockaddr *)&address, &size),
+                     0);
     snprintf(bed->url, sizeof(bed->url), "http://localhost:%d", ntohs(address.sin_port));
     bed->predecessor = predecessor_new(bed->base, on_done, bed);
     assert_non_null(bed->predecessor);

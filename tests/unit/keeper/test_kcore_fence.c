@@ -1,5 +1,5 @@
-/* test_kcore_fence.c - the keeper's machine and the fence command: one at a time, its time-out, its outcome, and that
- * what has begun is left to end. */
+/* test_kcore_fence.c - the keeper's machine and the fence command: one at a time, its time-out, its outcome,
+ * and that what has begun is left to end. */
 #include "kcore_fixture.h"
 
 static struct ipc_msg order(const struct bed *bed, uint64_t number, const char *id)
