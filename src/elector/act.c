@@ -271,8 +271,8 @@ static void request(struct elector *e, const struct core_action *a)
     } else if (a->type == CORE_ACT_LIST) {
         path_make(path, e->conf->zookeeper.root, NULL, "leader");
         rc = zk_sync(e->zk, path, on_synced, call);
-    } else if (a->type == CORE_ACT_HANDOVER || a->type == CORE_ACT_CLAIM || a->type == CORE_ACT_CLEAR ||
-               (a->type == CORE_ACT_DELETE && (a->in_order || a->claimed))) {
+    } else if (a->type == CORE_ACT_HANDOVER || a->type == CORE_ACT_TENURE || a->type == CORE_ACT_CLEAR ||
+               (a->type == CORE_ACT_DELETE && (a->in_order || a->tenured))) {
         rc = takeover_request(e, a, call);
     } else {
         path_make(path, e->conf->zookeeper.root, "leader", a->node);
@@ -426,7 +426,7 @@ void act_perform(struct elector *e, const struct core_action *a)
     case CORE_ACT_WATCH:
     case CORE_ACT_HANDOVER:
     case CORE_ACT_DELETE:
-    case CORE_ACT_CLAIM:
+    case CORE_ACT_TENURE:
     case CORE_ACT_CLEAR:
     case CORE_ACT_BEAT:
         request(e, a);

@@ -8,11 +8,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "claims.h"
 #include "elector.h"
 #include "livy-ha/log.h"
 #include "paths.h"
 #include "session.h"
+#include "tenure.h"
 #include "zk.h"
 #include "zk_resolve.h"
 
@@ -23,7 +23,7 @@ struct closer {
     const struct conf *conf;
     struct zk_session session;
     char node[IPC_NODE_SIZE];   /* its latch node, "" where it had none */
-    bool without_claim;         /* there was none */
+    bool without_tenure;        /* there was none */
     struct zk_resolve *resolve; /* while it runs */
     struct zk *zk;
     bool over; /* the session is not there any more */
@@ -43,8 +43,8 @@ static void on_released(void *arg, const struct zk_reply *reply)
 {
     struct closer *c = arg;
 
-    if (reply->rc == ZNONODE && !c->without_claim) {
-        c->without_claim = true; /* it was not active; or its node is gone already, but not its claim */
+    if (reply->rc == ZNONODE && !c->without_tenure) {
+        c->without_tenure = true; /* it was not active; or its node is gone already, but not its tenure */
         close_session(c);
         return;
     }
@@ -55,16 +55,16 @@ static void on_released(void *arg, const struct zk_reply *reply)
  * nor fence. */
 static void close_session(struct closer *c)
 {
-    char path[PATH_SIZE], marker[PATH_SIZE], claim[PATH_SIZE], name[CORE_CLAIM_SIZE];
+    char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE], name[CORE_TENURE_SIZE];
 
-    claims_name(c->conf, name);
-    path_make(claim, c->conf->zookeeper.root, "claims", name);
+    tenure_name(c->conf, name);
+    path_make(tenure, c->conf->zookeeper.root, "tenures", name);
     path_make(path, c->conf->zookeeper.root, "leader", c->node);
     path_make(marker, c->conf->zookeeper.root, NULL, "handover");
-    if (c->without_claim || c->node[0] == '\0')
-        (void)zk_delete(c->zk, claim, -1, NULL, NULL);
+    if (c->without_tenure || c->node[0] == '\0')
+        (void)zk_delete(c->zk, tenure, -1, NULL, NULL);
     if (c->node[0] == '\0' ||
-        zk_release(c->zk, path, marker, c->node, c->without_claim ? NULL : claim, on_released, c) != ZOK)
+        zk_release(c->zk, path, marker, c->node, c->without_tenure ? NULL : tenure, on_released, c) != ZOK)
         close_now(c);
 }
 

@@ -401,7 +401,7 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     c->floor = now;
     c->suspended_at = now;
     c->may_stand = true;
-    c->claimed = true; /* of a daemon or an elector before us, perhaps */
+    c->tenured = true; /* of a daemon or an elector before us, perhaps */
     c->livy = *livy;
     if (core_livy_alive(c)) {
         c->leased = c->max_sent = c->lease_sent = livy->kill_at;
@@ -421,7 +421,7 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
         if (c->leading) {
             c->phase = CORE_ACTIVE;
             c->takeover.state = CORE_TAKEOVER_PASSED;
-            c->claim_due = true; /* the elector before us may have ended before it did */
+            c->tenure_due = true; /* the elector before us may have ended before it did */
         }
     } else if (c->node[0] != '\0') {
         c->doomed = true; /* its delete may be on the way: make another one */

@@ -29,7 +29,7 @@
 #define CORE_TEXT_SIZE 160
 #define CORE_BEATS 32
 #define CORE_CRASHES 64
-#define CORE_CLAIM_SIZE 160
+#define CORE_TENURE_SIZE 160
 #define CORE_MAX_ACTIONS 28
 
 struct core_config {
@@ -66,7 +66,7 @@ enum core_request { /* at most one of each is outstanding */
                     CORE_REQ_STRAY,
                     CORE_REQ_GHOST,
                     CORE_REQ_HANDOVER,
-                    CORE_REQ_CLAIM,
+                    CORE_REQ_TENURE,
                     CORE_REQ_CLEAR,
                     CORE_REQUESTS
 };
@@ -78,9 +78,9 @@ enum core_left {
     CORE_LEFT_NODE,     /* its node is gone, but not its members/<id>: somebody else has deleted the node */
 };
 
-/* A member that was active and has not left in order: its claim stands in <root>/claims (claims.h). */
+/* A member that was active and has not left in order: its tenure stands in <root>/tenures (tenure.h). */
 struct core_victim {
-    char claim[CORE_CLAIM_SIZE]; /* the node's name; "": nobody */
+    char tenure[CORE_TENURE_SIZE]; /* the node's name; "": nobody */
     struct ipc_member member;
 };
 
@@ -135,11 +135,11 @@ enum core_action_type {
     CORE_ACT_LIST,     /* sync, then the children of the latch */
     CORE_ACT_OWN,      /* exists(node) with a watch */
     CORE_ACT_WATCH,    /* get(node) with a watch: the predecessor */
-    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose claims stand? */
-    CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover, with `claimed` our own
-                          claim too, all at once; reply to `request` */
-    CORE_ACT_CLAIM,    /* our Livy runs, or is about to, under `node`, `epoch`: <root>/claims says so */
-    CORE_ACT_CLEAR,    /* delete the claim `text` ("": our own), where `node` (unless "") is there */
+    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose tenures stand? */
+    CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover, with `tenured` our own
+                          tenure too, all at once; reply to `request` */
+    CORE_ACT_TENURE,   /* our Livy runs, or is about to, under `node`, `epoch`: <root>/tenures says so */
+    CORE_ACT_CLEAR,    /* delete the tenure `text` ("": our own), where `node` (unless "") is there */
     CORE_ACT_FENCE,    /* run failover.fence_command for takeover.victim: op, kill_at; text: the reason */
     CORE_ACT_PROBE_PREDECESSOR, /* does takeover.victim's Livy answer? op */
     CORE_ACT_BEAT,              /* quorum: check(node) through the quorum; else exists(node) */
@@ -190,7 +190,7 @@ struct core_action {
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool quorum, in_order, claimed;
+    bool quorum, in_order, tenured;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -229,7 +229,7 @@ struct core_takeover {
     enum core_left left;
     int64_t won_at, ask_at;
     struct core_victim victim;
-    char clear[CORE_CLAIM_SIZE]; /* the claim of one that is no danger any more, to be deleted */
+    char clear[CORE_TENURE_SIZE]; /* the tenure of one that is no danger any more, to be deleted */
 
     enum core_fencing fencing;
     int64_t fence_at; /* no try before */
@@ -276,8 +276,8 @@ struct core {
     char predecessor_id[CORE_TEXT_SIZE]; /* "": not known */
     bool predecessor_ours;               /* a stray */
     struct core_takeover takeover;
-    bool claimed;               /* a claim of ours may stand in <root>/claims */
-    bool claim_due;             /* it is to be written (again) */
+    bool tenured;               /* a tenure of ours may stand in <root>/tenures */
+    bool tenure_due;            /* it is to be written (again) */
     bool ghost_unfinished;      /* the ghost was first, but had not finished taking over */
     char stray[CORE_NODE_SIZE]; /* another node of this session: to be deleted */
     char ghost[CORE_NODE_SIZE]; /* our node of a dead session: to be deleted once Livy is dead */

@@ -42,7 +42,7 @@ bool core_latch_wanted(const struct core *c, int64_t now);
 void core_takeover_begin(struct step *s); /* first in the queue; does nothing where that was told before */
 void core_takeover_forget(struct core *c);
 bool core_takeover_passed(const struct core *c);
-void core_takeover_reply(struct step *s, const struct core_event *event); /* HANDOVER, CLAIM, CLEAR */
+void core_takeover_reply(struct step *s, const struct core_event *event); /* HANDOVER, TENURE, CLEAR */
 void core_takeover_fenced(struct step *s, const struct core_event *event);
 void core_takeover_predecessor(struct step *s, const struct core_event *event);
 void core_takeover_reconcile(struct step *s); /* before core_livy_reconcile: it may open the way to START */

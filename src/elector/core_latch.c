@@ -249,7 +249,7 @@ static void deleted(struct step *s, const struct core_event *event)
     if (c->leading)
         core_history(s, CORE_HIST_RELEASED, 0, "%s", c->quitting ? c->quit_reason : c->livy_reason);
     core_latch_forget(c);
-    c->claimed = false;
+    c->tenured = false;
     core_act(s, CORE_ACT_SESSION);
     core_say(c->reason, "latch node deleted");
 }
@@ -290,7 +290,7 @@ void core_latch_reply(struct step *s, const struct core_event *event)
             c->ghost[0] = '\0';
         break;
     case CORE_REQ_HANDOVER:
-    case CORE_REQ_CLAIM:
+    case CORE_REQ_TENURE:
     case CORE_REQ_CLEAR:
         core_takeover_reply(s, event);
         break;
@@ -315,7 +315,7 @@ static void ask_delete(struct step *s, enum core_request request, const char *no
     if (a == NULL)
         return;
     a->in_order = in_order;
-    a->claimed = s->c->claimed && request == CORE_REQ_DELETE;
+    a->tenured = s->c->tenured && request == CORE_REQ_DELETE;
 }
 
 /* Stands with a node: keeps an eye on it and on the one before it. */

@@ -356,7 +356,7 @@ static void start(struct step *s)
     a->kill_at = c->max_sent = c->lease_sent = c->kill_at;
     a->run = c->start_run = c->livy.run + 1;
     c->stop_sent = c->kill_sent = c->gone_seen = false;
-    c->claimed = c->claim_due = true;
+    c->tenured = c->tenure_due = true;
     tell_keeper(s);
 }
 

@@ -1,8 +1,8 @@
 /* core_takeover.c - what stands between being first in the queue and START, where the one that was active
  * before did not leave in order.
  *
- * Whoever is active has a claim in <root>/claims, which goes with its latch node when that is given up in
- * order, or when its own daemon has seen that its Livy is dead. A claim that stands while we are first is of
+ * Whoever is active has a tenure in <root>/tenures, which goes with its latch node when that is given up in
+ * order, or when its own daemon has seen that its Livy is dead. A tenure that stands while we are first is of
  * a member that went otherwise: the victim. It is known even where the queue was empty meanwhile, and stays
  * known until a take-over has been finished: one that was given up half-way leaves it to the next member.
  *
@@ -15,7 +15,7 @@
  *   - failover.fence_command, tried again until it succeeds;
  *   - the victim's Livy does not answer any more.
  * The last three are for a victim alone. A victim that has come back and says itself that its Livy is dead
- * (it deletes its claim) is one no longer.
+ * (it deletes its tenure) is one no longer.
  */
 #include "core_internal.h"
 
@@ -41,7 +41,7 @@ bool core_takeover_passed(const struct core *c)
 void core_takeover_forget(struct core *c)
 {
     memset(&c->takeover, 0, sizeof(c->takeover));
-    c->claim_due = false;
+    c->tenure_due = false;
 }
 
 void core_takeover_begin(struct step *s)
@@ -58,7 +58,7 @@ void core_takeover_begin(struct step *s)
 
 static bool has_victim(const struct core_takeover *t)
 {
-    return t->victim.claim[0] != '\0';
+    return t->victim.tenure[0] != '\0';
 }
 
 /* ---- who it is --------------------------------------------------------------------------------------- */
@@ -67,7 +67,7 @@ static void take_victim(struct step *s, const struct core_victim *victim)
 {
     struct core_takeover *t = &s->c->takeover;
 
-    if (victim != NULL && strcmp(victim->claim, t->victim.claim) == 0 &&
+    if (victim != NULL && strcmp(victim->tenure, t->victim.tenure) == 0 &&
         victim->member.epoch == t->victim.member.epoch)
         return; /* the same as before */
     t->fencing = CORE_FENCING_DUE;
@@ -108,7 +108,7 @@ static void cleared(struct step *s, const struct core_event *event)
         c->takeover.clear[0] = '\0';
         c->takeover.ask_at = s->now;
     } else {
-        c->claimed = false;
+        c->tenured = false;
     }
 }
 
@@ -120,8 +120,8 @@ void core_takeover_reply(struct step *s, const struct core_event *event)
         told(s, event);
     else if (event->request == CORE_REQ_CLEAR)
         cleared(s, event);
-    else if (event->request == CORE_REQ_CLAIM && event->rc == CORE_OK)
-        s->c->claim_due = false;
+    else if (event->request == CORE_REQ_TENURE && event->rc == CORE_OK)
+        s->c->tenure_due = false;
 }
 
 /* ---- the gates --------------------------------------------------------------------------------------- */
@@ -249,13 +249,13 @@ static void look(struct step *s)
     t->probe_by = s->now + PROBE_PATIENCE;
 }
 
-/* What was in the way is so no more; its claim must not make the next one fence it again. */
+/* What was in the way is so no more; its tenure must not make the next one fence it again. */
 static void pass(struct step *s)
 {
     struct core_takeover *t = &s->c->takeover;
     bool more = has_victim(t) && t->more;
 
-    memcpy(t->clear, t->victim.claim, sizeof(t->clear));
+    memcpy(t->clear, t->victim.tenure, sizeof(t->clear));
     if (!more) {
         t->state = CORE_TAKEOVER_PASSED;
         return;
@@ -295,31 +295,31 @@ static void ask_handover(struct step *s)
     memcpy(a->text, c->predecessor_id, sizeof(a->text));
 }
 
-/* Another's claim goes only while our node is there, so that a request that is carried out late cannot take
- * away the claim of one that is active again. */
+/* Another's tenure goes only while our node is there, so that a request that is carried out late cannot take
+ * away the tenure of one that is active again. */
 static void ask_clear(struct step *s)
 {
     struct core *c = s->c;
-    const char *claim = c->takeover.clear;
-    bool own = claim[0] == '\0';
+    const char *tenure = c->takeover.clear;
+    bool own = tenure[0] == '\0';
 
-    if (own && (!c->claimed || c->leading || c->first || !core_livy_surely_dead(c, s->now)))
+    if (own && (!c->tenured || c->leading || c->first || !core_livy_surely_dead(c, s->now)))
         return;
     struct core_action *a = core_ask(s, CORE_REQ_CLEAR, CORE_ACT_CLEAR);
     if (a == NULL)
         return;
-    memcpy(a->text, claim, CORE_CLAIM_SIZE);
+    memcpy(a->text, tenure, CORE_TENURE_SIZE);
     if (!own)
         memcpy(a->node, c->node, sizeof(a->node));
 }
 
-static void ask_claim(struct step *s)
+static void ask_tenure(struct step *s)
 {
     struct core *c = s->c;
 
-    if (!c->claim_due || !c->own_known || !c->leading || c->doomed)
+    if (!c->tenure_due || !c->own_known || !c->leading || c->doomed)
         return;
-    struct core_action *a = core_ask(s, CORE_REQ_CLAIM, CORE_ACT_CLAIM);
+    struct core_action *a = core_ask(s, CORE_REQ_TENURE, CORE_ACT_TENURE);
     if (a == NULL)
         return;
     memcpy(a->node, c->node, sizeof(a->node));
@@ -335,7 +335,7 @@ void core_takeover_ask(struct step *s)
     if (c->node[0] != '\0' && c->first && !c->doomed && core_latch_wanted(c, s->now))
         ask_handover(s);
     ask_clear(s);
-    ask_claim(s);
+    ask_tenure(s);
 }
 
 int64_t core_takeover_next(const struct core *c, int64_t now)

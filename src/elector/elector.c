@@ -12,11 +12,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "claims.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "livy-ha/portowner.h"
 #include "session.h"
+#include "tenure.h"
 
 /* A version 4 UUID, as Curator draws one for each create. */
 static void draw_uuid(char uuid[static CORE_UUID_SIZE])
@@ -381,7 +381,7 @@ int elector_run(struct conf *conf, int channel, const char *store)
 
     e.started_wall = e.since_wall = clock_wall_ms();
     session_boot_id(e.boot, sizeof(e.boot));
-    claims_name(conf, e.claim);
+    tenure_name(conf, e.tenure);
     e.base = event_base_new();
     if (e.base == NULL || be_welcomed(&e, &welcome) != 0) {
         close_parts(&e);

@@ -33,11 +33,11 @@ struct elector_call {
     bool used, beat;
     enum core_request request;
     uint64_t op;
-    char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE; id: CLEAR's claim too */
-    bool in_order, claimed, more;                  /* takeover.c's */
+    char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE; id: CLEAR's tenure too */
+    bool in_order, tenured, more;                  /* takeover.c's */
     unsigned waits;
     int rc;
-    char claim[CORE_CLAIM_SIZE];
+    char tenure[CORE_TENURE_SIZE];
 };
 
 struct elector {
@@ -75,8 +75,8 @@ struct elector {
     struct control *control;
 
     /* taking over */
-    char claim[CORE_CLAIM_SIZE]; /* the name of our own */
-    struct core_victim victim;   /* as last read */
+    char tenure[CORE_TENURE_SIZE]; /* the name of our own */
+    struct core_victim victim;     /* as last read */
     struct predecessor *predecessor;
 
     /* what people see */

@@ -19,7 +19,7 @@ enum step {            /* in this order, each counts the next one up */
             STEP_KNOWN,
             STEP_HISTORY,
             STEP_HANDOVER,
-            STEP_CLAIMS,
+            STEP_TENURES,
             STEP_STORE,
             STEP_MEMBER,    /* members/<id> */
             STEP_SHOULD_BE, /* known/<id> */
@@ -310,9 +310,9 @@ static void advance(struct roster *r)
         path_make(path, r->root, NULL, "handover");
         make(r, path, "", 0); /* who last left in order: see zk_release */
         return;
-    case STEP_CLAIMS:
-        path_make(path, r->root, NULL, "claims");
-        make(r, path, "", 0); /* see claims.h */
+    case STEP_TENURES:
+        path_make(path, r->root, NULL, "tenures");
+        make(r, path, "", 0); /* see tenure.h */
         return;
     case STEP_STORE:
         if (r->fingerprint != NULL) {

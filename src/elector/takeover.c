@@ -1,17 +1,17 @@
-/* takeover.c - what core_takeover.c asks for: how the one before us went, the claims, fencing, and whether
+/* takeover.c - what core_takeover.c asks for: how the one before us went, the tenures, fencing, and whether
  * its Livy answers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "claims.h"
 #include "elector.h"
 #include "livy-ha/log.h"
 #include "paths.h"
+#include "tenure.h"
 
-static void claim_path(const struct elector *e, char path[PATH_SIZE], const char *claim)
+static void tenure_path(const struct elector *e, char path[PATH_SIZE], const char *tenure)
 {
-    path_make(path, e->conf->zookeeper.root, "claims", claim);
+    path_make(path, e->conf->zookeeper.root, "tenures", tenure);
 }
 
 /* ---- how the one before us went ------------------------------------------------------------------------ */
@@ -22,7 +22,7 @@ static void answer_left(struct elector_call *call, enum core_left left)
 {
     struct core_event event = {.rc = CORE_OK, .left = left, .more = call->more};
 
-    if (call->claim[0] != '\0')
+    if (call->tenure[0] != '\0')
         event.victim = &call->e->victim;
     act_answer(call, &event);
 }
@@ -51,13 +51,13 @@ static void ask_present(struct elector_call *call, const char *id)
         act_reply(call, &(struct zk_reply){.rc = rc});
 }
 
-static void on_claim_read(void *arg, const struct zk_reply *reply)
+static void on_tenure_read(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
     struct elector *e = call->e;
 
     if (reply->rc == ZOK) {
-        claims_read(call->claim, reply->value, reply->value_length, &e->victim);
+        tenure_read(call->tenure, reply->value, reply->value_length, &e->victim);
         ask_present(call, e->victim.member.id);
     } else if (reply->rc != ZNONODE) {
         act_reply(call, reply);
@@ -68,7 +68,7 @@ static void on_claim_read(void *arg, const struct zk_reply *reply)
     }
 }
 
-/* Both answers are here: what handover says, and the names of the claims. */
+/* Both answers are here: what handover says, and the names of the tenures. */
 static void decide(struct elector_call *call)
 {
     struct elector *e = call->e;
@@ -76,9 +76,9 @@ static void decide(struct elector_call *call)
 
     if (call->rc != ZOK) {
         act_reply(call, &(struct zk_reply){.rc = call->rc});
-    } else if (call->claim[0] != '\0') {
-        claim_path(e, path, call->claim);
-        int rc = e->zk != NULL ? zk_get(e->zk, path, 0, 0, on_claim_read, call) : ZINVALIDSTATE;
+    } else if (call->tenure[0] != '\0') {
+        tenure_path(e, path, call->tenure);
+        int rc = e->zk != NULL ? zk_get(e->zk, path, 0, 0, on_tenure_read, call) : ZINVALIDSTATE;
         if (rc != ZOK)
             act_reply(call, &(struct zk_reply){.rc = rc});
     } else if (call->in_order || call->node[0] == '\0') {
@@ -106,17 +106,17 @@ static void on_handover(void *arg, const struct zk_reply *reply)
 }
 
 /* The lowest name of another's, so that each look finds the same one. */
-static void on_claims(void *arg, const struct zk_reply *reply)
+static void on_tenures(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
 
     for (int i = 0; reply->rc == ZOK && i < reply->n_children; i++) {
         const char *name = reply->children[i];
-        if (strcmp(name, call->e->claim) == 0 || strlen(name) >= sizeof(call->claim))
+        if (strcmp(name, call->e->tenure) == 0 || strlen(name) >= sizeof(call->tenure))
             continue;
-        call->more = call->more || call->claim[0] != '\0';
-        if (call->claim[0] == '\0' || strcmp(name, call->claim) < 0)
-            snprintf(call->claim, sizeof(call->claim), "%s", name);
+        call->more = call->more || call->tenure[0] != '\0';
+        if (call->tenure[0] == '\0' || strcmp(name, call->tenure) < 0)
+            snprintf(call->tenure, sizeof(call->tenure), "%s", name);
     }
     one_answer(call, reply->rc);
 }
@@ -128,7 +128,7 @@ static int ask_handover(struct elector *e, struct elector_call *call)
     int rc = ZINVALIDSTATE;
 
     call->in_order = call->more = false;
-    call->claim[0] = '\0';
+    call->tenure[0] = '\0';
     call->rc = ZOK;
     call->waits = 2;
     path_make(path, e->conf->zookeeper.root, NULL, "handover");
@@ -136,22 +136,22 @@ static int ask_handover(struct elector *e, struct elector_call *call)
         rc = zk_get(e->zk, path, 0, 0, on_handover, call);
     if (rc != ZOK)
         return rc;
-    path_make(path, e->conf->zookeeper.root, NULL, "claims");
-    rc = zk_children(e->zk, path, 0, 0, on_claims, call);
+    path_make(path, e->conf->zookeeper.root, NULL, "tenures");
+    rc = zk_children(e->zk, path, 0, 0, on_tenures, call);
     if (rc != ZOK)
         one_answer(call, rc); /* the other one's answer ends the call */
     return ZOK;
 }
 
-/* ---- claims, and giving the latch up ---------------------------------------------------------------------
+/* ---- tenures, and giving the latch up ---------------------------------------------------------------------
  */
 
-/* No claim is there, or the node is gone already: each by itself, whatever is there. */
+/* No tenure is there, or the node is gone already: each by itself, whatever is there. */
 static void on_released(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
     struct elector *e = call->e;
-    char path[PATH_SIZE], claim[PATH_SIZE], marker[PATH_SIZE];
+    char path[PATH_SIZE], tenure[PATH_SIZE], marker[PATH_SIZE];
     int rc = ZINVALIDSTATE;
 
     if (reply->rc != ZNONODE || e->zk == NULL) {
@@ -160,11 +160,11 @@ static void on_released(void *arg, const struct zk_reply *reply)
     }
     path_make(path, e->conf->zookeeper.root, "leader", call->node);
     path_make(marker, e->conf->zookeeper.root, NULL, "handover");
-    claim_path(e, claim, e->claim);
-    bool again = call->claimed && call->in_order;
-    if (call->claimed && zk_delete(e->zk, claim, -1, NULL, NULL) != ZOK)
-        log_debug("our claim stays: taken away at the next registration");
-    call->claimed = false;
+    tenure_path(e, tenure, e->tenure);
+    bool again = call->tenured && call->in_order;
+    if (call->tenured && zk_delete(e->zk, tenure, -1, NULL, NULL) != ZOK)
+        log_debug("our tenure stays: taken away at the next registration");
+    call->tenured = false;
     if (again)
         rc = zk_release(e->zk, path, marker, call->node, NULL, on_released, call);
     else
@@ -175,42 +175,43 @@ static void on_released(void *arg, const struct zk_reply *reply)
 
 static int release(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
-    char path[PATH_SIZE], marker[PATH_SIZE], claim[PATH_SIZE];
+    char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE];
 
     call->in_order = a->in_order;
-    call->claimed = a->claimed;
+    call->tenured = a->tenured;
     path_make(path, e->conf->zookeeper.root, "leader", a->node);
     path_make(marker, e->conf->zookeeper.root, NULL, "handover");
-    claim_path(e, claim, e->claim);
-    return zk_release(e->zk, path, a->in_order ? marker : NULL, call->node, a->claimed ? claim : NULL,
+    tenure_path(e, tenure, e->tenure);
+    return zk_release(e->zk, path, a->in_order ? marker : NULL, call->node, a->tenured ? tenure : NULL,
                       on_released, call);
 }
 
-static int write_claim(struct elector *e, struct elector_call *call, int64_t epoch, bool there, zk_done *done)
+static int write_tenure(struct elector *e, struct elector_call *call, int64_t epoch, bool there,
+                        zk_done *done)
 {
     struct ipc_member self = {.epoch = epoch};
-    char path[PATH_SIZE], claim[PATH_SIZE];
+    char path[PATH_SIZE], tenure[PATH_SIZE];
 
     snprintf(self.id, sizeof(self.id), "%s", e->conf->id);
     snprintf(self.host, sizeof(self.host), "%.255s", e->conf->host);
     status_livy_url(e, self.url, sizeof(self.url));
-    char *text = claims_write(&self, call->node);
+    char *text = tenure_write(&self, call->node);
     if (text == NULL)
         return ZSYSTEMERROR;
     path_make(path, e->conf->zookeeper.root, "leader", call->node);
-    claim_path(e, claim, e->claim);
-    int rc = e->zk != NULL ? zk_claim(e->zk, path, claim, text, there, done, call) : ZINVALIDSTATE;
+    tenure_path(e, tenure, e->tenure);
+    int rc = e->zk != NULL ? zk_tenure(e->zk, path, tenure, text, there, done, call) : ZINVALIDSTATE;
     free(text);
     return rc;
 }
 
-static void on_claimed(void *arg, const struct zk_reply *reply)
+static void on_tenured(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
     int rc = reply->rc;
 
     if (rc == ZNODEEXISTS) {
-        rc = write_claim(call->e, call, call->e->core.epoch, true, act_reply);
+        rc = write_tenure(call->e, call, call->e->core.epoch, true, act_reply);
         if (rc == ZOK)
             return;
     }
@@ -219,21 +220,21 @@ static void on_claimed(void *arg, const struct zk_reply *reply)
 
 static int clear(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
-    char path[PATH_SIZE], claim[PATH_SIZE];
+    char path[PATH_SIZE], tenure[PATH_SIZE];
 
-    claim_path(e, claim, a->text[0] != '\0' ? a->text : e->claim);
+    tenure_path(e, tenure, a->text[0] != '\0' ? a->text : e->tenure);
     if (a->node[0] == '\0')
-        return zk_delete(e->zk, claim, -1, act_reply, call);
+        return zk_delete(e->zk, tenure, -1, act_reply, call);
     path_make(path, e->conf->zookeeper.root, "leader", a->node);
-    return zk_clear(e->zk, path, claim, act_reply, call);
+    return zk_clear(e->zk, path, tenure, act_reply, call);
 }
 
 int takeover_request(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
     if (a->type == CORE_ACT_HANDOVER)
         return ask_handover(e, call);
-    if (a->type == CORE_ACT_CLAIM)
-        return write_claim(e, call, a->epoch, false, on_claimed);
+    if (a->type == CORE_ACT_TENURE)
+        return write_tenure(e, call, a->epoch, false, on_tenured);
     if (a->type == CORE_ACT_CLEAR)
         return clear(e, a, call);
     return release(e, a, call);

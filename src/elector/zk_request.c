@@ -352,17 +352,17 @@ static int request_multi(struct zk *zk, struct zk_item *item, int n, const zoo_o
     return request_sent(item, zoo_amulti(zk->zh, n, ops, item->results, on_void, item));
 }
 
-int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *claim,
+int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *tenure,
                zk_done *done, void *arg)
 {
-    char full[PATH_MAX], full_marker[PATH_MAX], full_claim[PATH_MAX];
+    char full[PATH_MAX], full_marker[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
     zoo_op_t ops[3];
     int n = 0;
 
     if (marker != NULL && request_full(zk, marker, full_marker) != ZOK)
         return ZBADARGUMENTS;
-    if (claim != NULL && request_full(zk, claim, full_claim) != ZOK)
+    if (tenure != NULL && request_full(zk, tenure, full_tenure) != ZOK)
         return ZBADARGUMENTS;
     int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
@@ -370,43 +370,43 @@ int zk_release(struct zk *zk, const char *path, const char *marker, const char *
     zoo_delete_op_init(&ops[n++], full, -1);
     if (marker != NULL)
         zoo_set_op_init(&ops[n++], full_marker, data, (int)strlen(data), -1, &item->stat);
-    if (claim != NULL)
-        zoo_delete_op_init(&ops[n++], full_claim, -1);
+    if (tenure != NULL)
+        zoo_delete_op_init(&ops[n++], full_tenure, -1);
     return request_multi(zk, item, n, ops);
 }
 
-int zk_claim(struct zk *zk, const char *path, const char *claim, const char *data, bool there, zk_done *done,
-             void *arg)
+int zk_tenure(struct zk *zk, const char *path, const char *tenure, const char *data, bool there,
+              zk_done *done, void *arg)
 {
-    char full[PATH_MAX], full_claim[PATH_MAX];
+    char full[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
     zoo_op_t ops[2];
 
-    if (request_full(zk, claim, full_claim) != ZOK)
+    if (request_full(zk, tenure, full_tenure) != ZOK)
         return ZBADARGUMENTS;
     int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
         return rc;
     zoo_check_op_init(&ops[0], full, -1);
     if (there)
-        zoo_set_op_init(&ops[1], full_claim, data, (int)strlen(data), -1, &item->stat);
+        zoo_set_op_init(&ops[1], full_tenure, data, (int)strlen(data), -1, &item->stat);
     else
-        zoo_create_op_init(&ops[1], full_claim, data, (int)strlen(data), request_acl(zk), 0, NULL, 0);
+        zoo_create_op_init(&ops[1], full_tenure, data, (int)strlen(data), request_acl(zk), 0, NULL, 0);
     return request_multi(zk, item, 2, ops);
 }
 
-int zk_clear(struct zk *zk, const char *path, const char *claim, zk_done *done, void *arg)
+int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done, void *arg)
 {
-    char full[PATH_MAX], full_claim[PATH_MAX];
+    char full[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
     zoo_op_t ops[2];
 
-    if (request_full(zk, claim, full_claim) != ZOK)
+    if (request_full(zk, tenure, full_tenure) != ZOK)
         return ZBADARGUMENTS;
     int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
         return rc;
     zoo_check_op_init(&ops[0], full, -1);
-    zoo_delete_op_init(&ops[1], full_claim, -1);
+    zoo_delete_op_init(&ops[1], full_tenure, -1);
     return request_multi(zk, item, 2, ops);
 }

@@ -204,7 +204,7 @@ def test_restarted_on_its_own_host(make_cluster: ClusterMaker, fence: Fence) -> 
     member.start()
     cluster.wait_new_life(life)
     assert fence.runs() == []
-    assert cluster.zk.get_children(f"{cluster.root}/claims"), "it claims again"
+    assert cluster.zk.get_children(f"{cluster.root}/tenures"), "it tenures again"
 
 
 def test_new_member_after_a_power_cut(make_cluster: ClusterMaker, fence: Fence) -> None:

@@ -30,7 +30,7 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
     static const char *const names[] = {"_c_" UUID "-latch-0000000001", "_c_" UUID "-latch-0000000005",
                                         "_c_11111111-0000-4000-8000-000000000000-latch-0000000003",
                                         "stranger"};
-    static const struct core_victim victim = {.claim = "a@0", .member = {.id = "a", .epoch = 3}};
+    static const struct core_victim victim = {.tenure = "a@0", .member = {.id = "a", .epoch = 3}};
     unsigned pick = next_byte(in);
 
     *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_LEAVE + 1)),

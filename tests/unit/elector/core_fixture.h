@@ -2,7 +2,7 @@
  * nothing else.
  *
  * Each event carries the time that at() has set. Before the next event every action must have been expected;
- * those that only people see (phase, history, publish) may be, and the claims' upkeep (test_core_takeover.c
+ * those that only people see (phase, history, publish) may be, and the tenures' upkeep (test_core_takeover.c
  * looks at that). T = 10 s, tick = 2 s, K = 1 s: h = 500 ms, tick/2 + epsilon = 1200 ms, and a touch at t
  * gives the deadline t + 9800 - 1000.
  */
@@ -38,7 +38,7 @@ static bool livy_answers = true; /* in all_is_well() */
 static bool cosmetic(enum core_action_type type)
 {
     return type == CORE_ACT_PHASE || type == CORE_ACT_HISTORY || type == CORE_ACT_PUBLISH ||
-           type == CORE_ACT_CLAIM || type == CORE_ACT_CLEAR;
+           type == CORE_ACT_TENURE || type == CORE_ACT_CLEAR;
 }
 
 static UNUSED void nothing_else(void)
@@ -231,11 +231,11 @@ static UNUSED void nobody_before(void)
     left(CORE_LEFT_IN_ORDER);
 }
 
-/* With START our claim is written. */
-static UNUSED void claims(void)
+/* With START our tenure is written. */
+static UNUSED void tenures(void)
 {
-    expect(CORE_ACT_CLAIM);
-    reply(CORE_REQ_CLAIM, CORE_OK);
+    expect(CORE_ACT_TENURE);
+    reply(CORE_REQ_TENURE, CORE_OK);
 }
 
 static UNUSED void beat_answered(uint64_t op, enum core_rc rc)
@@ -330,7 +330,7 @@ static UNUSED void become_active(void)
     assert_int_equal(start->epoch, EPOCH);
     assert_int_equal(start->run, 1);
     int64_t kill_at = start->kill_at;
-    claims();
+    tenures();
     livy_runs(1, kill_at);
     assert_true(told(CORE_HIST_STARTED));
     expect(CORE_ACT_PROBE);
@@ -343,8 +343,8 @@ static UNUSED void become_active(void)
 static UNUSED void all_is_well(int64_t until)
 {
     nothing_else();
-    if (core.pending[CORE_REQ_CLAIM] != 0)
-        reply(CORE_REQ_CLAIM, CORE_OK);
+    if (core.pending[CORE_REQ_TENURE] != 0)
+        reply(CORE_REQ_TENURE, CORE_OK);
     while (core_next(&core, now) <= until) {
         struct core_actions now_asked;
         time_is(core_next(&core, now));

@@ -42,7 +42,7 @@ struct sim_client {
 static struct sim_client *sim_client(struct sim *s, int64_t host);
 static bool sim_client_halted(struct sim *s, int64_t host); /* its process is stopped */
 static void sim_elector_news(struct sim *s, int64_t host, struct sim_news *news);
-/* Who has left otherwise than in order, as the claims would say; NULL: nobody. */
+/* Who has left otherwise than in order, as the tenures would say; NULL: nobody. */
 static const struct core_victim *sim_victim(struct sim *s, int host);
 static void sim_client_connect(struct sim *s, int64_t host, int64_t handle);
 

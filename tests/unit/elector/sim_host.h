@@ -457,7 +457,7 @@ static void sim_looked(struct sim *s, int64_t host, int64_t op)
 {
     struct sim_host *h = sim_host(s, host);
     struct sim_news *n = sim_news(CORE_EV_PREDECESSOR);
-    int victim = h->core.takeover.victim.claim[0] - '0';
+    int victim = h->core.takeover.victim.tenure[0] - '0';
 
     n->event.op = (uint64_t)op;
     n->event.alive = victim >= 0 && sim_host(s, victim)->livy && sim_chance(s, 900);
@@ -495,7 +495,7 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
     case CORE_ACT_HANDOVER:
         sim_client_request(s, host, SIM_EXISTS, a, false, 0);
         break;
-    case CORE_ACT_CLAIM:
+    case CORE_ACT_TENURE:
     case CORE_ACT_CLEAR:
         sim_client_request(s, host, SIM_REGISTER, a, false, 0);
         break;

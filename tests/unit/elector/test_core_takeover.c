@@ -1,9 +1,9 @@
-/* test_core_takeover.c - the core between being first in the queue and START: claims, the pause, the delay,
+/* test_core_takeover.c - the core between being first in the queue and START: tenures, the pause, the delay,
  * the fence command, the predecessor's Livy. */
 #include "core_fixture.h"
 
 static const struct core_victim victim = {
-    .claim = "livy-a@0123456789abcdef",
+    .tenure = "livy-a@0123456789abcdef",
     .member = {.id = "livy-a", .host = "a.example.com", .url = "http://a.example.com:18998", .epoch = 5}};
 
 static void left_by(const struct core_victim *who, enum core_left how, bool more)
@@ -51,7 +51,7 @@ static void configure(bool fences, int64_t delay)
 }
 
 struct story {
-    const struct core_victim *victim, *second; /* second: found once the first one's claim is cleared */
+    const struct core_victim *victim, *second; /* second: found once the first one's tenure is cleared */
     enum core_left left;
     bool more, answers; /* does the victim's Livy answer? */
     bool fence_works;
@@ -112,34 +112,35 @@ static bool time_passes(struct story *story, int64_t until)
     }
 }
 
-/* ---- claims -------------------------------------------------------------------------------------------- */
+/* ---- tenures --------------------------------------------------------------------------------------------
+ */
 
-static void test_claim_is_written_with_the_start(void **state)
+static void test_tenure_is_written_with_the_start(void **state)
 {
     (void)state;
     win();
     left_by(NULL, CORE_LEFT_IN_ORDER, false);
     expect(CORE_ACT_START);
-    const struct core_action *claim = expect(CORE_ACT_CLAIM); /* not waited for */
-    assert_string_equal(claim->node, core.node);
-    assert_int_equal(claim->epoch, EPOCH);
-    reply(CORE_REQ_CLAIM, CORE_OK);
-    assert_false(core.claim_due);
+    const struct core_action *tenure = expect(CORE_ACT_TENURE); /* not waited for */
+    assert_string_equal(tenure->node, core.node);
+    assert_int_equal(tenure->epoch, EPOCH);
+    reply(CORE_REQ_TENURE, CORE_OK);
+    assert_false(core.tenure_due);
 }
 
-static void test_claim_that_fails_is_written_again(void **state)
+static void test_tenure_that_fails_is_written_again(void **state)
 {
     (void)state;
     win();
     left_by(NULL, CORE_LEFT_IN_ORDER, false);
     int64_t kill_at = expect(CORE_ACT_START)->kill_at;
-    expect(CORE_ACT_CLAIM);
+    expect(CORE_ACT_TENURE);
     livy_runs(1, kill_at);
     whatever();
-    reply(CORE_REQ_CLAIM, CORE_UNKNOWN);
+    reply(CORE_REQ_TENURE, CORE_UNKNOWN);
     whatever();
     int64_t failed_at = now;
-    while (core.pending[CORE_REQ_CLAIM] == 0) {
+    while (core.pending[CORE_REQ_TENURE] == 0) {
         assert_true(now <= failed_at + 500);
         time_is(core_next(&core, now));
         whatever();
@@ -147,25 +148,25 @@ static void test_claim_that_fails_is_written_again(void **state)
     assert_true(now >= failed_at + 500);
 }
 
-static void test_claim_goes_with_the_node(void **state)
+static void test_tenure_goes_with_the_node(void **state)
 {
     (void)state;
     become_active();
-    assert_true(core.claimed);
+    assert_true(core.tenured);
     event((struct core_event){.type = CORE_EV_QUIT});
     expect(CORE_ACT_STOP);
     expect(CORE_ACT_RELEASING);
     livy_dead(1, IPC_CAUSE_ORDERED);
     const struct core_action *a = expect(CORE_ACT_DELETE);
     assert_true(a->in_order);
-    assert_true(a->claimed);
+    assert_true(a->tenured);
     reply(CORE_REQ_DELETE, CORE_OK);
-    assert_false(core.claimed);
+    assert_false(core.tenured);
     whatever();
 }
 
 /* Its session ended, its Livy was killed: once it is back it says so itself. */
-static void test_own_claim_is_taken_away_when_livy_is_dead(void **state)
+static void test_own_tenure_is_taken_away_when_livy_is_dead(void **state)
 {
     (void)state;
     become_active();
@@ -196,9 +197,9 @@ static void test_cleared_only_under_our_own_node(void **state)
     time_is(now + 80);
     expect(CORE_ACT_START);
     const struct core_action *clear = expect(CORE_ACT_CLEAR);
-    assert_string_equal(clear->text, victim.claim);
+    assert_string_equal(clear->text, victim.tenure);
     assert_string_equal(clear->node, core.node);
-    expect(CORE_ACT_CLAIM);
+    expect(CORE_ACT_TENURE);
     whatever();
     reply(CORE_REQ_CLEAR, CORE_UNKNOWN); /* the next one would fence it again: asked for until it is done */
     time_is(now + 500);
@@ -370,7 +371,8 @@ static void test_victim_that_absolves_itself(void **state)
 
 static void test_two_victims(void **state)
 {
-    static const struct core_victim second = {.claim = "livy-b@0123456789abcdef", .member = {.id = "livy-b"}};
+    static const struct core_victim second = {.tenure = "livy-b@0123456789abcdef",
+                                              .member = {.id = "livy-b"}};
     struct story story = {.victim = &victim,
                           .second = &second,
                           .left = CORE_LEFT_GONE,
@@ -457,10 +459,10 @@ static void test_probe_without_a_result(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_claim_is_written_with_the_start),
-        cmocka_unit_test(test_claim_that_fails_is_written_again),
-        cmocka_unit_test(test_claim_goes_with_the_node),
-        cmocka_unit_test(test_own_claim_is_taken_away_when_livy_is_dead),
+        cmocka_unit_test(test_tenure_is_written_with_the_start),
+        cmocka_unit_test(test_tenure_that_fails_is_written_again),
+        cmocka_unit_test(test_tenure_goes_with_the_node),
+        cmocka_unit_test(test_own_tenure_is_taken_away_when_livy_is_dead),
         cmocka_unit_test(test_cleared_only_under_our_own_node),
         cmocka_unit_test(test_nobody_was_active),
         cmocka_unit_test(test_standby_that_died_is_not_fenced),

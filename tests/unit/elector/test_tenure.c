@@ -1,4 +1,4 @@
-/* test_claims.c - the nodes of <root>/claims: names that nobody else has, and contents that anybody may have
+/* test_tenure.c - the nodes of <root>/tenures: names that nobody else has, and contents that anybody may have
  * written. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,17 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "claims.h"
+#include "tenure.h"
 
-static void name_of(const char *id, const char *host, const char *runtime_dir, char name[CORE_CLAIM_SIZE])
+static void name_of(const char *id, const char *host, const char *runtime_dir, char name[CORE_TENURE_SIZE])
 {
     struct conf conf = {.id = (char *)id, .host = (char *)host, .runtime_dir = (char *)runtime_dir};
-    claims_name(&conf, name);
+    tenure_name(&conf, name);
 }
 
 static void test_names(void **state)
 {
-    char name[CORE_CLAIM_SIZE], other[CORE_CLAIM_SIZE], id[129];
+    char name[CORE_TENURE_SIZE], other[CORE_TENURE_SIZE], id[129];
 
     (void)state;
     name_of("livy-a", "a.example.com", "/run/livy-ha", name);
@@ -47,27 +47,27 @@ static void test_round_trip(void **state)
     struct core_victim victim;
 
     (void)state;
-    char *text = claims_write(&member, "_c_1-latch-0000000007");
+    char *text = tenure_write(&member, "_c_1-latch-0000000007");
     assert_non_null(text);
-    claims_read("livy-a@0123456789abcdef", text, (int)strlen(text), &victim);
+    tenure_read("livy-a@0123456789abcdef", text, (int)strlen(text), &victim);
     free(text);
-    assert_string_equal(victim.claim, "livy-a@0123456789abcdef");
+    assert_string_equal(victim.tenure, "livy-a@0123456789abcdef");
     assert_memory_equal(&victim.member, &member, sizeof(member));
 }
 
-static void test_what_is_no_claim(void **state)
+static void test_what_is_no_tenure(void **state)
 {
     static const char *const texts[] = {"", "null", "[]", "{\"id\":5,\"epoch\":-3,\"livy_url\":{}}", "\xff{"};
     struct core_victim victim;
 
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        claims_read("livy-a@0123456789abcdef", texts[i], (int)strlen(texts[i]), &victim);
+        tenure_read("livy-a@0123456789abcdef", texts[i], (int)strlen(texts[i]), &victim);
         assert_string_equal(victim.member.id, "livy-a"); /* it is fenced all the same */
         assert_string_equal(victim.member.url, "");
         assert_int_equal(victim.member.epoch, 0);
     }
-    claims_read("stranger", NULL, -1, &victim);
+    tenure_read("stranger", NULL, -1, &victim);
     assert_string_equal(victim.member.id, "stranger");
 }
 
@@ -76,7 +76,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_what_is_no_claim),
+        cmocka_unit_test(test_what_is_no_tenure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
