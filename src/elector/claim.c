@@ -157,7 +157,8 @@ void claim_ask(struct claim *c, struct zk *zk, int64_t session, const char *clus
         tell(c, c->answer, c->why);
         return;
     }
-    if (evtimer_add(c->patience, &patience) != 0)
+    /* The core itself gives up a connection of zookeeper.hosts that does not answer. */
+    if (c->place.where != CLAIM_OWN && evtimer_add(c->patience, &patience) != 0)
         abort(); /* out of memory: the keeper starts another one */
     if (!c->busy)
         begin(c);

@@ -39,10 +39,10 @@ typedef void claim_done(void *arg, enum claim_answer answer, const char *why);
 struct claim *claim_new(struct event_base *base, const struct claim_options *options);
 void claim_free(struct claim *claim);
 
-/* Asks for `cluster`, laying the claim where nobody has: `done` is called once, within a fraction of a
- * second, perhaps before this returns. CLAIM_OURS is remembered for the `session`, anything else for two
- * seconds at most; a store that is slow to answer is CLAIM_AWAY meanwhile. `zk` is the connected handle of
- * `session`. */
+/* Asks for `cluster`, laying the claim where nobody has: `done` is called once, perhaps before this returns.
+ * `zk` is the connected handle of `session`; where that is not the way to the store, a store that is slow to
+ * answer is CLAIM_AWAY after a fraction of a second, and the question goes on for whoever asks again.
+ * CLAIM_OURS is remembered for the session, anything else for two seconds at most. */
 void claim_ask(struct claim *claim, struct zk *zk, int64_t session, const char *cluster, claim_done *done,
                void *arg);
 

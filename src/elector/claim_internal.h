@@ -8,7 +8,7 @@
 
 #include "zk_resolve.h"
 
-#define CLAIM_WHY_SIZE 512
+#define CLAIM_WHY_SIZE 768
 
 struct event;
 

@@ -94,7 +94,7 @@ static void on_read(void *arg, const struct zk_reply *reply)
     }
     (void)snprintf(
         why, sizeof(why),
-        "the state store is held by %s; if that is gone for good, delete the node %.100s on %.100s", who,
+        "the state store is held by %s; if that is gone for good, delete the node %.200s on %.100s", who,
         v->place->path, v->place->hosts);
     end(v, CLAIM_ANOTHERS, why);
 }

@@ -55,7 +55,7 @@ struct elector {
     struct roster *roster;
     uint64_t register_op;
     bool refused;           /* the state store is not ours: said to the core, which does not stand */
-    char register_why[512]; /* why not, as was last logged; "" once it is done */
+    char register_why[768]; /* why not, as was last logged; "" once it is done */
     struct history *history;
     struct view *view;
     char boot[64];
