@@ -84,9 +84,10 @@ static void on_answer(void *arg, enum claim_answer answer, const char *why)
     c->file = NULL;
     if (changed && answer == CLAIM_OURS)
         log_info("claim on the state store: %s -> ours: %s", answer_name(c->answered, c->answer), why);
-    else if (changed)
-        log_warn("claim on the state store: %s -> %s: %s", answer_name(c->answered, c->answer),
-                 answer_name(true, answer), why);
+    else if (changed && answer == CLAIM_AWAY)
+        log_warn("claim on the state store: %s -> away: %s", answer_name(c->answered, c->answer), why);
+    else if (changed) /* an error, which whoever has asked tells in full */
+        log_info("claim on the state store: %s -> another's", answer_name(c->answered, c->answer));
     c->answered = true;
     c->answer = answer;
     c->until = clock_boot_ms() + (c->place.where == CLAIM_OWN ? 0 : HOLDS_MS);
