@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import ClusterMaker
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError, NotEmptyError
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 from livyha import proc
 from livyha.cluster import Cluster
@@ -123,6 +124,48 @@ def test_root_removed_and_made_anew_keeps_its_store(make_cluster: ClusterMaker) 
     assert cluster["a"].stop() == 0
     cluster.zk.delete(cluster.root, recursive=True)
     cluster["a"].start().wait_serving()
+
+
+def remove_root(cluster: Cluster) -> None:
+    def removed() -> bool:
+        try:
+            cluster.zk.delete(cluster.root, recursive=True)
+        except (NoNodeError, NotEmptyError):  # its members make it anew meanwhile
+            return False
+        return True
+    cluster.wait(removed, FEW_SECONDS, f"{cluster.root} is removed")
+
+
+def test_root_removed_while_running_keeps_a_store_elsewhere(make_cluster: ClusterMaker, store: Ensemble) -> None:
+    """The members know the cluster's id, and write it down again."""
+    cluster = make_cluster(1, livy__state_store_url=store.hosts).start()
+    member = cluster["a"]
+    life = member.serving()
+    written = cluster.node("store")
+    remove_root(cluster)
+    member.wait_serving(other_than=life)
+    assert cluster.node("store") == written
+    assert member.stop() == 0
+    member.start().wait_serving(FEW_SECONDS)
+
+
+def test_root_removed_while_stopped_loses_a_store_elsewhere(make_cluster: ClusterMaker, store: Ensemble) -> None:
+    """Nobody knows the id any more: it may be another cluster with the same names. The operator decides."""
+    cluster = make_cluster(1, livy__state_store_url=store.hosts).start()
+    member = cluster["a"]
+    assert member.stop() == 0
+    remove_root(cluster)
+    lives = len(cluster.oracle.lives())
+    member.start()
+    assert_refused(member, cluster.root, f"delete the node {claim_path(cluster)}", store.hosts)
+    assert len(cluster.oracle.lives()) == lives
+    client = kazoo_for(store)
+    try:
+        client.delete(claim_path(cluster))
+    finally:
+        client.stop()
+        client.close()
+    member.wait_serving(FEW_SECONDS)
 
 
 @pytest.mark.parametrize("store_first", [False, True])
