@@ -59,8 +59,7 @@ static void close_session(struct closer *c)
 
     tenure_name(c->conf, name);
     path_make(tenure, c->conf->zookeeper.root, "tenures", name);
-    path_make(path, c->conf->zookeeper.root, "leader", c->node);
-    path_make(marker, c->conf->zookeeper.root, NULL, "handover");
+    path_release(path, marker, c->conf->zookeeper.root, c->node);
     if (c->without_tenure || c->node[0] == '\0')
         (void)zk_delete(c->zk, tenure, -1, NULL, NULL);
     if (c->node[0] == '\0' ||
