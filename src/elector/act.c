@@ -14,6 +14,7 @@
 
 #define RESOLVE_AGAIN_MS 1000
 #define CLOSE_WAIT_MS 200 /* for the history's last entry, after the latch is given up */
+#define TELL_AFTER_MS 50  /* what people read keeps out of the way of a hand-over for that long */
 
 enum core_rc act_rc(int rc)
 {
@@ -205,7 +206,7 @@ static struct elector_call *new_call(struct elector *e, const struct core_action
     return NULL;
 }
 
-static void answer(struct elector_call *call, struct core_event *event)
+void act_answer(struct elector_call *call, struct core_event *event)
 {
     struct elector *e = call->e;
 
@@ -216,7 +217,7 @@ static void answer(struct elector_call *call, struct core_event *event)
     elector_step(e, event);
 }
 
-static void on_reply(void *arg, const struct zk_reply *reply)
+void act_reply(void *arg, const struct zk_reply *reply)
 {
     struct core_event event = {.rc = act_rc(reply->rc)};
 
@@ -233,74 +234,24 @@ static void on_reply(void *arg, const struct zk_reply *reply)
     }
     event.names = reply->children;
     event.n_names = reply->n_children > 0 ? (size_t)reply->n_children : 0;
-    answer(arg, &event);
+    act_answer(arg, &event);
 }
 
+/* Only the list that is sent right behind it counts: one session's requests are carried out in order. */
 static void on_synced(void *arg, const struct zk_reply *reply)
 {
-    struct elector_call *call = arg;
-    struct elector *e = call->e;
+    (void)arg;
+    if (reply->rc != ZOK)
+        log_debug("sync of the latch: %s", zerror(reply->rc));
+}
+
+static int list(struct elector *e, const struct core_action *a, struct elector_call *call)
+{
     char path[PATH_SIZE];
 
     path_make(path, e->conf->zookeeper.root, NULL, "leader");
-    /* A latch that is not there yet cannot be synced on some servers: the list tells. */
-    if (reply->rc != ZOK && reply->rc != ZNONODE) {
-        on_reply(arg, reply);
-        return;
-    }
-    int rc = e->zk != NULL ? zk_children(e->zk, path, 0, 0, on_reply, call) : ZINVALIDSTATE;
-    if (rc != ZOK)
-        on_reply(arg, &(struct zk_reply){.rc = rc});
-}
-
-static void on_present(void *arg, const struct zk_reply *reply)
-{
-    struct core_event event = {.rc = reply->rc == ZNONODE ? CORE_OK : act_rc(reply->rc),
-                               .left = reply->rc == ZOK ? CORE_LEFT_NODE : CORE_LEFT_GONE};
-    answer(arg, &event);
-}
-
-/* The handover names the node that was given up last in order. Where it is another one: is its member still
- * there? */
-static void on_handover(void *arg, const struct zk_reply *reply)
-{
-    struct elector_call *call = arg;
-    struct elector *e = call->e;
-    struct core_event event = {.rc = act_rc(reply->rc), .left = CORE_LEFT_IN_ORDER};
-    char path[PATH_SIZE];
-
-    bool in_order = reply->rc == ZOK && reply->value_length > 0 && strcmp(reply->value, call->node) == 0;
-    if (in_order || (reply->rc != ZOK && reply->rc != ZNONODE)) {
-        answer(call, &event);
-        return;
-    }
-    if (call->id[0] == '\0' || strchr(call->id, '/') != NULL) { /* not one of ours: Curator's, perhaps */
-        on_present(call, &(struct zk_reply){.rc = ZNONODE});
-        return;
-    }
-    path_make(path, e->conf->zookeeper.root, "members", call->id);
-    int rc = e->zk != NULL ? zk_exists(e->zk, path, 0, 0, on_present, call) : ZINVALIDSTATE;
-    if (rc != ZOK)
-        on_reply(call, &(struct zk_reply){.rc = rc});
-}
-
-/* ZNONODE may mean either node of the two: a plain delete tells. */
-static void on_released(void *arg, const struct zk_reply *reply)
-{
-    struct elector_call *call = arg;
-    struct elector *e = call->e;
-    char path[PATH_SIZE];
-
-    path_make(path, e->conf->zookeeper.root, "leader", call->node);
-    if (reply->rc != ZNONODE || e->zk == NULL || zk_delete(e->zk, path, -1, on_reply, call) != ZOK)
-        on_reply(call, reply);
-}
-
-static int release(struct elector *e, const char *path, struct elector_call *call)
-{
-    char marker[PATH_SIZE];
-    path_make(marker, e->conf->zookeeper.root, NULL, "handover");
-    return zk_release(e->zk, path, marker, call->node, on_released, call);
+    int rc = a->sync ? zk_sync(e->zk, path, on_synced, NULL) : ZOK;
+    return rc == ZOK ? zk_children(e->zk, path, 0, 0, act_reply, call) : rc;
 }
 
 /* A request that could not even be sent is left unanswered: the core gives the connection up in time, or
@@ -316,28 +267,23 @@ static void request(struct elector *e, const struct core_action *a)
     if (a->type == CORE_ACT_CREATE) {
         snprintf(prefix, sizeof(prefix), "_c_%s-latch-", a->node);
         path_make(path, e->conf->zookeeper.root, "leader", prefix);
-        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, on_reply,
-                       call);
+        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL,
+                       act_reply, call);
     } else if (a->type == CORE_ACT_LIST) {
-        path_make(path, e->conf->zookeeper.root, NULL, "leader");
-        rc = zk_sync(e->zk, path, on_synced, call);
-    } else if (a->type == CORE_ACT_HANDOVER) {
-        path_make(path, e->conf->zookeeper.root, NULL, "handover");
-        rc = zk_get(e->zk, path, 0, 0, on_handover, call);
+        rc = list(e, a, call);
+    } else if (a->type == CORE_ACT_HANDOVER || a->type == CORE_ACT_TENURE || a->type == CORE_ACT_CLEAR ||
+               (a->type == CORE_ACT_DELETE && (a->in_order || a->tenured))) {
+        rc = takeover_request(e, a, call);
     } else {
         path_make(path, e->conf->zookeeper.root, "leader", a->node);
         if (a->type == CORE_ACT_OWN)
-            rc = zk_exists(e->zk, path, WATCH_OWN, a->tag, on_reply, call);
+            rc = zk_exists(e->zk, path, WATCH_OWN, a->tag, act_reply, call);
         else if (a->type == CORE_ACT_WATCH)
-            rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, on_reply, call);
-        else if (a->type == CORE_ACT_DELETE && a->in_order)
-            rc = release(e, path, call);
+            rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, act_reply, call);
         else if (a->type == CORE_ACT_DELETE)
-            rc = zk_delete(e->zk, path, -1, on_reply, call);
-        else if (a->type == CORE_ACT_BEAT && a->quorum)
-            rc = zk_check(e->zk, path, on_reply, call);
+            rc = zk_delete(e->zk, path, -1, act_reply, call);
         else if (a->type == CORE_ACT_BEAT)
-            rc = zk_exists(e->zk, path, 0, 0, on_reply, call);
+            rc = zk_check(e->zk, path, act_reply, call);
     }
     if (rc != ZOK) {
         call->used = false;
@@ -396,15 +342,47 @@ static void tell(struct elector *e, enum ipc_type type, const struct core_action
 /* ---- what people see
  * ------------------------------------------------------------------------------------------------- */
 
+/* Each word to the others is a write through the quorum, before which a hand-over would have to wait. So they
+ * are gathered for a moment. */
+static void on_tell_time(evutil_socket_t fd, short what, void *arg)
+{
+    struct elector *e = arg;
+
+    (void)fd;
+    (void)what;
+    if (e->publish_due) {
+        json_t *self = status_self(e);
+        if (self != NULL)
+            roster_publish(e->roster, self);
+        json_decref(self);
+        e->publish_due = false;
+    }
+    history_flush(e->history);
+}
+
+static void tell_others(struct elector *e)
+{
+    struct timeval later = {.tv_usec = TELL_AFTER_MS * 1000L};
+
+    if (e->on_tell == NULL)
+        e->on_tell = evtimer_new(e->base, on_tell_time, e);
+    if (e->on_tell == NULL || (!evtimer_pending(e->on_tell, NULL) && evtimer_add(e->on_tell, &later) != 0))
+        on_tell_time(-1, 0, e); /* out of memory: at once, then */
+}
+
 static void add_history(struct elector *e, const struct core_action *a)
 {
     char at[CLOCK_UTC_SIZE];
     clock_format_utc(clock_wall_ms(), at);
-    log_info("%s: %s", core_history_name(a->history), a->text);
+    if (a->history == CORE_HIST_FENCING_FAILED || a->history == CORE_HIST_PREDECESSOR_ANSWERS)
+        log_error("%s: %s", core_history_name(a->history), a->text);
+    else
+        log_info("%s: %s", core_history_name(a->history), a->text);
     history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event",
                                       core_history_name(a->history), "member", e->conf->id, "epoch",
                                       a->epoch != 0 ? json_integer(a->epoch) : json_null(), "reason", a->text,
                                       "took_ms", (json_int_t)a->took));
+    tell_others(e);
 }
 
 void act_publish(struct elector *e)
@@ -417,10 +395,8 @@ void act_publish(struct elector *e)
     snprintf(e->shown_role, sizeof(e->shown_role), "%s", role);
     snprintf(e->shown_livy, sizeof(e->shown_livy), "%s", livy);
     e->change++;
-    json_t *self = status_self(e);
-    if (self != NULL)
-        roster_publish(e->roster, self);
-    json_decref(self);
+    e->publish_due = true;
+    tell_others(e);
     snprintf(msg.text, sizeof(msg.text), "%s, Livy %s", role, livy);
     channel_send(e, &msg, -1);
 }
@@ -450,6 +426,7 @@ static void close_session(struct elector *e)
 {
     struct timeval wait = {.tv_usec = CLOSE_WAIT_MS * 1000L};
 
+    history_flush(e->history);
     e->on_close = evtimer_new(e->base, on_close_time, e);
     if (e->zk == NULL || !e->core.connected || history_idle(e->history) || e->on_close == NULL ||
         evtimer_add(e->on_close, &wait) != 0)
@@ -475,6 +452,8 @@ void act_perform(struct elector *e, const struct core_action *a)
     case CORE_ACT_WATCH:
     case CORE_ACT_HANDOVER:
     case CORE_ACT_DELETE:
+    case CORE_ACT_TENURE:
+    case CORE_ACT_CLEAR:
     case CORE_ACT_BEAT:
         request(e, a);
         break;
@@ -496,6 +475,12 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_PROBE:
         probe_start(e->probe, e->conf->livy.probe_timeout);
+        break;
+    case CORE_ACT_FENCE:
+        takeover_fence(e, a);
+        break;
+    case CORE_ACT_PROBE_PREDECESSOR:
+        takeover_probe(e, a->op);
         break;
     case CORE_ACT_RELEASING:
         tell(e, IPC_RELEASING, a);

@@ -1,6 +1,7 @@
 /* client.c - see client.h. */
 #include "client.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "host.h"
@@ -14,7 +15,7 @@ static struct zmsg message(enum op op)
     memset(&m, 0, sizeof(m));
     m.op = (uint8_t)op;
     m.conn = -1;
-    m.node = -1;
+    m.node = m.victim = -1;
     return m;
 }
 
@@ -185,10 +186,15 @@ void client_request(struct world *w, int host, enum op op, const struct core_act
     m.beat = a->type == CORE_ACT_BEAT;
     m.request = (uint8_t)a->request;
     m.watch = a->type == CORE_ACT_OWN || a->type == CORE_ACT_WATCH;
-    m.tag = (uint32_t)a->tag;
+    m.tag = a->type == CORE_ACT_OWN ? (uint32_t)a->tag + 1 : 0; /* 0: the predecessor's */
     m.in_order = a->in_order;
+    m.tenured = a->tenured;
+    m.sync = a->sync;
+    m.mask = (uint32_t)a->epoch;
     if (a->type == CORE_ACT_HANDOVER)
         m.tag = a->text[0] != '\0';
+    if (op == OP_CLEAR && a->text[0] != '\0')
+        m.victim = (int16_t)strtol(a->text, NULL, 10);
     if (op == OP_CREATE)
         m.uuid = (int16_t)host_uuid_number(a->node);
     else if (a->node[0] != '\0')
@@ -240,8 +246,9 @@ static void fired(struct world *w, int host, const struct zmsg *m)
         if (c->watches[i].tag != m->tag || c->watches[i].node != m->node)
             continue;
         c->watches[i].node = -1;
-        struct core_event event = {
-            .type = m->tag == 0 ? CORE_EV_PRED_CHANGED : CORE_EV_OWN_CHANGED, .op = m->tag, .deleted = true};
+        struct core_event event = {.type = m->tag == 0 ? CORE_EV_PRED_CHANGED : CORE_EV_OWN_CHANGED,
+                                   .op = m->tag == 0 ? 0 : m->tag - 1,
+                                   .deleted = true};
         host_elector_step(w, host, &event);
         return;
     }

@@ -43,7 +43,7 @@ static bool elector_guards(const struct world *w, int host)
 static int elector_of(const struct world *w, const struct event *next)
 {
     if (next->kind == EV_PACKET || next->kind == EV_ELECTOR_TIME || next->kind == EV_PROBED ||
-        next->kind == EV_GUARD)
+        next->kind == EV_GUARD || next->kind == EV_LOOKED)
         return w->hosts[next->who].closing == 0 ? next->who : -1;
     if (next->kind == EV_DOWN || next->kind == EV_HUNG_UP)
         return w->zk.connections[next->m.conn].host;

@@ -195,6 +195,10 @@ static void keeper_perform(struct world *w, int host, const struct kcore_action 
     case KCORE_ACT_READY:
     case KCORE_ACT_STATUS:
         return;
+    case KCORE_ACT_RUN_FENCE:
+    case KCORE_ACT_KILL_FENCE:
+    case KCORE_ACT_REFUSE_FENCE:
+        break; /* no elector here orders one */
     }
     fprintf(stderr, "the model does not know action %d of the keeper\n", (int)a->type);
     abort();

@@ -15,14 +15,19 @@
  * touches at the leader; the leader's word for T is each server's own. Connections keep their order; what a
  * dead connection carried may still arrive, and is obeyed unless its session has moved to the other server.
  *
- * DEVIATIONS (fault.c), each right before any event that it can make a difference to: a message or an answer
- * late by 3 ms (another order), 0.35 or 2.5 s; a connection reset with what it carries lost, or done late; a
- * server cut off from its leader (with answers to pings and reads), taking itself for the leader, frozen; a
- * frozen leader, a new leader with what had reached the old one done or not, an outage of 22 s; a host off
- * the network, alone with its server, alone with an old leader; expiry late by up to 1.5 tick; elector killed
- * (also between two actions of one step), stopped and woken; keeper killed, stopped and woken; host power
- * off; SIGTERM; drain; Livy dead, Livy hung; a latch node deleted by a stranger (alone in its schedule, all
- * members being well). The short list leaves out what is like another one.
+ * Whoever was active has a tenure, which goes with its node as src/elector/takeover.c does it; there is no
+ * fence command, no takeover_delay, and nobody can reach the Livy of the one before him: the lease alone must
+ * do.
+ *
+ * DEVIATIONS (fault.c). A message or its answer is struck right before it arrives, a process before each of
+ * its own steps, a server before the leader hears of it, a host before each timer and probe of its elector.
+ * They are: a message or an answer late by 3 ms (another order), 0.35 or 2.5 s; a connection reset with what
+ * it carries lost, or done late; a server cut off from its leader (with answers to pings and reads), taking
+ * itself for the leader, frozen; a frozen leader, a new leader with what had reached the old one done or not,
+ * an outage of 22 s; a host off the network, alone with its server, alone with an old leader; expiry late by
+ * up to 1.5 tick; elector killed (also between two actions of one step), stopped and woken; keeper killed,
+ * stopped and woken; host power off; SIGTERM; drain; Livy dead, Livy hung; a latch node deleted by a stranger
+ * (alone in its schedule, all members being well). The short list leaves out what is like another one.
  *
  * WHAT IS DEMANDED at every instant: no two Livys live (two-livys); a Livy does not outlive the deadline that
  * its keeper has, + K (lease-outlived), nor its session at the leader (session-outlived); its latch node is
@@ -31,21 +36,24 @@
  * one serves within 90 s (nobody-serves).
  *
  * THE BOUND. From each opening (opening.c): all schedules with one deviation of the full list in the first 7
- * s; all schedules with two of the short list, the first within the opening's span (0.3 to 4 s, it is printed
- * by --list), the second within 6 s after the first, the time in which a fault still matters (T + tick). A
- * schedule ends when the cluster is well again or in a state from which another schedule has been followed to
- * its end. So within the bound the search leaves nothing out, but for two states that share a 64-bit digest
- * by chance. --depth, --full, --first and
- * --next widen it.
+ * s; all schedules with two of the short list, the first within the opening's span (0.3 to 4 s, --list prints
+ * it), the second within 6 s after the first (T + tick, the time in which a fault still matters). A schedule
+ * ends when the cluster is well again or in a state from which another schedule has been followed to its end;
+ * two states that share a 64-bit digest by chance would be taken for one. --depth, --full, --first and --next
+ * widen the bound.
  *
- * NOT PROVED: three or more faults within those seconds; other durations and instants than those named; the
- * glue itself (tests/e2e), a loop that lags behind its client library (tests/unit/elector/test_core_random.c,
- * which also draws times and faults at random), more than one ZooKeeper server in trouble at once. ASSUMED:
- * clocks within 1 %; SIGKILL within K; keeper and elector of one member are not both out of order while Livy
- * runs (that is for the guard in Livy's own process); nobody closes a session that is not his; all servers
- * grant the same T (a server that grants less to a reconnect of which the elector does not hear breaks the
- * lease: found here, in an opening that is now begun after it has heard). What a dead Livy had handed to a
- * frozen ZooKeeper server is not modelled.
+ * NOT PROVED: three or more faults within those seconds; other durations and instants than those named;
+ * faults of which one only becomes possible more than 6 s after the other; the glue itself (tests/e2e); a
+ * loop that lags behind its client library (tests/unit/elector/test_core_random.c, which also draws times and
+ * faults at random); more than one ZooKeeper server in trouble at once, short of an outage; fencing; a held
+ * (hot) Livy.
+ *
+ * ASSUMED: clocks within 1 %; SIGKILL within K; keeper and elector of one member are not both out of order
+ * while Livy runs (that is for the guard in Livy's own process); nobody closes a session that is not his;
+ * nobody deletes a latch node by hand while a member joins or another fault lasts; all servers grant the same
+ * T. A server that grants less to a reconnect of which the elector does not hear breaks the lease: the model
+ * has found that, and the opening "shrunk" begins after the elector has heard. What a dead Livy had handed to
+ * a frozen ZooKeeper server is not modelled.
  *
  * That it would find something is shown by bugs/: each patch plants a bug in the sources, tests/model/planted
  * demands that the model finds it.

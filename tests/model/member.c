@@ -230,8 +230,19 @@ static void perform(struct world *w, int host, const struct core_action *a)
         client_request(w, host, OP_DELETE, a);
         return;
     case CORE_ACT_BEAT:
-        client_request(w, host, a->quorum ? OP_CHECK : OP_EXISTS, a);
+        client_request(w, host, OP_CHECK, a);
         return;
+    case CORE_ACT_TENURE:
+        client_request(w, host, OP_TENURE, a);
+        return;
+    case CORE_ACT_CLEAR:
+        client_request(w, host, OP_CLEAR, a);
+        return;
+    case CORE_ACT_PROBE_PREDECESSOR:
+        world_put(w, w->now + 2, EV_LOOKED, host, (int32_t)a->op);
+        return;
+    case CORE_ACT_FENCE:
+        break; /* without a fence command nobody asks for one */
     case CORE_ACT_SESSION:
         send_packet(w, host, IPC_SESSION, a);
         return;
@@ -342,6 +353,15 @@ void host_elector_reply(struct world *w, int host, const struct zmsg *m)
         node_text(w->zk.nodes[m->node].uuid, m->node, names[0]);
         event.name = names[0];
     }
+    struct core_victim victim;
+    if (m->op == OP_HANDOVER && m->victim >= 0) {
+        memset(&victim, 0, sizeof(victim));
+        snprintf(victim.tenure, sizeof(victim.tenure), "%d", m->victim);
+        snprintf(victim.member.id, sizeof(victim.member.id), "%d", m->victim);
+        victim.member.epoch = w->zk.tenures[m->victim].epoch;
+        event.victim = &victim;
+        event.more = m->more;
+    }
     if (m->op == OP_EXISTS && m->rc == CORE_OK)
         event.czxid = w->zk.nodes[m->node].made;
     host_elector_step(w, host, &event);
@@ -445,6 +465,8 @@ void member_event(struct world *w, const struct event *e)
 {
     struct host *h = &w->hosts[e->who];
     struct core_event time = {.type = CORE_EV_TIME};
+    /* It is out of reach, whether its Livy lives or not: the probe is no guard to lean on here. */
+    struct core_event silence = {.type = CORE_EV_PREDECESSOR, .op = (uint64_t)e->arg};
     struct core_event stand = {.type = CORE_EV_STAND, .stand = e->arg != 0, .text = "drained"};
     bool of_life =
         e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD || e->kind == EV_CLOSED;
@@ -464,6 +486,8 @@ void member_event(struct world *w, const struct event *e)
         send_packet(w, e->who, IPC_HELLO, NULL);
     else if (e->kind == EV_PROBED)
         probed(w, e->who, (uint32_t)e->arg);
+    else if (e->kind == EV_LOOKED)
+        host_elector_step(w, e->who, &silence);
     else if (e->kind == EV_GUARD)
         look(w, e->who);
     else if (e->kind == EV_CLOSED)

@@ -154,9 +154,38 @@ static void apply(struct world *w, int server, int32_t zxid)
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
+static bool present(const struct world *w, int host, int32_t applied)
+{
+    for (int i = 1; i <= w->zk.n_sessions; i++) /* its members/<id> */
+        if (w->zk.sessions[i].host == host && w->zk.sessions[i].registered && zk_session_at(w, i, applied))
+            return true;
+    return false;
+}
+
+/* Another's tenure stands: whoever is first in the queue is told of it. */
+static int find_victim(const struct world *w, struct zmsg *reply, int own, int32_t applied)
+{
+    int found = -1;
+
+    for (int i = 0; i < w->n_hosts; i++) {
+        const struct tenure *t = &w->zk.tenures[i];
+        if (i == own || t->made == 0 || t->made > applied || (t->gone != 0 && t->gone <= applied))
+            continue;
+        reply->more = found >= 0;
+        if (found < 0)
+            found = i;
+    }
+    return found;
+}
+
 static enum core_left how_it_went(const struct world *w, const struct zmsg *m, int32_t applied)
 {
     int last = -1;
+
+    if (m->victim >= 0)
+        return present(w, m->victim, applied) ? CORE_LEFT_NODE : CORE_LEFT_GONE;
+    if (m->node < 0)
+        return CORE_LEFT_IN_ORDER;
 
     for (int i = 0; i < w->zk.n_nodes; i++) { /* the handover marker: the one given up last in order */
         const struct node *n = &w->zk.nodes[i];
@@ -168,11 +197,8 @@ static enum core_left how_it_went(const struct world *w, const struct zmsg *m, i
         return CORE_LEFT_IN_ORDER;
     if (m->tag == 0) /* the one before has never been seen: not known whose it was */
         return CORE_LEFT_GONE;
-    for (int i = 1; i <= w->zk.n_sessions; i++) /* members/<id> of its host */
-        if (w->zk.sessions[i].host == w->zk.sessions[w->zk.nodes[m->node].owner].host &&
-            w->zk.sessions[i].registered && zk_session_at(w, i, applied))
-            return CORE_LEFT_NODE;
-    return CORE_LEFT_GONE;
+    int host = w->zk.sessions[w->zk.nodes[m->node].owner].host;
+    return present(w, host, applied) ? CORE_LEFT_NODE : CORE_LEFT_GONE;
 }
 
 static void answer_read(struct world *w, int server, const struct zmsg *m)
@@ -188,7 +214,8 @@ static void answer_read(struct world *w, int server, const struct zmsg *m)
             if (zk_node_at(w, i, applied))
                 reply.mask |= UINT32_C(1) << i;
     } else if (m->op == OP_HANDOVER) {
-        reply.left = (uint8_t)how_it_went(w, m, applied);
+        reply.victim = (int16_t)find_victim(w, &reply, w->zk.connections[m->conn].host, applied);
+        reply.left = (uint8_t)how_it_went(w, &reply, applied);
     } else if (m->op == OP_EXISTS) {
         bool there = zk_node_at(w, m->node, applied);
         reply.rc = there ? CORE_OK : CORE_NONODE;
@@ -255,7 +282,8 @@ static void receive(struct world *w, const struct event *e)
         return;
     m.session = c->session;
     s->touched |= UINT32_C(1) << c->session;
-    bool read = m.op == OP_PING || m.op == OP_EXISTS || m.op == OP_HANDOVER || (m.op == OP_LIST && s->zombie);
+    bool read = m.op == OP_PING || m.op == OP_EXISTS || m.op == OP_HANDOVER ||
+                (m.op == OP_LIST && (s->zombie || !m.sync));
     if (read)
         answer_read(w, c->server, &m);
     else

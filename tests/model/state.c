@@ -67,7 +67,7 @@ static void mix_beats(struct digest *d, const struct core *c, int64_t now)
 
     for (size_t i = 0; i < CORE_BEATS; i++) {
         const struct core_beat *b = &c->beats[i];
-        if (b->quorum && b->acked != 0 && (newest == NULL || b->sent > newest->sent))
+        if (b->acked != 0 && (newest == NULL || b->sent > newest->sent))
             newest = b;
     }
     for (size_t i = 0; i < CORE_BEATS; i++) {
@@ -77,17 +77,19 @@ static void mix_beats(struct digest *d, const struct core *c, int64_t now)
         mix(d, b->acked == 0 ? c->last_op - b->op : UINT64_MAX);
         mix(d, (uint64_t)relative(b->sent, now));
         mix(d, (uint64_t)relative(b->acked, now));
-        mix(d, b->node << 1 | b->quorum);
+        mix(d, b->node);
     }
 }
 
 static void relate_core(struct core *c, int64_t now)
 {
+    struct core_takeover *t = &c->takeover;
     int64_t *const times[] = {
-        &c->floor,      &c->kick_at,     &c->connect_touch, &c->suspended_at, &c->outage_end, &c->retry_at,
-        &c->won_at,     &c->handover_at, &c->list_at,       &c->beat_sent,    &c->proof,      &c->kill_at,
-        &c->lease_sent, &c->leased,      &c->max_sent,      &c->unanswered,   &c->probe_at,   &c->start_at,
-        &c->rejoin_at,  &c->last_crash,  &c->close_by};
+        &c->floor,    &c->kick_at,    &c->connect_touch, &c->suspended_at, &c->outage_end, &c->retry_at,
+        &c->list_at,  &c->beat_sent,  &c->proof,         &c->kill_at,      &c->lease_sent, &c->leased,
+        &c->max_sent, &c->unanswered, &c->probe_at,      &c->start_at,     &c->rejoin_at,  &c->last_crash,
+        &c->close_by, &t->won_at,     &t->ask_at,        &t->fence_at,     &t->fence_by,   &t->probe_at,
+        &t->probe_by, &t->answering};
 
     if (c->connected)
         c->suspended_at = c->kick_at = 0; /* set anew before they are looked at again */
@@ -100,6 +102,8 @@ static void relate_core(struct core *c, int64_t now)
         c->pending[i] = c->pending[i] != 0 ? c->last_op - c->pending[i] + 1 : 0;
         c->pending_since[i] = c->pending[i] != 0 ? relative(c->pending_since[i], now) : 0;
     }
+    if (t->probe_op != 0)
+        t->probe_op = c->last_op - t->probe_op + 1;
     for (size_t i = 0; i < CORE_CRASHES; i++)
         c->crashes[i] = i < c->n_crashes ? relative(c->crashes[i], now) : 0;
     relate_livy(&c->livy, now);
@@ -132,6 +136,7 @@ static void mix_kcore(struct digest *d, const struct kcore *kcore, int64_t now)
                               &k.pong_by,   &k.order_by,      &k.leave_by,   &k.orphans_until};
 
     memset(k.text, 0, sizeof(k.text));
+    memset(k.fence.text, 0, sizeof(k.fence.text));
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
         relate(times[i], now);
     mix_bytes(d, &k, sizeof(k));
@@ -212,6 +217,7 @@ static void mix_zk(struct digest *d, const struct zk *zk, int64_t now)
     mix(d, (uint64_t)later(zk->frozen_until - now, 0));
     mix(d, (uint64_t)(zk->ping_at - now));
     mix(d, (uint64_t)zk->zxid << 32 | (uint32_t)zk->n_sessions << 16 | (uint32_t)zk->n_nodes);
+    mix_bytes(d, zk->tenures, sizeof(zk->tenures));
     mix_bytes(d, zk->nodes, (size_t)zk->n_nodes * sizeof(zk->nodes[0]));
     for (int i = 1; i <= zk->n_sessions; i++) {
         struct session s = zk->sessions[i];
@@ -244,6 +250,8 @@ static void mix_event(struct digest *d, const struct world *w, const struct even
     struct event e = *event;
 
     e.at -= w->now;
+    if (e.kind == EV_LOOKED)
+        e.arg = (int32_t)w->hosts[e.who].core.last_op - e.arg + 1;
     if (e.m.xid != 0 && e.m.conn >= 0)
         e.m.xid = (uint32_t)w->hosts[w->zk.connections[e.m.conn].host].core.last_op - e.m.xid + 1;
     mix_bytes(d, &e, sizeof(e));

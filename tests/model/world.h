@@ -53,6 +53,8 @@ enum op {
     OP_REGISTER,
     OP_EXISTS,
     OP_HANDOVER,
+    OP_TENURE,
+    OP_CLEAR,
     OP_LIST,
     OP_PING,
     OP_FIRED, /* server to client: a watch */
@@ -62,10 +64,11 @@ enum op {
 struct zmsg {
     uint8_t op, request, rc, left;
     int16_t conn, server; /* conn -1: nobody waits for it */
-    bool beat, watch, in_order, rearm;
+    bool beat, watch, in_order, rearm, tenured, more, sync;
+    int16_t victim; /* HANDOVER, CLEAR: of which host is the tenure; -1: none */
     int16_t session, node, uuid, owner;
     uint32_t xid, tag;
-    uint32_t mask; /* nodes of a LIST, sessions of a PING */
+    uint32_t mask; /* nodes of a LIST, sessions of a PING, epoch of a TENURE */
     int32_t zxid, timeout;
 };
 
@@ -88,6 +91,7 @@ enum event_kind {
     EV_GUARD,
     EV_LIVY_DEAD, /* arg: life */
     EV_PROBED,    /* arg: run */
+    EV_LOOKED,    /* at the one that was active before; arg: op */
     EV_KEEPER_BEGIN,
     EV_STAND,  /* arg: may stand */
     EV_CLOSED, /* arg: life; the elector has closed its session, as far as it can tell */
@@ -122,6 +126,10 @@ struct node { /* number: its sequence */
     bool in_order;
 };
 
+struct tenure { /* a host's; its last change is what servers that lag are behind of */
+    int32_t made, gone, epoch;
+};
+
 struct watch {
     int16_t conn; /* -1: free */
     int16_t node;
@@ -149,6 +157,7 @@ struct zk {
     int16_t n_sessions, n_nodes;
     struct session sessions[SESSIONS];
     struct node nodes[NODES];
+    struct tenure tenures[HOSTS];
     struct server servers[SERVERS];
     struct connection connections[CONNECTIONS];
 };

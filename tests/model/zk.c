@@ -115,6 +115,16 @@ static void create(struct world *w, struct zmsg *m)
     broadcast(w);
 }
 
+static void clear_tenure(struct world *w, int host)
+{
+    struct tenure *t = host >= 0 ? &w->zk.tenures[host] : NULL;
+
+    if (t == NULL || t->made == 0 || t->gone != 0)
+        return;
+    t->gone = ++w->zk.zxid;
+    broadcast(w);
+}
+
 static void transact(struct world *w, struct zmsg *m)
 {
     struct zk *zk = &w->zk;
@@ -125,6 +135,7 @@ static void transact(struct world *w, struct zmsg *m)
         return;
     }
     m->rc = CORE_OK;
+    int own = s->host;
     if (!s->alive || s->server != m->server) {
         m->rc = CORE_UNKNOWN; /* expired, or moved: the server ends the connection */
     } else if (m->op == OP_CLOSE) {
@@ -133,11 +144,22 @@ static void transact(struct world *w, struct zmsg *m)
         create(w, m);
     } else if (m->op == OP_REGISTER) {
         s->registered = true;
+    } else if (m->op == OP_CLEAR && m->node < 0) {
+        clear_tenure(w, own);
     } else if (!zk_node_at(w, m->node, zk->zxid)) {
         m->rc = CORE_NONODE;
+        if (m->tenured)
+            clear_tenure(w, own);
+    } else if (m->op == OP_CLEAR) {
+        clear_tenure(w, m->victim);
+    } else if (m->op == OP_TENURE) {
+        zk->tenures[own] = (struct tenure){.made = ++zk->zxid, .epoch = (int32_t)m->mask};
+        broadcast(w);
     } else if (m->op == OP_DELETE) {
         zk->nodes[m->node].in_order = m->in_order;
         remove_node(w, m->node, LATCH_GIVEN_UP, "deleted");
+        if (m->tenured)
+            clear_tenure(w, own);
         broadcast(w);
     }
     reply(w, m);
