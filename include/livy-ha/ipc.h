@@ -27,6 +27,7 @@ enum ipc_type {
     IPC_STATUS,    /* one line for people: text (sd_notify STATUS=) */
     IPC_PONG,      /* answer to PING */
     IPC_FATAL,     /* the daemon must end: code = exit status, text = reason */
+    IPC_ASK,       /* how is Livy? run = a number that the answer, LIVY, carries back in its run */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */

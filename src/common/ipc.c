@@ -22,7 +22,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_FATAL) || (type >= IPC_WELCOME && type <= IPC_PING);
+    return (type >= IPC_HELLO && type <= IPC_ASK) || (type >= IPC_WELCOME && type <= IPC_PING);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -134,11 +134,11 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",   "ready",     "start",  "lease", "stop",
-                                            "session", "releasing", "status", "pong",  "fatal"};
+    static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop", "session",
+                                            "releasing", "status", "pong",  "fatal", "ask"};
     static const char *const to_elector[] = {"welcome", "livy", "leased", "quit", "leave", "reload", "ping"};
 
-    if (type >= IPC_HELLO && type <= IPC_FATAL)
+    if (type >= IPC_HELLO && type <= IPC_ASK)
         return to_keeper[type - IPC_HELLO];
     if (type >= IPC_WELCOME && type <= IPC_PING)
         return to_elector[type - IPC_WELCOME];

@@ -231,6 +231,9 @@ static void apply(struct step *s, const struct core_event *event)
         c->may_close = true;
         c->close_by = s->now + CLOSE_PATIENCE;
         break;
+    case CORE_EV_DEATHS:
+        core_backoff_news(s, event);
+        break;
     }
 }
 
@@ -358,6 +361,7 @@ int64_t core_next(const struct core *c, int64_t now)
 
     core_earliest(&next, now, core_lease_next(c, now));
     core_earliest(&next, now, core_livy_next(c, now));
+    core_earliest(&next, now, core_backoff_next(c, now));
     if (may_be_hopeless(c))
         core_earliest(&next, now, hopeless_at(c));
     if (c->connected)
@@ -431,7 +435,7 @@ const char *core_phase_name(enum core_phase phase)
 const char *core_history_name(enum core_history event)
 {
     static const char *const names[] = {"elected", "started",  "serving", "unhealthy", "livy-died",
-                                        "fenced",  "released", "lost",    "adopted"};
+                                        "fenced",  "released", "lost",    "adopted",   "delayed"};
     return (size_t)event < sizeof(names) / sizeof(names[0]) ? names[event] : "?";
 }
 

@@ -28,7 +28,8 @@
 #define CORE_UUID_SIZE 37
 #define CORE_TEXT_SIZE 160
 #define CORE_BEATS 32
-#define CORE_CRASHES 64
+#define CORE_DEATHS 64
+#define CORE_STANDING 64 /* members told apart in CORE_EV_DEATHS */
 #define CORE_MAX_ACTIONS 24
 
 struct core_config {
@@ -83,13 +84,23 @@ enum core_event_type {
     CORE_EV_BEAT,   /* op, rc: a heartbeat or a standby's read was answered */
     CORE_EV_OWN_CHANGED, /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
-    CORE_EV_LIVY,         /* livy, text: the keeper's word */
+    CORE_EV_LIVY,         /* livy, text: the keeper's word; op: the number of the ASK that it answers, or 0 */
     CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
     CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
     CORE_EV_PROBE,        /* alive, foreign, status, text */
     CORE_EV_STAND,        /* stand (may this member be active?), text: why not */
     CORE_EV_QUIT,         /* orderly stop requested; text: why, NULL for a signal */
     CORE_EV_LEAVE,        /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_DEATHS,       /* deaths, n_deaths, standing, text: see struct core_death */
+};
+
+/* One death of Livy, or one giving up of the latch because of them, on any member, as <root>/deaths has it.
+ */
+struct core_death {
+    int64_t at; /* on this host's clock, as far as can be told (deaths.h) */
+    uint8_t
+        member; /* 0: this one; the others by any numbers below CORE_STANDING, as in the event's `standing` */
+    bool gave_up; /* no death: this member gave the latch up after too many of them */
 };
 
 struct core_event {
@@ -106,7 +117,10 @@ struct core_event {
     struct ipc_livy livy;
     int64_t kill_at;
     enum core_left left;
-    const char *text; /* may be NULL */
+    const struct core_death *deaths; /* all that is known, this member's own included; replaces what was */
+    size_t n_deaths;
+    uint64_t standing; /* bit i: member i (not this one) stands in the queue */
+    const char *text;  /* may be NULL; with DEATHS the names of those on which Livy died */
     int status;
     bool deleted, alive, foreign, stand;
 };
@@ -126,12 +140,14 @@ enum core_action_type {
     CORE_ACT_START,    /* epoch, kill_at, run */
     CORE_ACT_LEASE,    /* epoch, kill_at */
     CORE_ACT_STOP,     /* grace, text */
+    CORE_ACT_ASK,      /* run: a number; answer LIVY with it */
     CORE_ACT_KILL,     /* the elector's own guard: SIGKILL by pidfd, now */
     CORE_ACT_PROBE,    /* probe Livy once */
     CORE_ACT_RELEASING,
     CORE_ACT_CLOSE,   /* close the session and end this process */
     CORE_ACT_PHASE,   /* old -> new phase: text; for the log */
     CORE_ACT_HISTORY, /* event, text, took: for the history */
+    CORE_ACT_DEATH,   /* text, gave_up: for <root>/deaths; answer DEATHS once it is noted */
     CORE_ACT_PUBLISH, /* what others see of this member has changed */
     CORE_ACT_FATAL,   /* code, text: the daemon must end */
 };
@@ -157,6 +173,7 @@ enum core_history {
     CORE_HIST_RELEASED,
     CORE_HIST_LOST,    /* the session or the latch node is gone */
     CORE_HIST_ADOPTED, /* a new elector has taken the session over; Livy went on */
+    CORE_HIST_DELAYED, /* the next start waits: Livy has died too often in the cluster */
 };
 
 struct core_action {
@@ -165,7 +182,7 @@ struct core_action {
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool quorum, in_order;
+    bool quorum, in_order, gave_up;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -185,6 +202,16 @@ struct core_beat {
     int64_t acked; /* 0: not yet */
     uint64_t node; /* node_tag of the node that was asked for */
     bool quorum;
+};
+
+/* What is known of Livy's deaths in the whole cluster (core_backoff.c). */
+struct core_backoff {
+    struct core_death list[CORE_DEATHS]; /* in the order in which they were told */
+    size_t n;
+    uint64_t standing;
+    bool noted;                 /* `names` is of the list as it is */
+    int64_t told;               /* until when a start waits, as last told */
+    char names[CORE_TEXT_SIZE]; /* "livy-a, livy-b": on whom Livy died */
 };
 
 /* Private to the core_*.c files and to tests; plain data, may be copied and compared. */
@@ -244,6 +271,8 @@ struct core {
     int64_t max_sent;   /* the furthest deadline that was ever sent to the keeper for this run */
     int64_t unanswered; /* since when the keeper owes an answer; 0: it does not */
     bool keeper_stuck;
+    uint32_t asked, ordered_after; /* the last ASK; the last one before the last START or STOP */
+    int64_t asked_at, ordered_at;
 
     /* Livy */
     struct ipc_livy livy;
@@ -252,10 +281,7 @@ struct core {
     int64_t stop_grace; /* of the last STOP */
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;
-    int64_t crashes[CORE_CRASHES];
-    size_t n_crashes;
-    int64_t last_crash;
-    unsigned give_ups;                /* since the last quiet restart_window */
+    struct core_backoff backoff;
     char livy_reason[CORE_TEXT_SIZE]; /* why Livy was last stopped or died */
 
     /* what is wanted */

@@ -1,5 +1,7 @@
 /* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue),
- * core_lease.c (the lease and its heartbeats), core_livy.c (Livy's policy). */
+ * core_lease.c (the lease and its heartbeats), core_livy.c (Livy's policy), core_keeper.c (orders that are
+ * not answered), core_backoff.c (Livy's deaths).
+ */
 #ifndef LIVY_HA_ELECTOR_CORE_INTERNAL_H
 #define LIVY_HA_ELECTOR_CORE_INTERNAL_H
 
@@ -56,5 +58,21 @@ void core_livy_stop(struct step *s, int64_t grace, const char *why);
 void core_livy_reconcile(struct step *s);
 bool core_livy_surely_dead(const struct core *c, int64_t now);
 int64_t core_livy_next(const struct core *c, int64_t now);
+
+/* core_keeper.c */
+void core_keeper_ordered(struct step *s); /* a START or STOP was sent */
+void core_keeper_owes(struct step *s);    /* an answer */
+void core_keeper_answered(struct step *s);
+bool core_keeper_knows(const struct core *c, const struct core_event *event);
+void core_keeper_lost(struct step *s, const struct core_event *event);
+void core_keeper_reconcile(struct step *s);
+int64_t core_keeper_next(const struct core *c, int64_t now);
+
+/* core_backoff.c */
+void core_backoff_news(struct step *s, const struct core_event *event);
+void core_backoff_died(struct step *s, const char *how); /* a death that counts, here and now */
+void core_backoff_reconcile(struct step *s);
+bool core_backoff_over(const struct core *c, int64_t now); /* a start need not wait (any longer) */
+int64_t core_backoff_next(const struct core *c, int64_t now);
 
 #endif

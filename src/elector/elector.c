@@ -62,9 +62,12 @@ void elector_step(struct elector *e, struct core_event *event)
     e->stepped_at = clock_boot_ms();
     core_step(&e->core, event, e->stepped_at, &actions);
     event->uuid = NULL; /* the core has copied it */
+    e->stepping++;
     for (size_t i = 0; i < actions.count; i++)
         act_perform(e, &actions.list[i]);
+    e->stepping--;
     arm_timer(e);
+    backoff_tell(e);
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -218,6 +221,7 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
+        deaths_connect(e->deaths, e->zk);
         break;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
@@ -313,7 +317,7 @@ static int open_parts(struct elector *e)
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -338,6 +342,7 @@ static void close_parts(struct elector *e)
     roster_free(e->roster);
     history_free(e->history);
     view_free(e->view);
+    deaths_free(e->deaths);
     if (e->timerfd >= 0)
         close(e->timerfd);
     if (e->livy_pidfd >= 0)

@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "core.h"
+#include "deaths.h"
 #include "history.h"
 #include "livy-ha/conf.h"
 #include "probe.h"
@@ -21,7 +22,7 @@
 
 #define ELECTOR_CALLS 64
 
-enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW };
+enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS };
 
 struct elector;
 
@@ -55,6 +56,8 @@ struct elector {
     uint64_t register_op;
     char register_why[160]; /* what was last logged about registering */
     struct history *history;
+    struct deaths *deaths;
+    bool deaths_news; /* to be told to the core once the step under way has ended */
     struct view *view;
     char boot[64];
 
@@ -64,6 +67,7 @@ struct elector {
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
     struct event *on_channel, *on_timer, *on_guard, *on_close;
+    unsigned stepping;             /* depth: actions may be events */
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
@@ -104,6 +108,11 @@ void guard_watch(struct elector *e); /* the same without killing */
 void guard_stop(struct elector *e);  /* the keeper has said that Livy is dead: there is nothing to watch */
 void guard_keeper_gone(struct elector *e);
 bool guard_livy_dead(const struct elector *e); /* as its pidfd says; no pidfd: dead */
+
+/* backoff.c: what the core needs to know of Livy's deaths, and of who stands. */
+int backoff_open(struct elector *e);
+void backoff_changed(struct elector *e); /* deaths or members have changed */
+void backoff_tell(struct elector *e);    /* between steps: tells the core, where there is something */
 
 /* status.c: new references. */
 json_t *status_self(struct elector *e); /* as in members/<id> */

@@ -73,6 +73,42 @@ static void test_start_refused(void **state)
     assert_int_equal(bed.k.livy, KCORE_RUNNING);
 }
 
+static uint32_t answer_to(struct bed *bed, uint32_t number)
+{
+    hear(bed, (struct ipc_msg){.type = IPC_ASK, .run = number});
+    assert_non_null(sent(bed, IPC_LIVY));
+    assert_int_equal(sent(bed, IPC_LIVY)->answer, number);
+    struct ipc_livy livy;
+    kcore_livy(&bed->k, &livy);
+    return livy.run;
+}
+
+/* A START that was lost is not obeyed and not refused: the answer shows that it never came, and the same run
+ * may be ordered anew, once. */
+static void test_asked_after_a_lost_start(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    begin_connected(&bed);
+    struct ipc_msg first = good_start(&bed);
+    first.sent_at = bed.now;
+    assert_int_equal(answer_to(&bed, 1), 0);
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    later(&bed, 1000);
+    struct ipc_msg again = good_start(&bed);
+    hear(&bed, again);
+    forks(&bed);
+    assert_int_equal(answer_to(&bed, 2), 1);
+    hear(&bed, first); /* should the first one turn up after all */
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    livy_dies(&bed, 1);
+    lock_is_free(&bed);
+    hear(&bed, first);
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    assert_int_equal(cause(&bed), IPC_CAUSE_REFUSED);
+}
+
 static void test_start_refused_without_session(void **state)
 {
     (void)state;
@@ -391,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start),
         cmocka_unit_test(test_start_refused),
+        cmocka_unit_test(test_asked_after_a_lost_start),
         cmocka_unit_test(test_start_refused_without_session),
         cmocka_unit_test(test_start_refused_of_older_epoch),
         cmocka_unit_test(test_start_refused_while_stopping),
