@@ -61,7 +61,7 @@ struct ipc_livy {
     uint32_t run;   /* how many times this keeper has started Livy */
     int32_t pid;    /* 0 where there is none */
     int32_t status;
-    int32_t reserved;
+    uint32_t killed; /* 1: SIGKILL was sent, or it is dead but something holds its lock */
     int64_t epoch;   /* of the last start */
     int64_t kill_at; /* the deadline in force */
     int64_t started_at;

@@ -33,8 +33,9 @@ static bool is_time(int64_t ms)
 
 static bool valid_livy(const struct ipc_livy *livy)
 {
-    return livy->state <= IPC_LIVY_STOPPING && livy->cause <= IPC_CAUSE_REFUSED && livy->pid >= 0 &&
-           livy->epoch >= 0 && is_time(livy->kill_at) && is_time(livy->started_at) && livy->status >= 0;
+    return livy->state <= IPC_LIVY_STOPPING && livy->killed <= 1 && livy->cause <= IPC_CAUSE_REFUSED &&
+           livy->pid >= 0 && livy->epoch >= 0 && is_time(livy->kill_at) && is_time(livy->started_at) &&
+           livy->status >= 0;
 }
 
 static bool valid_session(const struct ipc_session *session)

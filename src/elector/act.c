@@ -426,7 +426,9 @@ void act_publish(struct elector *e)
     if (self != NULL)
         roster_publish(e->roster, self);
     json_decref(self);
-    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s", role, livy);
+    size_t alarms = alarm_count(e);
+    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s%s", role, livy,
+             alarms > 0 ? "; livy-ha-ctl status tells of an alarm" : "");
     channel_send(e, &msg, -1);
 }
 
@@ -516,6 +518,9 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_HISTORY:
         add_history(e, a);
+        break;
+    case CORE_ACT_ALARM:
+        alarm_change(e, a);
         break;
     case CORE_ACT_DEATH:
         deaths_add(e->deaths, a->gave_up, a->text, e->core.config.restart_window);

@@ -30,11 +30,13 @@
 #define CORE_BEATS 32
 #define CORE_DEATHS 64
 #define CORE_STANDING 64 /* members told apart in CORE_EV_DEATHS */
-#define CORE_MAX_ACTIONS 24
+#define CORE_LATENCIES 40
+#define CORE_MAX_ACTIONS 32
 
 struct core_config {
-    int64_t tick;        /* the servers' tickTime; 0: half of the granted session time-out */
-    int64_t kill_margin; /* K */
+    int64_t session_timeout; /* as asked for; 0: not known */
+    int64_t tick;            /* the servers' tickTime; 0: half of the granted session time-out */
+    int64_t kill_margin;     /* K */
     int64_t start_timeout;
     int64_t stop_grace;
     int64_t probe_interval;
@@ -147,6 +149,7 @@ enum core_action_type {
     CORE_ACT_CLOSE,   /* close the session and end this process */
     CORE_ACT_PHASE,   /* old -> new phase: text; for the log */
     CORE_ACT_HISTORY, /* event, text, took: for the history */
+    CORE_ACT_ALARM,   /* alarm, on, text: raised or cleared, once each */
     CORE_ACT_DEATH,   /* text, gave_up: for <root>/deaths; answer DEATHS once it is noted */
     CORE_ACT_PUBLISH, /* what others see of this member has changed */
     CORE_ACT_FATAL,   /* code, text: the daemon must end */
@@ -176,13 +179,25 @@ enum core_history {
     CORE_HIST_DELAYED, /* the next start waits: Livy has died too often in the cluster */
 };
 
+/* What a person should look into; see core_alarm.c. To add one: a name here, core_alarm(s, NAME, on, text) at
+ * the place that knows, on each step or at a change, as is handier. */
+enum core_alarm {
+    CORE_ALARM_KEEPER,     /* the keeper does not answer */
+    CORE_ALARM_UNKILLABLE, /* Livy does not die of SIGKILL */
+    CORE_ALARM_SLOW,       /* heartbeats take long */
+    CORE_ALARM_TICK,       /* zookeeper.tick cannot be right */
+    CORE_ALARM_LATE,       /* this process is not run in time */
+    CORE_ALARMS
+};
+
 struct core_action {
     enum core_action_type type;
     enum core_request request;
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool quorum, in_order, gave_up;
+    enum core_alarm alarm;
+    bool quorum, in_order, gave_up, on;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -212,6 +227,13 @@ struct core_backoff {
     bool noted;                 /* `names` is of the list as it is */
     int64_t told;               /* until when a start waits, as last told */
     char names[CORE_TEXT_SIZE]; /* "livy-a, livy-b": on whom Livy died */
+};
+
+/* How long the last heartbeats through the quorum took, ms. */
+struct core_latency {
+    int32_t list[CORE_LATENCIES];
+    size_t n, next;
+    bool judged; /* as it is */
 };
 
 /* Private to the core_*.c files and to tests; plain data, may be copied and compared. */
@@ -290,6 +312,13 @@ struct core {
     uint32_t adopted_run;
     int64_t close_by;
     char stand_reason[CORE_TEXT_SIZE], quit_reason[CORE_TEXT_SIZE];
+
+    /* alarms */
+    bool alarms[CORE_ALARMS]; /* raised */
+    struct core_latency latency;
+    int64_t tick_least; /* what the servers' tick is at least, by what they grant; 0: nothing granted yet */
+    int64_t killed_at;  /* since when Livy has had a SIGKILL; 0: it has not */
+    int64_t stepped_at, late_at, late_by;
 
     enum core_phase phase;
     char reason[CORE_TEXT_SIZE]; /* of the last change */

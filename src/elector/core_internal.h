@@ -1,6 +1,6 @@
 /* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue),
  * core_lease.c (the lease and its heartbeats), core_livy.c (Livy's policy), core_keeper.c (orders that are
- * not answered), core_backoff.c (Livy's deaths).
+ * not answered), core_backoff.c (Livy's deaths), core_alarm.c (alarms).
  */
 #ifndef LIVY_HA_ELECTOR_CORE_INTERNAL_H
 #define LIVY_HA_ELECTOR_CORE_INTERNAL_H
@@ -41,7 +41,8 @@ void core_latch_forget(struct core *c);
 bool core_latch_wanted(const struct core *c, int64_t now);
 
 /* core_lease.c */
-int64_t core_lease_interval(const struct core *c); /* h */
+int64_t core_lease_interval(const struct core *c);  /* h */
+int64_t core_lease_half_tick(const struct core *c); /* tick/2 */
 void core_lease_disconnected(struct core *c);
 void core_lease_connected(struct step *s, int64_t timeout, bool fresh);
 void core_lease_beat(struct step *s, const struct core_event *event);
@@ -74,5 +75,14 @@ void core_backoff_died(struct step *s, const char *how); /* a death that counts,
 void core_backoff_reconcile(struct step *s);
 bool core_backoff_over(const struct core *c, int64_t now); /* a start need not wait (any longer) */
 int64_t core_backoff_next(const struct core *c, int64_t now);
+
+/* core_alarm.c */
+void core_alarm(struct step *s, enum core_alarm alarm, bool on, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* nothing where it is raised, or not, already */
+void core_alarm_connected(struct step *s, int64_t granted);
+void core_alarm_beat_took(struct core *c, int64_t ms);
+void core_alarm_stepped(struct core *c, int64_t now); /* at the beginning of each step */
+void core_alarm_reconcile(struct step *s);
+int64_t core_alarm_next(const struct core *c, int64_t now);
 
 #endif

@@ -282,7 +282,8 @@ static int be_welcomed(struct elector *e, struct ipc_msg *welcome)
 
 void elector_core_config(const struct conf *conf, struct core_config *config)
 {
-    *config = (struct core_config){.tick = conf->zookeeper.tick,
+    *config = (struct core_config){.session_timeout = conf->zookeeper.session_timeout,
+                                   .tick = conf->zookeeper.tick,
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,

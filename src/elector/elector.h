@@ -21,6 +21,7 @@
 #include "zk_resolve.h"
 
 #define ELECTOR_CALLS 64
+#define ELECTOR_ALARM_SIZE 256
 
 enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS };
 
@@ -77,6 +78,7 @@ struct elector {
     int64_t since_wall, started_wall;
     char shown_role[16], shown_livy[16];
     uint64_t change;
+    char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
 };
 
@@ -113,6 +115,11 @@ bool guard_livy_dead(const struct elector *e); /* as its pidfd says; no pidfd: d
 int backoff_open(struct elector *e);
 void backoff_changed(struct elector *e); /* deaths or members have changed */
 void backoff_tell(struct elector *e);    /* between steps: tells the core, where there is something */
+
+/* alarm.c */
+void alarm_change(struct elector *e, const struct core_action *action);
+json_t *alarm_list(const struct elector *e); /* those that are raised; a new reference */
+size_t alarm_count(const struct elector *e);
 
 /* status.c: new references. */
 json_t *status_self(struct elector *e); /* as in members/<id> */

@@ -37,6 +37,7 @@ json_t *status_self(struct elector *e)
         e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
+    json_object_set_new(self, "alarms", alarm_list(e));
     set_utc(self, "since", e->since_wall);
     set_utc(self, "started", e->started_wall);
     return self;
@@ -54,23 +55,6 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
-static json_t *alarms(const struct elector *e)
-{
-    json_t *list = json_array();
-
-    if (e->core.keeper_stuck)
-        json_array_append_new(list,
-                              json_string("the keeper does not answer: its process is stopped or hangs"));
-    if (!e->core.may_stand)
-        json_array_append_new(list, json_string(e->core.stand_reason));
-    if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
-        json_array_append_new(
-            list,
-            json_string("the latch's sequence numbers have run past 2^31: remove <root>/leader while no "
-                        "member runs"));
-    return list;
-}
-
 static json_t *status_document(struct elector *e)
 {
     const struct core *c = &e->core;
@@ -83,7 +67,6 @@ static json_t *status_document(struct elector *e)
     json_object_set_new(self, "phase", json_string(core_phase_name(c->phase)));
     json_object_set_new(self, "reason", json_string(c->reason));
     json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
-    json_object_set_new(self, "alarms", alarms(e));
     json_object_set_new(self, "front", json_false());
     return self;
 }

@@ -625,6 +625,7 @@ void kcore_livy(const struct kcore *k, struct ipc_livy *livy)
         livy->state = IPC_LIVY_STOPPING;
         break;
     }
+    livy->killed = k->livy == KCORE_KILLED || k->livy == KCORE_REAPED;
     livy->cause = k->cause;
     livy->status = k->status;
     livy->run = k->run;

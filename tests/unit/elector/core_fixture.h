@@ -38,7 +38,7 @@ static bool livy_answers = true; /* in all_is_well() */
 static bool cosmetic(enum core_action_type type)
 {
     return type == CORE_ACT_PHASE || type == CORE_ACT_HISTORY || type == CORE_ACT_PUBLISH ||
-           type == CORE_ACT_DEATH || type == CORE_ACT_ASK;
+           type == CORE_ACT_ALARM || type == CORE_ACT_DEATH || type == CORE_ACT_ASK;
 }
 
 static UNUSED void nothing_else(void)

@@ -524,6 +524,9 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
     case CORE_ACT_DEATH:
         sim_note_death(s, host, a->gave_up);
         break;
+    case CORE_ACT_ALARM:
+        sim_trace(s, "host %d   alarm %s: %s", host, a->on ? "on" : "off", a->text);
+        break;
     case CORE_ACT_PUBLISH:
         break;
     }
