@@ -51,11 +51,12 @@ struct elector {
     struct event *resolve_again;
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
-    uint64_t list_op;          /* the LIST whose sync is under way */
     struct elector_call calls[ELECTOR_CALLS];
+    struct claim *claim;
     struct roster *roster;
     uint64_t register_op;
-    char register_why[160]; /* what was last logged about registering */
+    bool refused;           /* the state store is not ours: said to the core, which does not stand */
+    char register_why[768]; /* why not, as was last logged; "" once it is done */
     struct history *history;
     struct deaths *deaths;
     bool deaths_news; /* to be told to the core once the step under way has ended */
@@ -67,7 +68,7 @@ struct elector {
     pid_t keeper;
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
-    struct event *on_channel, *on_timer, *on_guard, *on_close;
+    struct event *on_channel, *on_timer, *on_guard, *on_close, *on_tell;
     unsigned stepping;             /* depth: actions may be events */
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
@@ -78,6 +79,7 @@ struct elector {
     int64_t since_wall, started_wall;
     char shown_role[16], shown_livy[16];
     uint64_t change;
+    bool publish_due;                             /* with the next on_tell */
     char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
 };
