@@ -256,7 +256,7 @@ static void renew(struct step *s)
     struct core *c = s->c;
 
     /* An orderly stop may take its grace: the lease goes on until then. */
-    bool ending = c->kill_sent || (c->stop_sent && c->stop_grace == 0);
+    bool ending = c->kill_sent || c->livy.killed != 0 || (c->stop_sent && c->stop_grace == 0);
     if (!core_livy_alive(c) || c->keeper_stuck || ending || !legitimate(c))
         return;
     if (c->kill_at == 0 || c->kill_at == c->lease_sent)

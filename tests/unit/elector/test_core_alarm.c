@@ -257,6 +257,7 @@ static void test_livy_that_does_not_die(void **state)
         whatever();
         time_is(core_next(&core, now));
         assert_false(came(CORE_ACT_DELETE) || came(CORE_ACT_START) || came(CORE_ACT_CLOSE));
+        assert_false(came(CORE_ACT_LEASE));
         if (alarm_of(CORE_ALARM_UNKILLABLE) != NULL) {
             assert_false(alarmed);
             alarmed = true;

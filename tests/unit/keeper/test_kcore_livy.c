@@ -326,6 +326,42 @@ static void test_killed_again(void **state)
 }
 
 /* Rule 2: dead means reaped, and the lock free. */
+/* One that hangs in the kernel: until it is dead nothing is started, the lease means nothing any more, and
+ * leave to close the session is not given, not even at an orderly stop. */
+static void test_livy_that_cannot_be_killed(void **state)
+{
+    struct bed bed;
+    struct ipc_livy livy;
+
+    (void)state;
+    begin_running(&bed);
+    hear(&bed, (struct ipc_msg){.type = IPC_STOP});
+    assert_true(did(&bed, KCORE_ACT_KILL_LIVY));
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.killed, 1);
+    hear(&bed, good_start(&bed));
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    assert_int_equal(cause(&bed), IPC_CAUSE_REFUSED);
+    hear(&bed, (struct ipc_msg){.type = IPC_LEASE, .epoch = EPOCH, .kill_at = bed.now + T - 1});
+    assert_int_not_equal(bed.k.kill_at, bed.now + T - 1);
+    terminate(&bed);
+    hear(&bed, (struct ipc_msg){.type = IPC_RELEASING});
+    for (int i = 0; i < 100; i++) {
+        assert_null(sent(&bed, IPC_LEAVE));
+        later(&bed, 1000);
+        assert_true(did(&bed, KCORE_ACT_KILL_LIVY));
+        assert_false(did(&bed, KCORE_ACT_EXIT) || did(&bed, KCORE_ACT_KILL_ELECTOR));
+        hear(&bed, (struct ipc_msg){.type = IPC_PONG});
+    }
+    livy_dies(&bed, 256 + 9);
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.killed, 1); /* something may hold its lock still */
+    lock_is_free(&bed);
+    assert_non_null(sent(&bed, IPC_LEAVE));
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.killed, 0);
+}
+
 static void test_reaped_until_the_lock_is_free(void **state)
 {
     (void)state;
@@ -443,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_stop_only_gets_shorter),
         cmocka_unit_test(test_stop_with_an_absurd_grace),
         cmocka_unit_test(test_killed_again),
+        cmocka_unit_test(test_livy_that_cannot_be_killed),
         cmocka_unit_test(test_reaped_until_the_lock_is_free),
         cmocka_unit_test(test_deaths_of_its_own),
         cmocka_unit_test(test_leave_only_after_death),
