@@ -82,6 +82,7 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         act_publish(e);
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
+        deaths_connect(e->deaths, e->zk);
     }
 }
 
@@ -124,6 +125,9 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
     case WATCH_VIEW:
         view_changed(e->view, tag);
         e->change++;
+        return;
+    case WATCH_DEATHS:
+        deaths_changed(e->deaths);
         return;
     }
 }
@@ -180,6 +184,7 @@ void act_drop_handle(struct elector *e, bool keep_session)
     roster_stop(e->roster);
     history_connect(e->history, NULL);
     view_connect(e->view, NULL);
+    deaths_connect(e->deaths, NULL);
     if (e->zk != NULL)
         zk_close(e->zk, keep_session);
     e->zk = NULL;
@@ -397,7 +402,9 @@ void act_publish(struct elector *e)
     e->change++;
     e->publish_due = true;
     tell_others(e);
-    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s", role, livy);
+    size_t alarms = alarm_count(e);
+    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s%s", role, livy,
+             alarms > 0 ? "; livy-ha-ctl status tells of an alarm" : "");
     channel_send(e, &msg, -1);
 }
 
@@ -470,6 +477,9 @@ void act_perform(struct elector *e, const struct core_action *a)
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);
         tell(e, IPC_STOP, a);
         break;
+    case CORE_ACT_ASK:
+        tell(e, IPC_ASK, a);
+        break;
     case CORE_ACT_KILL:
         guard_kill(e);
         break;
@@ -493,6 +503,12 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_HISTORY:
         add_history(e, a);
+        break;
+    case CORE_ACT_ALARM:
+        alarm_change(e, a);
+        break;
+    case CORE_ACT_DEATH:
+        deaths_add(e->deaths, a->gave_up, a->text, e->core.config.restart_window);
         break;
     case CORE_ACT_PUBLISH:
         act_publish(e);

@@ -117,6 +117,7 @@ static void connected(struct step *s, const struct core_event *event)
     c->connected = true;
     c->connected_at = s->now;
     core_lease_connected(s, event->timeout, fresh);
+    core_alarm_connected(s, event->timeout);
     core_say(c->reason, fresh ? "connected" : "connected again, same session");
     core_act(s, CORE_ACT_SESSION);
 }
@@ -239,6 +240,9 @@ static void apply(struct step *s, const struct core_event *event)
         c->may_close = true;
         c->close_by = s->now + CLOSE_PATIENCE;
         break;
+    case CORE_EV_DEATHS:
+        core_backoff_news(s, event);
+        break;
     }
 }
 
@@ -329,6 +333,7 @@ static void publish(struct step *s)
     digest = mix(digest, &c->livy.pid, sizeof(c->livy.pid));
     digest = mix(digest, &c->session, sizeof(c->session));
     digest = mix(digest, &c->registered, sizeof(c->registered));
+    digest = mix(digest, c->alarms, sizeof(c->alarms));
     if (digest == c->published)
         return;
     c->published = digest;
@@ -340,6 +345,7 @@ void core_step(struct core *c, const struct core_event *event, int64_t now, stru
     struct step s = {.c = c, .now = now, .out = out};
 
     out->count = 0;
+    core_alarm_stepped(c, now);
     if (c->spare_uuid[0] == '\0' && event->uuid != NULL && strlen(event->uuid) == CORE_UUID_SIZE - 1)
         memcpy(c->spare_uuid, event->uuid, CORE_UUID_SIZE);
     apply(&s, event);
@@ -351,6 +357,7 @@ void core_step(struct core *c, const struct core_event *event, int64_t now, stru
     core_latch_reconcile(&s);
     core_lease_reconcile(&s);
     leave(&s);
+    core_alarm_reconcile(&s);
     set_phase(&s);
     publish(&s);
 }
@@ -367,6 +374,8 @@ int64_t core_next(const struct core *c, int64_t now)
 
     core_earliest(&next, now, core_lease_next(c, now));
     core_earliest(&next, now, core_livy_next(c, now));
+    core_earliest(&next, now, core_backoff_next(c, now));
+    core_earliest(&next, now, core_alarm_next(c, now));
     if (may_be_hopeless(c))
         core_earliest(&next, now, hopeless_at(c));
     if (c->connected)
@@ -385,8 +394,10 @@ int64_t core_next(const struct core *c, int64_t now)
 void core_configure(struct core *c, const struct core_config *config)
 {
     int64_t tick = c->config.tick, kill_margin = c->config.kill_margin;
+    int64_t session_timeout = c->config.session_timeout;
 
     c->config = *config;
+    c->config.session_timeout = session_timeout;
     c->config.tick = tick; /* the lease's own terms change with a restart only */
     c->config.kill_margin = kill_margin;
 }
@@ -454,7 +465,8 @@ const char *core_history_name(enum core_history event)
                                         "fencing",
                                         "fencing-done",
                                         "fencing-failed",
-                                        "predecessor-answers"};
+                                        "predecessor-answers",
+                                        "delayed"};
     return (size_t)event < sizeof(names) / sizeof(names[0]) ? names[event] : "?";
 }
 

@@ -49,9 +49,11 @@ static int64_t patience(const struct core *c, int64_t interval)
     return p < most ? p : most;
 }
 
-static int64_t half_tick(const struct core *c)
+int64_t core_lease_half_tick(const struct core *c)
 {
     int64_t tick = c->config.tick > 0 ? c->config.tick : c->timeout / 2;
+    if (tick < c->tick_least)
+        tick = c->tick_least; /* it cannot be as small as that: core_alarm.c */
     return (tick + 1) / 2;
 }
 
@@ -112,6 +114,7 @@ void core_lease_beat(struct step *s, const struct core_event *event)
     case CORE_OK:
         beat->acked = s->now;
         s->c->kicks = 0;
+        core_alarm_beat_took(s->c, s->now - beat->sent);
         if (beat->sent > s->c->floor)
             s->c->floor = beat->sent;
         return;
@@ -149,7 +152,8 @@ void core_lease_update(struct step *s)
         c->proof = c->connect_touch;
     for (size_t i = 0; n != NULL && i < CORE_BEATS; i++) {
         const struct core_beat *j = &c->beats[i];
-        if (j->acked != 0 && j->acked + half_tick(c) + CORE_EPSILON <= n->sent && j->sent > c->proof)
+        if (j->acked != 0 && j->acked + core_lease_half_tick(c) + CORE_EPSILON <= n->sent &&
+            j->sent > c->proof)
             c->proof = j->sent;
     }
     if (c->proof == 0 || c->session == 0)
@@ -181,6 +185,16 @@ static size_t outstanding(const struct core *c)
     for (size_t i = 0; i < CORE_BEATS; i++)
         count += c->beats[i].op != 0 && c->beats[i].acked == 0;
     return count;
+}
+
+/* How long the oldest heartbeat has been without an answer. */
+static int64_t waited(const struct core *c, int64_t now)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < CORE_BEATS; i++)
+        if (c->beats[i].op != 0 && c->beats[i].acked == 0 && now - c->beats[i].sent > longest)
+            longest = now - c->beats[i].sent;
+    return longest;
 }
 
 /* When this connection is to be given up; CLOCK_NEVER where nothing is owed. A request may take a while (T/6
@@ -223,6 +237,9 @@ void core_lease_reconcile(struct step *s)
 
     if (s->now >= (c->connected ? overdue_at(c) : connect_overdue_at(c))) {
         core_act(s, CORE_ACT_KICK);
+        if (c->connected)
+            core_alarm_beat_took(c,
+                                 waited(c, s->now)); /* it took longer than this, and is not heard of again */
         c->kick_at = s->now;
         c->kicked = c->connected; /* once a connection */
         c->kicks++;

@@ -64,9 +64,12 @@ void elector_step(struct elector *e, struct core_event *event)
     e->stepped_at = clock_boot_ms();
     core_step(&e->core, event, e->stepped_at, &actions);
     event->uuid = NULL; /* the core has copied it */
+    e->stepping++;
     for (size_t i = 0; i < actions.count; i++)
         act_perform(e, &actions.list[i]);
+    e->stepping--;
     arm_timer(e);
+    backoff_tell(e);
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -231,6 +234,7 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         e->refused = false;
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
+        deaths_connect(e->deaths, e->zk);
         break;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
@@ -302,7 +306,8 @@ static int be_welcomed(struct elector *e, struct ipc_msg *welcome)
 
 void elector_core_config(const struct conf *conf, struct core_config *config)
 {
-    *config = (struct core_config){.tick = conf->zookeeper.tick,
+    *config = (struct core_config){.session_timeout = conf->zookeeper.session_timeout,
+                                   .tick = conf->zookeeper.tick,
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
@@ -340,7 +345,7 @@ static int open_parts(struct elector *e)
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -368,6 +373,7 @@ static void close_parts(struct elector *e)
     claim_free(e->claim);
     history_free(e->history);
     view_free(e->view);
+    deaths_free(e->deaths);
     if (e->timerfd >= 0)
         close(e->timerfd);
     if (e->livy_pidfd >= 0)

@@ -20,6 +20,7 @@ enum step {            /* in this order, each counts the next one up */
             STEP_MEMBERS,
             STEP_KNOWN,
             STEP_HISTORY,
+            STEP_DEATHS,
             STEP_HANDOVER,
             STEP_TENURES,
             STEP_STORE,
@@ -400,6 +401,10 @@ static void advance(struct roster *r)
         return;
     case STEP_HISTORY:
         path_make(path, r->root, NULL, "history");
+        make(r, path, "[]", 0);
+        return;
+    case STEP_DEATHS:
+        path_make(path, r->root, NULL, "deaths");
         make(r, path, "[]", 0);
         return;
     case STEP_HANDOVER:

@@ -28,6 +28,8 @@ struct view {
     json_t *members, *known, *history;
     json_t *new_members, *new_known, *new_history;
     uint64_t version;
+    void (*changed)(void *arg);
+    void *changed_arg;
 };
 
 struct view *view_new(const char *root, uint32_t watch_kind)
@@ -44,6 +46,12 @@ struct view *view_new(const char *root, uint32_t watch_kind)
         return v;
     view_free(v);
     return NULL;
+}
+
+void view_on_change(struct view *v, void (*fn)(void *arg), void *arg)
+{
+    v->changed = fn;
+    v->changed_arg = arg;
 }
 
 static void drop_new(struct view *v)
@@ -88,6 +96,8 @@ static void answered(struct view *v, int rc)
         replace(&v->known, &v->new_known);
         replace(&v->history, &v->new_history);
         v->version++;
+        if (v->changed != NULL)
+            v->changed(v->changed_arg);
     }
     if (v->dirty)
         load(v);
