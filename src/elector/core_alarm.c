@@ -169,13 +169,16 @@ static int64_t late_limit(const struct core *c)
 /* Before the event of this step is looked at. */
 void core_alarm_stepped(struct core *c, int64_t now)
 {
-    int64_t due = c->stepped_at != 0 ? core_next(c, c->stepped_at) : CLOCK_NEVER;
+    int64_t before = c->stepped_at;
 
+    c->stepped_at = now;
+    if (before == 0 || now - before < late_limit(c))
+        return; /* what was due then cannot be late by that much */
+    int64_t due = core_next(c, before);
     if (due < now && now - due >= late_limit(c)) {
         c->late_at = now;
         c->late_by = now - due;
     }
-    c->stepped_at = now;
 }
 
 static void judge_lateness(struct step *s)

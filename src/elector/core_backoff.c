@@ -163,5 +163,6 @@ void core_backoff_reconcile(struct step *s)
 
 int64_t core_backoff_next(const struct core *c, int64_t now)
 {
-    return c->leading && !core_livy_alive(c) && until(c, now) > now ? until(c, now) : CLOCK_NEVER;
+    int64_t end = c->leading && !core_livy_alive(c) ? until(c, now) : 0;
+    return end > now ? end : CLOCK_NEVER;
 }
