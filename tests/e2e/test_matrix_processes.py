@@ -182,6 +182,31 @@ def test_all_stopped_and_continued_after_the_lease(row: Row, order: str) -> None
     row.finish()
 
 
+def _may_run(row: Row, ran_us: int) -> None:
+    """Nothing on the host can keep Livy from running until one of the guards has: docs/safety.md says so, and this is how
+    long it was."""
+    print(f"Livy ran for {ran_us} us after it had woken; in its store: {row.cluster.oracle.store_faults() or 'all is well'}")
+    assert ran_us < 100_000, row.failure_text()
+
+
+def test_all_stopped_and_livy_continued_first(row: Row) -> None:
+    keeper, elector, livy = pids = _start(row, "keeper, elector and Livy: SIGSTOP, Livy continued first after the fail-over")
+    row.cluster.outside_assumptions = "a pause that outlived every guard, and Livy is the first to wake"
+    _may_run(row, _frozen_until_another_serves(row, lambda: faults.stop_at_once(row.active, pids),
+                                               lambda: faults.go_on([livy, keeper, elector])))
+    row.finish()
+
+
+@pytest.mark.skipif(not faults.Freezer.there(), reason="no cgroup freezer")
+def test_all_frozen_and_thawed_at_once_after_the_lease(row: Row) -> None:
+    """As by `docker pause`, or by a hypervisor: who is the first to wake is chance."""
+    pids = _start(row, "keeper, elector and Livy: frozen, thawed at once after the fail-over (cgroup freezer)")
+    row.cluster.outside_assumptions = "a pause that outlived every guard, and all wake at once"
+    with faults.Freezer(pids) as freezer:
+        _may_run(row, _frozen_until_another_serves(row, freezer.freeze, freezer.thaw))
+    row.finish()
+
+
 def test_all_stopped_for_a_moment(row: Row) -> None:
     pids = _start(row, "keeper, elector and Livy: SIGSTOP for 1 s")
     row.fault()

@@ -11,6 +11,7 @@ from .build import program
 from .cluster import Cluster
 from .member import Member
 from .oracle import Life
+from .wait import wait_for
 
 
 def processes(member: Member, life: Life) -> list[int]:
@@ -38,6 +39,59 @@ def continued(pids: list[int]) -> Iterator[None]:
         yield
     finally:
         go_on(pids)
+
+
+class Freezer:
+    """Freezes processes together and thaws them in one instant, by a control group of their own; use as a context manager.
+    SIGSTOP and SIGCONT reach one after the other."""
+    _V1, _V2 = "/sys/fs/cgroup/freezer", "/sys/fs/cgroup"
+
+    @classmethod
+    def _root(cls) -> str:
+        return cls._V1 if os.path.isdir(cls._V1) else cls._V2
+
+    @classmethod
+    def there(cls) -> bool:
+        return os.getuid() == 0 and os.access(os.path.join(cls._root(), "cgroup.procs"), os.W_OK)
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self._group = os.path.join(self._root(), f"livy-ha-test-{os.getpid()}-{pids[0]}")
+        self._v1 = self._root() == self._V1
+
+    def _write(self, name: str, text: str, group: str | None = None) -> None:
+        with open(os.path.join(group or self._group, name), "w", encoding="ascii") as file:
+            file.write(text)
+
+    def _collect(self, group: str) -> None:
+        for pid in self._pids:
+            if proc.alive(pid):
+                self._write("cgroup.procs", str(pid), group)
+
+    def __enter__(self) -> "Freezer":
+        os.mkdir(self._group)
+        self._collect(self._group)
+        return self
+
+    def freeze(self) -> None:
+        self._write(*(("freezer.state", "FROZEN") if self._v1 else ("cgroup.freeze", "1")))
+
+    def thaw(self) -> None:
+        self._write(*(("freezer.state", "THAWED") if self._v1 else ("cgroup.freeze", "0")))
+
+    def __exit__(self, *_exc: object) -> None:
+        self.thaw()
+        with open(os.path.join(self._group, "cgroup.procs"), encoding="ascii") as file:
+            self._pids = [int(line) for line in file if int(line)]  # those that these have started as well
+        self._collect(self._root())
+        wait_for(self._removed, 10, f"{self._group} is empty")
+
+    def _removed(self) -> bool:
+        try:
+            os.rmdir(self._group)
+        except OSError:
+            return False
+        return True
 
 
 def close_session(member: Member) -> None:
