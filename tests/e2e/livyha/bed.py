@@ -21,8 +21,7 @@ def _hex_address(address: str, port: int) -> str:
 class Bed:
     """Use as a context manager. One ensemble for all rows of a module; clusters come and go."""
 
-    def __init__(self, directory: str, tick_ms: int | None = 500) -> None:
-        """tick_ms None: ZooKeeper's default."""
+    def __init__(self, directory: str, tick_ms: int = 500) -> None:
         self.network = Network(directory)
         places: list[Place] = []
         for number in (1, 2, 3):
@@ -30,7 +29,7 @@ class Bed:
             places.append(Place(host.address, host.wrapper, _CLIENT_PORT, (2888, 3888)))
         for number, name in enumerate(MEMBERS, 11):
             self.network.add(name, number)
-        self.ensemble = Ensemble(os.path.join(directory, "ensemble"), 3, tick_ms or 2000, places=places)
+        self.ensemble = Ensemble(os.path.join(directory, "ensemble"), 3, tick_ms, places=places)
 
     def __enter__(self) -> "Bed":
         self.ensemble.start()
@@ -146,6 +145,11 @@ class Bed:
         """Starts servers that have been killed; does not wait."""
         for server in servers:
             server.start()
+
+    def wipe(self) -> None:
+        """The whole ensemble, which must not run, loses its data."""
+        for server in self.servers:
+            server.wipe()
 
     def mend(self) -> None:
         """All faults undone, and the ensemble whole."""

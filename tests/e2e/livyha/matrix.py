@@ -1,6 +1,6 @@
 """A row of the fault matrix: one fault on a fresh cluster, who serves after it, how long nobody did, and that all three
 members come back by themselves. What is told of Livy's lives is the stand-ins' own record. Each row that has run leaves
-build/matrix/<test>.json; tests/e2e/matrix_table makes the table of them.
+build/matrix/<test>.json (of the modules test_matrix_*), of which tests/e2e/matrix_table makes the table.
 
     def test_something(row: Row) -> None:
         row.start("active one cut from …")      # three members, one active: row.active, row.life, row.cluster, row.bed
@@ -27,9 +27,10 @@ from .build import ROOT
 from .cluster import Cluster
 from .member import Member
 from .oracle import Life
-from .wait import boot_ms, let_pass
+from .wait import boot_ms, let_pass, wait_for
 from .zookeeper import Server
 
+DEFAULT_TIMEOUT = "10s"
 DIRECTORY = os.path.join(ROOT, "build", "matrix")
 SAME, AGAIN, ANOTHER, NOBODY = "the same Livy", "the same member, Livy started again", "another member", "nobody"
 # What a row in which nothing happens may still find in the history: a replaced elector says so.
@@ -67,6 +68,7 @@ class Row:
         self.bed = bed
         self._make = cluster
         line = item.reportinfo()[1] or 0
+        self._in_table = os.path.basename(str(item.path)).startswith("test_matrix_")
         group = os.path.splitext(os.path.basename(str(item.path)))[0].removeprefix("test_matrix_")
         self.record = Record((group, line, item.name), at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                              tick_ms=bed.ensemble.tick_ms)
@@ -90,7 +92,7 @@ class Row:
         self.bed.house(self.cluster)
         if prepare is not None:
             prepare(self.cluster)
-        self.record.timeout = str(self.cluster["a"].settings["zookeeper.session_timeout"])
+        self.record.timeout = str(self.cluster["a"].settings["zookeeper.session_timeout"] or DEFAULT_TIMEOUT)
         first = self.cluster["a"]
         if on is None:
             first.start()
@@ -134,6 +136,10 @@ class Row:
         let_pass(seconds or self.timeout_s + 0.5, lambda: proc.alive(self.life.pid), "the same Livy lives on", self.failure_text)
         self.record.serves = SAME
 
+    def expect_nobody(self, seconds: float) -> None:
+        """No Livy lives for so long from now."""
+        let_pass(seconds, lambda: not any(member.livy() for member in self.cluster.members), "no Livy lives", self.failure_text)
+
     def thaw_process(self, *pids: int) -> None:
         for pid in pids:
             proc.send(pid, signal.SIGCONT)
@@ -144,8 +150,9 @@ class Row:
         following = [each for each in self.cluster.oracle.lives() if each.first > self.life.first]
         assert ended is not None and not proc.alive(self.life.pid), self.failure_text()
         start = following[0].first
-        self.record.end_ms = round((ended.last - self._fault_ns) / 1e6, 1)
-        self.record.gap_ms = round((start - ended.last) / 1e6, 1)
+        last = ended.runs[0][1]  # what it did after a pause counts as overlap, and not as its end
+        self.record.end_ms = round((last - self._fault_ns) / 1e6, 1)
+        self.record.gap_ms = round((start - last) / 1e6, 1)
         self.record.start_ms = round((start - self._fault_ns) / 1e6, 1)
         self.record.serves = AGAIN if life.name == self.active.name else ANOTHER
         return life
@@ -204,9 +211,15 @@ class Row:
                 return False
         return True
 
+    def look_elsewhere(self, *servers: Server) -> None:
+        """The test itself looks at ZooKeeper through the other servers until the faults are undone."""
+        self.cluster.forget_client()
+        self.cluster.eye = ",".join(server.address for server in self.bed.servers if server not in servers)
+
     def mend(self) -> None:
         """Undoes the faults."""
         self.bed.mend()
+        self.cluster.eye = self.bed.ensemble.hosts
         self.cluster.forget_client()  # its session may have ended, or its ensemble lost what it knows
         self._mended = True
 
@@ -214,13 +227,14 @@ class Row:
         """Undoes the faults. Then all three are back, none was started by hand, and no two Livys ever lived at once."""
         self.mend()
         mended = boot_ms()
-        self.cluster.wait(self._whole, timeout, "one active member and two standbys, as each of them tells it")
+        wait_for(self._whole, timeout, "one active member and two standbys, as each of them tells it", self.failure_text)
         self.record.recovered_ms = boot_ms() - mended
         for member in self.cluster.members:
             assert member.running() and member.pid == self._processes[member.name], \
                 f"the daemon {member.name} is not the one that was started\n{self.failure_text()}"
-        assert len(self.cluster.latch()) == len(self.cluster.members)
-        self.cluster.wait(self._history_as_expected, 20, f"the history tells {self.record.expected}")
+        count = len(self.cluster.members)
+        self.cluster.wait(lambda: len(self.cluster.latch()) == count, 15, f"{count} latch nodes, and no other")
+        wait_for(self._history_as_expected, 20, f"the history tells {self.record.expected}", self.failure_text)
         self.record.history = [_told(entry) for entry in self._news()]
         if self.record.serves == SAME:
             assert proc.alive(self.life.pid) and self.cluster.oracle.lives()[-1].pid == self.life.pid, self.failure_text()
@@ -243,14 +257,20 @@ class Row:
         finally:
             if self.record.overlap_ms is None and hasattr(self, "cluster"):
                 self.record.overlap_ms = self.cluster.overlap_us() / 1000
-            os.makedirs(DIRECTORY, exist_ok=True)
-            name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join((self.record.order[0], self.record.order[2])))
-            with open(os.path.join(DIRECTORY, f"{name}.json"), "w", encoding="utf-8") as file:
-                json.dump({"v": 1, **asdict(self.record)}, file, indent=1)
-                file.write("\n")
+            if self._in_table:
+                self._write()
+
+    def _write(self) -> None:
+        os.makedirs(DIRECTORY, exist_ok=True)
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join((self.record.order[0], self.record.order[2])))
+        with open(os.path.join(DIRECTORY, f"{name}.json"), "w", encoding="utf-8") as file:
+            json.dump({"v": 1, **asdict(self.record)}, file, indent=1)
+            file.write("\n")
 
     def failure_text(self) -> str:
         lines = [json.dumps(entry) for entry in self._history_or_nothing()]
+        lines += [json.dumps({"asked": member.name, **(member.status() or {})}) for member in self.cluster.members] \
+            if self._mended else []
         return "\n".join([f"fault at {self._fault_ns / 1e6:.3f} ms", self.cluster.failure_text(), self.bed.describe(),
                           "--- history", *lines])
 
