@@ -307,6 +307,7 @@ static void guard(struct step *s)
     if (c->unanswered != 0 && s->now - c->unanswered >= CORE_KEEPER_PATIENCE && !c->keeper_stuck) {
         c->keeper_stuck = true;
         core_say(c->reason, "the keeper does not answer");
+        core_say(c->livy_reason, "%s", c->reason); /* why the latch will be given up */
     }
     if (!core_livy_alive(c) && c->start_run == 0)
         return;

@@ -14,6 +14,7 @@ WRITING_MS = 10
 KEEPER_GONE = "released: the keeper is gone"
 UNCLEAN = "elected: .*did not leave in order"
 FENCED = "fenced: the lease ended without renewal"
+STUCK = "the lease ended without renewal: the keeper does not answer"
 
 
 def _start(row: Row, fault: str, prepare: Callable[[Cluster], None] | None = None, **settings: object) -> list[int]:
@@ -68,6 +69,22 @@ def test_all_killed_at_once(row: Row) -> None:
     row.finish()
 
 
+def test_keeper_and_elector_killed_under_systemd(row: Row) -> None:
+    """KillMode=mixed takes the elector with the keeper; ExecStopPost closes the session, so that nobody waits for T."""
+    keeper, elector, _livy = _start(row, "keeper and elector: kill -9 at once, then ExecStopPost")
+    faults.stop_at_once(row.active, [elector])
+    row.fault()
+    for pid in (elector, keeper):
+        proc.send(pid, signal.SIGKILL)
+    row.active.wait_exit()
+    faults.close_session(row.active)
+    row.expect_another()
+    row.expect_dead_within(0.5)
+    assert row.record.gap_ms is not None and row.record.gap_ms < 2500, row.failure_text()
+    row.started_again(row.active)
+    row.finish()
+
+
 # ---- stopped, and continued later -------------------------------------------------------------------------------
 
 
@@ -79,6 +96,54 @@ def test_keeper_stopped_and_continued(row: Row) -> None:
         row.active.pause_process(keeper)
         row.expect_another()
     row.expect_dead_within(row.timeout_s)
+    row.expect_history(FENCED, f"released: {STUCK}")
+    row.finish()
+
+
+def test_keeper_hangs_for_good(row: Row) -> None:
+    """It is never continued: systemd's watchdog kills it, and its elector ends with it."""
+    keeper, elector, _livy = _start(row, "keeper: hangs for ever (SIGSTOP), killed by the watchdog after the fail-over")
+    row.fault()
+    row.active.pause_process(keeper)
+    row.expect_another()
+    row.expect_dead_within(row.timeout_s)
+    row.expect_history(FENCED)
+    row.active.kill()
+    row.active.wait_gone(elector, what="(the elector of a dead keeper)")
+    row.started_again(row.active)
+    row.finish()
+
+
+def test_start_that_reaches_a_stopped_keeper(row: Row) -> None:
+    """The next one in the queue is elected while its keeper is stopped: the third member takes over, and the start that the
+    keeper finds in its queue when it goes on is refused, for its lease is over (rule 6)."""
+    _start(row, "keeper: kill -9; the next one's keeper is stopped, and goes on once the third member serves")
+    following = row.cluster[row.cluster.latch_ids()[1]]
+    third = next(member for member in row.cluster.members if member not in (row.active, following))
+    row.fault()
+    with faults.continued([following.pid]):
+        following.pause_process(following.pid)
+        row.active.kill()
+        following.wait_log("the keeper does not answer")
+        row.cluster.wait(third.serving, 30, "the third member serves")
+    row.expect_another()
+    following.wait_role("standby")
+    assert following.name not in [life.name for life in row.cluster.oracle.lives()], row.failure_text()
+    row.expect_history("released: the keeper is gone", "released: the keeper does not answer")
+    row.started_again(row.active)
+    row.finish()
+
+
+def test_lease_ran_out_but_the_session_survived(row: Row) -> None:
+    """The elector was away for longer than the lease, yet not for T: Livy is started again here at once, and its death is
+    not counted (livy.restarts = 0)."""
+    _keeper, elector, livy = _start(row, "elector: SIGSTOP until the lease has run out, not until the session has",
+                                    livy__restarts=0, zookeeper__session_timeout="8s", livy__kill_margin="2s")
+    row.fault()
+    with faults.continued([elector]):
+        row.active.pause_process(elector)
+        row.active.wait_gone(livy, what="(Livy, without a lease)")
+    row.expect_again()
     row.expect_history(FENCED)
     row.finish()
 

@@ -321,6 +321,8 @@ static void keeper_stops(void)
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
     nothing_else(); /* no renewal any more */
     assert_true(core.keeper_stuck);
+    assert_string_equal(core.livy_reason,
+                        "the keeper does not answer"); /* what history will say of the release */
 }
 
 static void heartbeats_until(int64_t until)
