@@ -366,6 +366,7 @@ int main(int argc, char **argv)
 {
     int64_t first = util_now_ns();
     const char *dir = getenv("STANDIN_DIR"), *name = getenv("STANDIN_NAME");
+    const char *store = getenv("STANDIN_STORE");
     char base[PATH_MAX - 32];
     pthread_t thread;
     int lock;
@@ -398,8 +399,8 @@ int main(int argc, char **argv)
     if (mode.start_delay >= 0) {
         util_sleep_until(first + mode.start_delay * 1000000);
     }
-    if (getenv("STANDIN_STORE")) {
-        store_begin(base, strtol(getenv("STANDIN_STORE"), NULL, 10), mode.store_server);
+    if (store) {
+        store_begin(base, strtol(store, NULL, 10), mode.store_server);
     }
     if (mode.no_listen) {
         for (;;) {

@@ -2,8 +2,6 @@
  * preloaded, it adds the seconds in the file WALLCLOCK_FILE (64-bit, native order; mapped, so that a test
  * changes them while the process runs) to CLOCK_REALTIME, gettimeofday and time. libfaketime will not do: it
  * moves the deadlines of timerfd_settime as well, whatever clock they are on. */
-#include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -33,31 +31,31 @@ static int64_t wallclock_offset(clockid_t clock)
     return seconds && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) ? *seconds : 0;
 }
 
-int clock_gettime(clockid_t clock, struct timespec *now)
+int clock_gettime(clockid_t clock_id, struct timespec *tp)
 {
-    int rc = (int)syscall(SYS_clock_gettime, clock, now);
+    int rc = (int)syscall(SYS_clock_gettime, clock_id, tp);
     if (rc == 0) {
-        now->tv_sec += wallclock_offset(clock);
+        tp->tv_sec += wallclock_offset(clock_id);
     }
     return rc;
 }
 
-int gettimeofday(struct timeval *now, void *zone)
+int gettimeofday(struct timeval *tv, void *tz)
 {
     struct timespec precise;
-    (void)zone;
+    (void)tz;
     (void)clock_gettime(CLOCK_REALTIME, &precise);
-    now->tv_sec = precise.tv_sec;
-    now->tv_usec = precise.tv_nsec / 1000;
+    tv->tv_sec = precise.tv_sec;
+    tv->tv_usec = precise.tv_nsec / 1000;
     return 0;
 }
 
-time_t time(time_t *now)
+time_t time(time_t *timer)
 {
     struct timespec precise;
     (void)clock_gettime(CLOCK_REALTIME, &precise);
-    if (now) {
-        *now = precise.tv_sec;
+    if (timer) {
+        *timer = precise.tv_sec;
     }
     return precise.tv_sec;
 }
