@@ -11,6 +11,7 @@ MEMBERS = ("a", "b", "c")
 Party = Member | Server
 _CLIENT_PORT = 2181
 _ESTABLISHED = "01"
+_CLOSE_SESSION = "|fffffff5|"  # the request's type, -11
 
 
 def _hex_address(address: str, port: int) -> str:
@@ -112,6 +113,13 @@ class Bed:
 
     def cut_servers(self, one: Server, other: Server) -> None:
         self.cut(one, other)
+
+    def hold_close(self, member: Member, *servers: Server) -> None:
+        """The member's requests to close a session do not arrive; TCP sends them again until they do, whether their
+        process lives or not."""
+        for server in servers:
+            self.host(server).filter([f"-A INPUT -s {self.host(member).address} -p tcp -m string --algo bm "
+                                      f'--hex-string "{_CLOSE_SESSION}" -j DROP'])
 
     def refuse(self, member: Member, *servers: Server) -> None:
         """Connections to these servers are refused at once, as where no server runs."""
