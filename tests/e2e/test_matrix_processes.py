@@ -320,12 +320,12 @@ def test_out_of_descriptors(row: Row) -> None:
     socket cannot be let in; nobody spins. What is found out about its end is true, and it is started elsewhere."""
     keeper, elector, livy = _start(row, "keeper and elector out of descriptors; then Livy killed", livy__restarts=1,
                                    livy__probe_interval="300ms", livy__probe_failures=3)
+    offset = len(row.active.log())
     for pid in (keeper, elector):
         faults.no_more_descriptors(pid)
     try:
         with _connections(row.active.socket, 3):
             row.fault()
-            offset = len(row.active.log())
             before, began = proc.usage(elector).cpu_s + proc.usage(keeper).cpu_s, boot_ms()
             row.expect_same()
             spent = proc.usage(elector).cpu_s + proc.usage(keeper).cpu_s - before
