@@ -75,7 +75,8 @@ struct conf_front {
 struct conf_failover {
     int64_t takeover_delay;
     char *fence_command; /* NULL: none */
-    char *on_change;     /* NULL: none */
+    int64_t fence_timeout;
+    char *on_change; /* NULL: none */
 };
 
 struct conf {

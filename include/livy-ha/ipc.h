@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IPC_MAGIC 0x31414c48u /* "HLA1": the version is in it */
+#define IPC_MAGIC 0x32414c48u /* "HLA2": the version is in it */
 #define IPC_TEXT_SIZE 256
 #define IPC_NODE_SIZE 128
 
@@ -27,6 +27,8 @@ enum ipc_type {
     IPC_STATUS,    /* one line for people: text (sd_notify STATUS=) */
     IPC_PONG,      /* answer to PING */
     IPC_FATAL,     /* the daemon must end: code = exit status, text = reason */
+    IPC_FENCE, /* run failover.fence_command: fence (number, member), kill_at (too late from then on), text =
+                  reason; answer FENCED */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
@@ -38,6 +40,8 @@ enum ipc_type {
     IPC_LEAVE,  /* Livy is dead and the session forgotten: close it */
     IPC_RELOAD, /* here is the new configuration (+ descriptor) */
     IPC_PING,
+    IPC_FENCED, /* the fence command has ended, or was not run: fence (number, outcome, status); text: why not
+                 */
 };
 
 enum ipc_livy_state { IPC_LIVY_NONE, IPC_LIVY_ALIVE, IPC_LIVY_STOPPING };
@@ -75,6 +79,28 @@ struct ipc_session {
     char node[IPC_NODE_SIZE]; /* name of the latch node, "" where not made yet */
 };
 
+/* A member that was active, as others know it. */
+struct ipc_member {
+    int64_t epoch;
+    char id[136];
+    char host[256];
+    char url[280]; /* of its Livy; "": not known */
+};
+
+enum ipc_fence_outcome {
+    IPC_FENCE_EXITED,    /* status: its exit status */
+    IPC_FENCE_SIGNALLED, /* status: the signal */
+    IPC_FENCE_TIMED_OUT, /* killed after failover.fence_timeout */
+    IPC_FENCE_NOT_RUN,   /* text says why */
+};
+
+struct ipc_fence {
+    uint64_t number;  /* the elector's; comes back with the answer */
+    uint32_t outcome; /* enum ipc_fence_outcome */
+    int32_t status;
+    struct ipc_member member;
+};
+
 struct ipc_msg {
     uint32_t magic;
     uint32_t type;
@@ -88,6 +114,7 @@ struct ipc_msg {
     uint32_t pending_restart; /* WELCOME, RELOAD: a key has changed that takes effect with a restart only */
     struct ipc_livy livy;
     struct ipc_session session;
+    struct ipc_fence fence;
     char text[IPC_TEXT_SIZE];
 };
 
@@ -102,6 +129,9 @@ int ipc_send(int socket, struct ipc_msg *msg, int fd);
  * where there is none now; -1 with errno: EPIPE at end of file, EBADMSG for a message that fails the checks.
  */
 int ipc_recv(int socket, struct ipc_msg *msg, int *fd);
+
+/* The same for a fence command that was run, or not. */
+void ipc_fence_describe(const struct ipc_fence *fence, const char *text, char *out, unsigned long size);
 
 const char *ipc_type_name(uint32_t type);
 

@@ -95,6 +95,8 @@ const struct conf_key conf_keys[] = {
     ROW("failover.takeover_delay", DURATION, failover.takeover_delay, DEFAULT("0"), BETWEEN(0, HOUR),
         EFFECT(RELOAD)),
     ROW("failover.fence_command", STRING, failover.fence_command, EFFECT(RELOAD)),
+    ROW("failover.fence_timeout", DURATION, failover.fence_timeout, DEFAULT("30s"), BETWEEN(SECOND, HOUR),
+        EFFECT(RELOAD)),
     ROW("failover.on_change", STRING, failover.on_change, EFFECT(RELOAD)),
 };
 /* clang-format on */

@@ -22,7 +22,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_FATAL) || (type >= IPC_WELCOME && type <= IPC_PING);
+    return (type >= IPC_HELLO && type <= IPC_FENCE) || (type >= IPC_WELCOME && type <= IPC_FENCED);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -43,12 +43,20 @@ static bool valid_session(const struct ipc_session *session)
            ends(session->uuid, sizeof(session->uuid)) && ends(session->node, sizeof(session->node));
 }
 
+static bool valid_fence(const struct ipc_fence *fence)
+{
+    const struct ipc_member *member = &fence->member;
+    return fence->outcome <= IPC_FENCE_NOT_RUN && fence->status >= 0 && fence->status <= 255 &&
+           member->epoch >= 0 && ends(member->id, sizeof(member->id)) &&
+           ends(member->host, sizeof(member->host)) && ends(member->url, sizeof(member->url));
+}
+
 static bool valid(const struct ipc_msg *msg)
 {
     return msg->magic == IPC_MAGIC && type_known(msg->type) && is_time(msg->sent_at) && msg->epoch >= 0 &&
            is_time(msg->kill_at) && is_time(msg->grace) && msg->quitting <= 1 && msg->pending_restart <= 1 &&
            msg->code >= 0 && msg->code <= 255 && valid_livy(&msg->livy) && valid_session(&msg->session) &&
-           ends(msg->text, sizeof(msg->text));
+           valid_fence(&msg->fence) && ends(msg->text, sizeof(msg->text));
 }
 
 int ipc_send(int socket, struct ipc_msg *msg, int fd)
@@ -134,13 +142,14 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",   "ready",     "start",  "lease", "stop",
-                                            "session", "releasing", "status", "pong",  "fatal"};
-    static const char *const to_elector[] = {"welcome", "livy", "leased", "quit", "leave", "reload", "ping"};
+    static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop", "session",
+                                            "releasing", "status", "pong",  "fatal", "fence"};
+    static const char *const to_elector[] = {"welcome", "livy",   "leased", "quit",
+                                             "leave",   "reload", "ping",   "fenced"};
 
-    if (type >= IPC_HELLO && type <= IPC_FATAL)
+    if (type >= IPC_HELLO && type <= IPC_FENCE)
         return to_keeper[type - IPC_HELLO];
-    if (type >= IPC_WELCOME && type <= IPC_PING)
+    if (type >= IPC_WELCOME && type <= IPC_FENCED)
         return to_elector[type - IPC_WELCOME];
     return "unknown";
 }
@@ -174,4 +183,23 @@ void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out,
         return;
     }
     snprintf(out, size, "unknown cause %u", livy->cause);
+}
+
+void ipc_fence_describe(const struct ipc_fence *fence, const char *text, char *out, unsigned long size)
+{
+    switch ((enum ipc_fence_outcome)fence->outcome) {
+    case IPC_FENCE_EXITED:
+        snprintf(out, size, "exit status %d", fence->status);
+        return;
+    case IPC_FENCE_SIGNALLED:
+        snprintf(out, size, "killed by signal %d (%s)", fence->status, strsignal(fence->status));
+        return;
+    case IPC_FENCE_TIMED_OUT:
+        snprintf(out, size, "killed after failover.fence_timeout");
+        return;
+    case IPC_FENCE_NOT_RUN:
+        snprintf(out, size, "not run: %s", text);
+        return;
+    }
+    snprintf(out, size, "unknown outcome %u", fence->outcome);
 }

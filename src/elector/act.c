@@ -225,7 +225,7 @@ static struct elector_call *new_call(struct elector *e, const struct core_action
     return NULL;
 }
 
-static void answer(struct elector_call *call, struct core_event *event)
+void act_answer(struct elector_call *call, struct core_event *event)
 {
     struct elector *e = call->e;
 
@@ -236,7 +236,7 @@ static void answer(struct elector_call *call, struct core_event *event)
     elector_step(e, event);
 }
 
-static void on_reply(void *arg, const struct zk_reply *reply)
+void act_reply(void *arg, const struct zk_reply *reply)
 {
     struct core_event event = {.rc = act_rc(reply->rc)};
 
@@ -253,7 +253,7 @@ static void on_reply(void *arg, const struct zk_reply *reply)
     }
     event.names = reply->children;
     event.n_names = reply->n_children > 0 ? (size_t)reply->n_children : 0;
-    answer(arg, &event);
+    act_answer(arg, &event);
 }
 
 /* Only the list that is sent right behind it counts: one session's requests are carried out in order. */
@@ -270,57 +270,7 @@ static int list(struct elector *e, const struct core_action *a, struct elector_c
 
     path_make(path, e->conf->zookeeper.root, NULL, "leader");
     int rc = a->sync ? zk_sync(e->zk, path, on_synced, NULL) : ZOK;
-    return rc == ZOK ? zk_children(e->zk, path, 0, 0, on_reply, call) : rc;
-}
-
-static void on_present(void *arg, const struct zk_reply *reply)
-{
-    struct core_event event = {.rc = reply->rc == ZNONODE ? CORE_OK : act_rc(reply->rc),
-                               .left = reply->rc == ZOK ? CORE_LEFT_NODE : CORE_LEFT_GONE};
-    answer(arg, &event);
-}
-
-/* The handover names the node that was given up last in order. Where it is another one: is its member still
- * there? */
-static void on_handover(void *arg, const struct zk_reply *reply)
-{
-    struct elector_call *call = arg;
-    struct elector *e = call->e;
-    struct core_event event = {.rc = act_rc(reply->rc), .left = CORE_LEFT_IN_ORDER};
-    char path[PATH_SIZE];
-
-    bool in_order = reply->rc == ZOK && reply->value_length > 0 && strcmp(reply->value, call->node) == 0;
-    if (in_order || (reply->rc != ZOK && reply->rc != ZNONODE)) {
-        answer(call, &event);
-        return;
-    }
-    if (call->id[0] == '\0' || strchr(call->id, '/') != NULL) { /* not one of ours: Curator's, perhaps */
-        on_present(call, &(struct zk_reply){.rc = ZNONODE});
-        return;
-    }
-    path_make(path, e->conf->zookeeper.root, "members", call->id);
-    int rc = e->zk != NULL ? zk_exists(e->zk, path, 0, 0, on_present, call) : ZINVALIDSTATE;
-    if (rc != ZOK)
-        on_reply(call, &(struct zk_reply){.rc = rc});
-}
-
-/* ZNONODE may mean either node of the two: a plain delete tells. */
-static void on_released(void *arg, const struct zk_reply *reply)
-{
-    struct elector_call *call = arg;
-    struct elector *e = call->e;
-    char path[PATH_SIZE];
-
-    path_make(path, e->conf->zookeeper.root, "leader", call->node);
-    if (reply->rc != ZNONODE || e->zk == NULL || zk_delete(e->zk, path, -1, on_reply, call) != ZOK)
-        on_reply(call, reply);
-}
-
-static int release(struct elector *e, const char *path, struct elector_call *call)
-{
-    char marker[PATH_SIZE];
-    path_make(marker, e->conf->zookeeper.root, NULL, "handover");
-    return zk_release(e->zk, path, marker, call->node, on_released, call);
+    return rc == ZOK ? zk_children(e->zk, path, 0, 0, act_reply, call) : rc;
 }
 
 /* A request that could not even be sent is left unanswered: the core gives the connection up in time, or
@@ -336,25 +286,23 @@ static void request(struct elector *e, const struct core_action *a)
     if (a->type == CORE_ACT_CREATE) {
         snprintf(prefix, sizeof(prefix), "_c_%s-latch-", a->node);
         path_make(path, e->conf->zookeeper.root, "leader", prefix);
-        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, on_reply,
-                       call);
+        rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL,
+                       act_reply, call);
     } else if (a->type == CORE_ACT_LIST) {
         rc = list(e, a, call);
-    } else if (a->type == CORE_ACT_HANDOVER) {
-        path_make(path, e->conf->zookeeper.root, NULL, "handover");
-        rc = zk_get(e->zk, path, 0, 0, on_handover, call);
+    } else if (a->type == CORE_ACT_HANDOVER || a->type == CORE_ACT_TENURE || a->type == CORE_ACT_CLEAR ||
+               (a->type == CORE_ACT_DELETE && (a->in_order || a->tenured))) {
+        rc = takeover_request(e, a, call);
     } else {
         path_make(path, e->conf->zookeeper.root, "leader", a->node);
         if (a->type == CORE_ACT_OWN)
-            rc = zk_exists(e->zk, path, WATCH_OWN, a->tag, on_reply, call);
+            rc = zk_exists(e->zk, path, WATCH_OWN, a->tag, act_reply, call);
         else if (a->type == CORE_ACT_WATCH)
-            rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, on_reply, call);
-        else if (a->type == CORE_ACT_DELETE && a->in_order)
-            rc = release(e, path, call);
+            rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, act_reply, call);
         else if (a->type == CORE_ACT_DELETE)
-            rc = zk_delete(e->zk, path, -1, on_reply, call);
+            rc = zk_delete(e->zk, path, -1, act_reply, call);
         else if (a->type == CORE_ACT_BEAT)
-            rc = zk_check(e->zk, path, on_reply, call);
+            rc = zk_check(e->zk, path, act_reply, call);
     }
     if (rc != ZOK) {
         call->used = false;
@@ -445,7 +393,10 @@ static void add_history(struct elector *e, const struct core_action *a)
 {
     char at[CLOCK_UTC_SIZE];
     clock_format_utc(clock_wall_ms(), at);
-    log_info("%s: %s", core_history_name(a->history), a->text);
+    if (a->history == CORE_HIST_FENCING_FAILED || a->history == CORE_HIST_PREDECESSOR_ANSWERS)
+        log_error("%s: %s", core_history_name(a->history), a->text);
+    else
+        log_info("%s: %s", core_history_name(a->history), a->text);
     history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event",
                                       core_history_name(a->history), "member", e->conf->id, "epoch",
                                       a->epoch != 0 ? json_integer(a->epoch) : json_null(), "reason", a->text,
@@ -520,6 +471,8 @@ void act_perform(struct elector *e, const struct core_action *a)
     case CORE_ACT_WATCH:
     case CORE_ACT_HANDOVER:
     case CORE_ACT_DELETE:
+    case CORE_ACT_TENURE:
+    case CORE_ACT_CLEAR:
     case CORE_ACT_BEAT:
         request(e, a);
         break;
@@ -541,6 +494,12 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_PROBE:
         probe_start(e->probe, e->conf->livy.probe_timeout);
+        break;
+    case CORE_ACT_FENCE:
+        takeover_fence(e, a);
+        break;
+    case CORE_ACT_PROBE_PREDECESSOR:
+        takeover_probe(e, a->op);
         break;
     case CORE_ACT_RELEASING:
         tell(e, IPC_RELEASING, a);

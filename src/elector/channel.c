@@ -87,6 +87,9 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_PING:
         channel_send(e, &answer, -1);
         break;
+    case IPC_FENCED:
+        takeover_fenced(e, msg);
+        break;
     case IPC_WELCOME: /* was taken by be_welcomed */
     case IPC_HELLO:
     case IPC_READY:
@@ -98,6 +101,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_STATUS:
     case IPC_PONG:
     case IPC_FATAL:
+    case IPC_FENCE:
         break;
     }
 }

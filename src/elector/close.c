@@ -12,6 +12,7 @@
 #include "livy-ha/log.h"
 #include "paths.h"
 #include "session.h"
+#include "tenure.h"
 #include "zk.h"
 #include "zk_resolve.h"
 
@@ -22,6 +23,7 @@ struct closer {
     const struct conf *conf;
     struct zk_session session;
     char node[IPC_NODE_SIZE];   /* its latch node, "" where it had none */
+    bool without_tenure;        /* there was none */
     struct zk_resolve *resolve; /* while it runs */
     struct zk *zk;
     bool over; /* the session is not there any more */
@@ -35,21 +37,33 @@ static void close_now(struct closer *c)
     event_base_loopbreak(c->base);
 }
 
+static void close_session(struct closer *c);
+
 static void on_released(void *arg, const struct zk_reply *reply)
 {
-    (void)reply; /* where it was not there, closing is all the same */
-    close_now(arg);
+    struct closer *c = arg;
+
+    if (reply->rc == ZNONODE && !c->without_tenure) {
+        c->without_tenure = true; /* it was not active; or its node is gone already, but not its tenure */
+        close_session(c);
+        return;
+    }
+    close_now(c); /* where it was not there, closing is all the same */
 }
 
-/* Livy is dead (its lock is free): the latch node is given up in order, so that a standby need not pause. */
+/* Livy is dead (its lock is free): the latch node is given up in order, so that a standby need neither pause
+ * nor fence. */
 static void close_session(struct closer *c)
 {
-    char path[PATH_SIZE], marker[PATH_SIZE];
+    char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE], name[CORE_TENURE_SIZE];
 
-    log_info("closing session 0x%" PRIx64, (uint64_t)c->session.id);
-    path_make(path, c->conf->zookeeper.root, "leader", c->node);
-    path_make(marker, c->conf->zookeeper.root, NULL, "handover");
-    if (c->node[0] == '\0' || zk_release(c->zk, path, marker, c->node, on_released, c) != ZOK)
+    tenure_name(c->conf, name);
+    path_make(tenure, c->conf->zookeeper.root, "tenures", name);
+    path_release(path, marker, c->conf->zookeeper.root, c->node);
+    if (c->without_tenure || c->node[0] == '\0')
+        (void)zk_delete(c->zk, tenure, -1, NULL, NULL);
+    if (c->node[0] == '\0' ||
+        zk_release(c->zk, path, marker, c->node, c->without_tenure ? NULL : tenure, on_released, c) != ZOK)
         close_now(c);
 }
 
@@ -61,6 +75,7 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
     switch (state) {
     case ZK_CONNECTED:
         if (session->id == c->session.id) {
+            log_info("closing session 0x%" PRIx64, (uint64_t)c->session.id);
             close_session(c);
             return;
         }

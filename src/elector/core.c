@@ -87,8 +87,10 @@ static void forget_session(struct step *s, const char *why)
 {
     struct core *c = s->c;
 
-    if (c->node[0] != '\0')
+    if (c->node[0] != '\0') {
         memcpy(c->ghost, c->node, sizeof(c->ghost));
+        c->ghost_unfinished = c->takeover.state == CORE_TAKEOVER_WAITING;
+    }
     core_latch_lost(s, why);
     core_latch_forget(c);
     c->uuid[0] = c->stray[0] = '\0';
@@ -221,6 +223,12 @@ static void apply(struct step *s, const struct core_event *event)
     case CORE_EV_PROBE:
         core_livy_probe(s, event);
         break;
+    case CORE_EV_PREDECESSOR:
+        core_takeover_predecessor(s, event);
+        break;
+    case CORE_EV_FENCED:
+        core_takeover_fenced(s, event);
+        break;
     case CORE_EV_STAND:
         c->may_stand = event->stand;
         core_say(c->stand_reason, "%s", event->text != NULL ? event->text : "");
@@ -340,6 +348,7 @@ void core_step(struct core *c, const struct core_event *event, int64_t now, stru
         memcpy(c->spare_uuid, event->uuid, CORE_UUID_SIZE);
     apply(&s, event);
     core_lease_update(&s);
+    core_takeover_reconcile(&s);
     core_livy_reconcile(&s);
     if (may_be_hopeless(c) && now >= hopeless_at(c))
         lost(&s, "no connection to ZooKeeper for too long: trying a new session");
@@ -367,8 +376,7 @@ int64_t core_next(const struct core *c, int64_t now)
     if (c->connected)
         core_earliest(&next, now, c->retry_at);
     core_earliest(&next, now, c->rejoin_at);
-    if (c->succeeding)
-        core_earliest(&next, now, c->handover_at);
+    core_earliest(&next, now, core_takeover_next(c, now));
     if (c->may_close && !c->close_sent)
         core_earliest(&next, now, c->close_by);
     if (c->connected && (c->node[0] == '\0' || (c->suspect && !c->first)))
@@ -397,6 +405,7 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     c->floor = now;
     c->suspended_at = now;
     c->may_stand = true;
+    c->tenured = true; /* of a daemon or an elector before us, perhaps */
     c->livy = *livy;
     if (core_livy_alive(c)) {
         c->leased = c->max_sent = c->lease_sent = livy->kill_at;
@@ -413,8 +422,11 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     if (core_livy_alive(c)) {
         c->leading = c->adopted = c->node[0] != '\0';
         c->adopted_run = livy->run;
-        if (c->leading)
+        if (c->leading) {
             c->phase = CORE_ACTIVE;
+            c->takeover.state = CORE_TAKEOVER_PASSED;
+            c->tenure_due = true; /* the elector before us may have ended before it did */
+        }
     } else if (c->node[0] != '\0') {
         c->doomed = true; /* its delete may be on the way: make another one */
     } else {
@@ -434,8 +446,19 @@ const char *core_phase_name(enum core_phase phase)
 
 const char *core_history_name(enum core_history event)
 {
-    static const char *const names[] = {"elected", "started",  "serving", "unhealthy", "livy-died",
-                                        "fenced",  "released", "lost",    "adopted"};
+    static const char *const names[] = {"elected",
+                                        "started",
+                                        "serving",
+                                        "unhealthy",
+                                        "livy-died",
+                                        "fenced",
+                                        "released",
+                                        "lost",
+                                        "adopted",
+                                        "fencing",
+                                        "fencing-done",
+                                        "fencing-failed",
+                                        "predecessor-answers"};
     return (size_t)event < sizeof(names) / sizeof(names[0]) ? names[event] : "?";
 }
 

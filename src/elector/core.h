@@ -29,7 +29,8 @@
 #define CORE_TEXT_SIZE 160
 #define CORE_BEATS 32
 #define CORE_CRASHES 64
-#define CORE_MAX_ACTIONS 24
+#define CORE_TENURE_SIZE 160
+#define CORE_MAX_ACTIONS 28
 
 struct core_config {
     int64_t tick;        /* the servers' tickTime; 0: half of the granted session time-out */
@@ -41,6 +42,9 @@ struct core_config {
     int probe_failures;
     int restarts;
     int64_t restart_window;
+    int64_t takeover_delay;
+    int64_t fence_timeout;
+    bool fences; /* there is a fence command */
 };
 
 /* What has become of a request, as far as the core cares. */
@@ -62,6 +66,8 @@ enum core_request { /* at most one of each is outstanding */
                     CORE_REQ_STRAY,
                     CORE_REQ_GHOST,
                     CORE_REQ_HANDOVER,
+                    CORE_REQ_TENURE,
+                    CORE_REQ_CLEAR,
                     CORE_REQUESTS
 };
 
@@ -72,6 +78,12 @@ enum core_left {
     CORE_LEFT_NODE,     /* its node is gone, but not its members/<id>: somebody else has deleted the node */
 };
 
+/* A member that was active and has not left in order: its tenure stands in <root>/tenures (tenure.h). */
+struct core_victim {
+    char tenure[CORE_TENURE_SIZE]; /* the node's name; "": nobody */
+    struct ipc_member member;
+};
+
 enum core_event_type {
     CORE_EV_TIME,      /* nothing but the time */
     CORE_EV_CONNECTED, /* session, timeout */
@@ -80,7 +92,7 @@ enum core_event_type {
     CORE_EV_OPENED, /* the names have been looked up, a handle tries to connect */
     CORE_EV_KICKED, /* the action KICK found and shut down a connection */
     CORE_EV_REPLY,  /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id
-                       (WATCH);  left (HANDOVER) */
+                       (WATCH);  left, victim, more (HANDOVER) */
     CORE_EV_BEAT,   /* op, rc: a heartbeat was answered */
     CORE_EV_OWN_CHANGED, /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
@@ -88,6 +100,8 @@ enum core_event_type {
     CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
     CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
     CORE_EV_PROBE,        /* alive, foreign, status, text */
+    CORE_EV_PREDECESSOR,  /* alive, text: an answer to PROBE_PREDECESSOR; op as there */
+    CORE_EV_FENCED,       /* op: of the FENCE; failed, text: how it ended */
     CORE_EV_STAND,        /* stand (may this member be active?), text: why not */
     CORE_EV_QUIT,         /* orderly stop requested; text: why, NULL for a signal */
     CORE_EV_LEAVE,        /* the keeper has forgotten the session: it may be closed */
@@ -107,9 +121,11 @@ struct core_event {
     struct ipc_livy livy;
     int64_t kill_at;
     enum core_left left;
-    const char *text; /* may be NULL */
+    const struct core_victim *victim; /* NULL: nobody who was active has left otherwise than in order */
+    bool more;                        /* there are other victims than that one */
+    const char *text;                 /* may be NULL */
     int status;
-    bool deleted, alive, foreign, stand;
+    bool deleted, alive, foreign, stand, failed;
 };
 
 enum core_action_type {
@@ -120,15 +136,20 @@ enum core_action_type {
     CORE_ACT_LIST,     /* the children of the latch; with `sync` a sync before it */
     CORE_ACT_OWN,      /* exists(node) with a watch */
     CORE_ACT_WATCH,    /* get(node) with a watch: the predecessor */
-    CORE_ACT_HANDOVER, /* how did the one with `node` and id `text` go? */
-    CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover; reply to `request` */
-    CORE_ACT_BEAT,     /* check(node) through the quorum */
-    CORE_ACT_SESSION,  /* tell the keeper the session (c->session, uuid, node) */
-    CORE_ACT_START,    /* epoch, kill_at, run */
-    CORE_ACT_LEASE,    /* epoch, kill_at */
-    CORE_ACT_STOP,     /* grace, text */
-    CORE_ACT_KILL,     /* the elector's own guard: SIGKILL by pidfd, now */
-    CORE_ACT_PROBE,    /* probe Livy once */
+    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose tenures stand? */
+    CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover, with `tenured` our own
+                          tenure too, all at once; reply to `request` */
+    CORE_ACT_TENURE,   /* our Livy runs, or is about to, under `node`, `epoch`: <root>/tenures says so */
+    CORE_ACT_CLEAR,    /* delete the tenure `text` ("": our own), where `node` (unless "") is there */
+    CORE_ACT_FENCE,    /* run failover.fence_command for takeover.victim: op, kill_at; text: the reason */
+    CORE_ACT_PROBE_PREDECESSOR, /* does takeover.victim's Livy answer? op */
+    CORE_ACT_BEAT,              /* check(node) through the quorum */
+    CORE_ACT_SESSION,           /* tell the keeper the session (c->session, uuid, node) */
+    CORE_ACT_START,             /* epoch, kill_at, run */
+    CORE_ACT_LEASE,             /* epoch, kill_at */
+    CORE_ACT_STOP,              /* grace, text */
+    CORE_ACT_KILL,              /* the elector's own guard: SIGKILL by pidfd, now */
+    CORE_ACT_PROBE,             /* probe Livy once */
     CORE_ACT_RELEASING,
     CORE_ACT_CLOSE,   /* close the session and end this process */
     CORE_ACT_PHASE,   /* old -> new phase: text; for the log */
@@ -158,6 +179,10 @@ enum core_history {
     CORE_HIST_RELEASED,
     CORE_HIST_LOST,    /* the session or the latch node is gone */
     CORE_HIST_ADOPTED, /* a new elector has taken the session over; Livy went on */
+    CORE_HIST_FENCING, /* failover.fence_command is run for the member that was active before */
+    CORE_HIST_FENCING_DONE,
+    CORE_HIST_FENCING_FAILED,
+    CORE_HIST_PREDECESSOR_ANSWERS, /* the Livy of the member that was active before still lives */
 };
 
 struct core_action {
@@ -166,7 +191,7 @@ struct core_action {
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool sync, in_order;
+    bool sync, in_order, tenured;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -185,6 +210,39 @@ struct core_beat {
     int64_t sent;
     int64_t acked; /* 0: not yet */
     uint64_t node; /* node_tag of the node that was asked for */
+};
+
+enum core_takeover_state {
+    CORE_TAKEOVER_NONE,    /* not first */
+    CORE_TAKEOVER_WAITING, /* first; nothing is started, nor is anything "in order" */
+    CORE_TAKEOVER_PASSED,  /* nothing of an earlier active member stands in the way */
+};
+
+enum core_fencing { CORE_FENCING_DUE, CORE_FENCING_RUNS, CORE_FENCING_DONE };
+
+/* What stands between being first in the queue and START: see core_takeover.c. */
+struct core_takeover {
+    enum core_takeover_state state;
+    bool known;   /* how the one before went has been answered */
+    bool unclean; /* it did not go in order */
+    bool more;
+    enum core_left left;
+    int64_t won_at, ask_at;
+    struct core_victim victim;
+    char clear[CORE_TENURE_SIZE]; /* the tenure of one that is no danger any more, to be deleted */
+
+    enum core_fencing fencing;
+    int64_t fence_at; /* no try before */
+    int64_t fence_by; /* the keeper must have told the outcome by then */
+    uint64_t fence_op;
+    unsigned fence_failures;
+    char fence_why[CORE_TEXT_SIZE]; /* how the last try failed */
+
+    uint64_t probe_op; /* under way; 0: none */
+    int64_t probe_at, probe_by;
+    int64_t answering; /* since when it answers without a break; 0: it was silent at the last look */
+    bool looked;       /* there was an answer, or silence */
+    bool answers_told;
 };
 
 /* Private to the core_*.c files and to tests; plain data, may be copied and compared. */
@@ -217,9 +275,10 @@ struct core {
     char predecessor[CORE_NODE_SIZE];
     char predecessor_id[CORE_TEXT_SIZE]; /* "": not known */
     bool predecessor_ours;               /* a stray */
-    bool succeeding;                     /* first, but how the one before us went is not known yet */
-    bool unclean;                        /* it did not leave in order */
-    int64_t won_at, handover_at;
+    struct core_takeover takeover;
+    bool tenured;               /* a tenure of ours may stand in <root>/tenures */
+    bool tenure_due;            /* it is to be written (again) */
+    bool ghost_unfinished;      /* the ghost was first, but had not finished taking over */
     char stray[CORE_NODE_SIZE]; /* another node of this session: to be deleted */
     char ghost[CORE_NODE_SIZE]; /* our node of a dead session: to be deleted once Livy is dead */
     bool create_unknown;        /* a node with our uuid may exist */

@@ -1,5 +1,6 @@
 /* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue),
- * core_lease.c (the lease and its heartbeats), core_livy.c (Livy's policy). */
+ * core_takeover.c (what an unclean departure before us asks for), core_lease.c (the lease and its
+ * heartbeats), core_livy.c (Livy's policy). */
 #ifndef LIVY_HA_ELECTOR_CORE_INTERNAL_H
 #define LIVY_HA_ELECTOR_CORE_INTERNAL_H
 
@@ -14,7 +15,6 @@ struct step {
 
 #define CORE_EPSILON 200          /* ms: DESIGN's epsilon, the slack of a follower's ping */
 #define CORE_KEEPER_PATIENCE 1000 /* ms that the keeper may take to answer before it counts as stuck */
-#define CORE_PAUSE 100            /* ms that are waited where the one before us did not leave in order */
 #define CORE_RETRY 500            /* ms between attempts that the server refuses */
 
 /* Appends an action. Running out of room would be a bug that silently drops a kill: it aborts. */
@@ -38,6 +38,17 @@ void core_latch_lost(struct step *s, const char *why); /* the own node is gone, 
 void core_latch_forget(struct core *c);
 bool core_latch_wanted(const struct core *c, int64_t now);
 
+/* core_takeover.c */
+void core_takeover_begin(struct step *s); /* first in the queue; does nothing where that was told before */
+void core_takeover_forget(struct core *c);
+bool core_takeover_passed(const struct core *c);
+void core_takeover_reply(struct step *s, const struct core_event *event); /* HANDOVER, TENURE, CLEAR */
+void core_takeover_fenced(struct step *s, const struct core_event *event);
+void core_takeover_predecessor(struct step *s, const struct core_event *event);
+void core_takeover_reconcile(struct step *s); /* before core_livy_reconcile: it may open the way to START */
+void core_takeover_ask(struct step *s);       /* the requests, once the latch's may be sent */
+int64_t core_takeover_next(const struct core *c, int64_t now);
+
 /* core_lease.c */
 int64_t core_lease_interval(const struct core *c); /* h */
 void core_lease_disconnected(struct core *c);
@@ -55,6 +66,7 @@ void core_livy_probe(struct step *s, const struct core_event *event);
 void core_livy_stop(struct step *s, int64_t grace, const char *why);
 void core_livy_reconcile(struct step *s);
 bool core_livy_surely_dead(const struct core *c, int64_t now);
+bool core_livy_enough_lease(const struct core *c, int64_t now); /* for what takes a lease to begin */
 int64_t core_livy_next(const struct core *c, int64_t now);
 
 #endif

@@ -52,7 +52,8 @@ void core_latch_forget(struct core *c)
 {
     c->node[0] = '\0';
     c->predecessor[0] = c->predecessor_id[0] = '\0';
-    c->predecessor_ours = c->succeeding = c->unclean = false;
+    c->predecessor_ours = false;
+    core_takeover_forget(c);
     c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = false;
     c->create_unknown = false;
     c->epoch = 0;
@@ -151,20 +152,6 @@ static void find_own(struct core *c, const struct core_event *event)
             set_node(c->stray, event->names[i]);
 }
 
-/* First in the queue. Who was before us may have been pushed out of it by a stranger's hand while its Livy
- * still dies: how it went is asked for before anything is started. */
-static void succeed(struct step *s)
-{
-    struct core *c = s->c;
-
-    if (c->predecessor[0] != '\0' && !c->predecessor_ours && !c->succeeding) {
-        c->succeeding = true;
-        c->won_at = s->now;
-        c->handover_at = 0;
-    }
-    core_say(c->reason, "first in the queue");
-}
-
 static void follow(struct step *s, const char *before)
 {
     struct core *c = s->c;
@@ -178,21 +165,6 @@ static void follow(struct step *s, const char *before)
         c->retry_at = s->now + CORE_RETRY;
     }
     core_say(c->reason, "behind %.120s", c->predecessor);
-}
-
-/* A stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the
- * most. Where the session has ended, its lease has seen to that; the pause is for one that was closed by a
- * stranger. */
-static void handed_over(struct step *s, const struct core_event *event)
-{
-    struct core *c = s->c;
-    int64_t pause = CORE_PAUSE + (event->left == CORE_LEFT_NODE ? c->config.kill_margin : 0);
-
-    c->handover_at = s->now + CORE_PAUSE / 5;
-    if (event->rc != CORE_OK)
-        return;
-    c->unclean = event->left != CORE_LEFT_IN_ORDER;
-    c->succeeding = c->unclean && s->now - c->won_at < pause;
 }
 
 static void listed(struct step *s, const struct core_event *event)
@@ -230,7 +202,7 @@ static void listed(struct step *s, const struct core_event *event)
     c->watching = false;
     c->first = before == NULL;
     if (before == NULL)
-        succeed(s);
+        core_takeover_begin(s);
     else
         follow(s, before);
 }
@@ -277,6 +249,7 @@ static void deleted(struct step *s, const struct core_event *event)
     if (c->leading)
         core_history(s, CORE_HIST_RELEASED, 0, "%s", c->quitting ? c->quit_reason : c->livy_reason);
     core_latch_forget(c);
+    c->tenured = false;
     core_act(s, CORE_ACT_SESSION);
     core_say(c->reason, "latch node deleted");
 }
@@ -317,7 +290,9 @@ void core_latch_reply(struct step *s, const struct core_event *event)
             c->ghost[0] = '\0';
         break;
     case CORE_REQ_HANDOVER:
-        handed_over(s, event);
+    case CORE_REQ_TENURE:
+    case CORE_REQ_CLEAR:
+        core_takeover_reply(s, event);
         break;
     case CORE_REQUESTS:
         break;
@@ -337,8 +312,10 @@ static struct core_action *ask_node(struct step *s, enum core_request request, e
 static void ask_delete(struct step *s, enum core_request request, const char *node, bool in_order)
 {
     struct core_action *a = ask_node(s, request, CORE_ACT_DELETE, node);
-    if (a != NULL)
-        a->in_order = in_order;
+    if (a == NULL)
+        return;
+    a->in_order = in_order;
+    a->tenured = s->c->tenured && request == CORE_REQ_DELETE;
 }
 
 /* A server that lags shows members that are gone, or misses a create of ours: hence the sync, which takes a
@@ -370,11 +347,6 @@ static void stand(struct step *s)
         list(s);
     if (c->listed && !c->first && !c->watching)
         ask_node(s, CORE_REQ_WATCH, CORE_ACT_WATCH, c->predecessor);
-    if (c->first && c->succeeding && s->now >= c->handover_at) {
-        struct core_action *a = ask_node(s, CORE_REQ_HANDOVER, CORE_ACT_HANDOVER, c->predecessor);
-        if (a != NULL)
-            memcpy(a->text, c->predecessor_id, sizeof(a->text));
-    }
 }
 
 static void join(struct step *s)
@@ -413,7 +385,7 @@ void core_latch_reconcile(struct step *s)
     if (c->stray[0] != '\0' && dead)
         ask_delete(s, CORE_REQ_STRAY, c->stray, false);
     if (c->ghost[0] != '\0' && dead)
-        ask_delete(s, CORE_REQ_GHOST, c->ghost, true);
+        ask_delete(s, CORE_REQ_GHOST, c->ghost, !c->ghost_unfinished);
 
     bool wanted = core_latch_wanted(c, s->now);
     if (c->node[0] != '\0') {
@@ -421,7 +393,7 @@ void core_latch_reconcile(struct step *s)
             stand(s);
         } else if (dead) {
             c->doomed = true;
-            ask_delete(s, CORE_REQ_DELETE, c->node, c->first);
+            ask_delete(s, CORE_REQ_DELETE, c->node, core_takeover_passed(c));
         }
     } else if (wanted) {
         if (c->registered && !core_livy_alive(c) && c->start_run == 0)
@@ -429,4 +401,5 @@ void core_latch_reconcile(struct step *s)
     } else if ((c->uuid[0] != '\0' || c->create_unknown) && s->now >= c->list_at) {
         list(s); /* a create on its way must not leave a node behind */
     }
+    core_takeover_ask(s);
 }

@@ -39,6 +39,11 @@ static int64_t start_margin(const struct core *c)
     return margin < 300 ? 300 : margin;
 }
 
+bool core_livy_enough_lease(const struct core *c, int64_t now)
+{
+    return core_lease_checked(c) && c->kill_at - now >= start_margin(c);
+}
+
 static void tell_keeper(struct step *s)
 {
     if (s->c->unanswered == 0)
@@ -322,22 +327,22 @@ static void renew(struct step *s)
  * connection, time left. */
 static bool may_start(const struct core *c, int64_t now)
 {
-    return c->connected && c->registered && c->first && c->own_known && core_lease_checked(c) && !c->doomed &&
-           c->leading && !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck &&
-           core_latch_wanted(c, now) && now >= c->start_at && c->kill_at - now >= start_margin(c);
+    return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&
+           !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
+           now >= c->start_at && core_livy_enough_lease(c, now);
 }
 
 static void lead(struct step *s)
 {
     struct core *c = s->c;
 
-    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || c->succeeding ||
+    if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || !core_takeover_passed(c) ||
         c->kill_at <= s->now)
         return;
     c->leading = true;
     c->elected_at = s->now;
     core_history(s, CORE_HIST_ELECTED, 0, "first in the queue, lease proved%s",
-                 c->unclean ? "; the one before did not leave in order" : "");
+                 c->takeover.unclean ? "; the one before did not leave in order" : "");
 }
 
 static void start(struct step *s)
@@ -351,6 +356,7 @@ static void start(struct step *s)
     a->kill_at = c->max_sent = c->lease_sent = c->kill_at;
     a->run = c->start_run = c->livy.run + 1;
     c->stop_sent = c->kill_sent = c->gone_seen = false;
+    c->tenured = c->tenure_due = true;
     tell_keeper(s);
 }
 

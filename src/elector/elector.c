@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "livy-ha/log.h"
 #include "livy-ha/portowner.h"
 #include "session.h"
+#include "tenure.h"
 
 /* A version 4 UUID, as Curator draws one for each create. */
 static void draw_uuid(char uuid[static CORE_UUID_SIZE])
@@ -205,6 +207,16 @@ void elector_livy_at(struct elector *e, const char *text)
 /* ---- registering
  * --------------------------------------------------------------------------------------------------- */
 
+/* It is tried again twice a second: each reason is logged once. */
+static bool new_reason(struct elector *e, const char *why)
+{
+    bool fresh = strncmp(e->register_why, why, sizeof(e->register_why) - 1) != 0;
+
+    if (fresh)
+        snprintf(e->register_why, sizeof(e->register_why), "%s", why);
+    return fresh;
+}
+
 static void on_registered(void *arg, enum roster_result result, const char *why)
 {
     struct elector *e = arg;
@@ -214,16 +226,16 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
     case ROSTER_OK:
         event.rc = CORE_OK;
         e->register_why[0] = '\0';
-        if (e->core.stand_reason[0] != '\0' && !e->core.may_stand)
+        if (e->refused)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
+        e->refused = false;
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         break;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
-        if (strncmp(e->register_why, why, sizeof(e->register_why) - 1) != 0) /* tried again twice a second */
+        if (new_reason(e, why))
             log_info("not registered yet: %s", why);
-        snprintf(e->register_why, sizeof(e->register_why), "%s", why);
         break;
     case ROSTER_DENIED:
         event.rc = CORE_UNKNOWN;
@@ -235,8 +247,9 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         break;
     case ROSTER_STORE:
         event.rc = CORE_UNKNOWN; /* asked again: the operator may mend either side */
-        if (e->core.may_stand)
+        if (new_reason(e, why))
             log_error("not standing: %s", why);
+        e->refused = true;
         elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = false, .text = why});
         break;
     }
@@ -252,9 +265,20 @@ static void on_view(void *arg)
 
 static int open_roster(struct elector *e)
 {
+    char tls[3 * PATH_MAX + 256];
+    struct claim_options claim = {.store = e->store,
+                                  .hosts = e->conf->zookeeper.hosts,
+                                  .root = e->conf->zookeeper.root,
+                                  .id = e->conf->id,
+                                  .tls = act_tls(&e->conf->zookeeper, tls, sizeof(tls)),
+                                  .must_be_shared = e->conf->livy.recovery};
+    e->claim = claim_new(e->base, &claim);
+    if (e->claim == NULL)
+        return -1;
     struct roster_options options = {.root = e->conf->zookeeper.root,
                                      .id = e->conf->id,
                                      .fingerprint = e->store,
+                                     .claim = e->claim,
                                      .host = e->conf->host,
                                      .runtime_dir = e->conf->runtime_dir,
                                      .boot = e->boot};
@@ -293,7 +317,10 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
                                    .restarts = conf->livy.restarts,
-                                   .restart_window = conf->livy.restart_window};
+                                   .restart_window = conf->livy.restart_window,
+                                   .takeover_delay = conf->failover.takeover_delay,
+                                   .fence_timeout = conf->failover.fence_timeout,
+                                   .fences = conf->failover.fence_command != NULL};
 }
 
 static void init_core(struct elector *e, const struct ipc_msg *welcome)
@@ -344,7 +371,9 @@ static void close_parts(struct elector *e)
     if (e->probe != NULL)
         probe_free(e->probe);
     free(e->literals);
+    predecessor_free(e->predecessor);
     roster_free(e->roster);
+    claim_free(e->claim);
     history_free(e->history);
     view_free(e->view);
     if (e->timerfd >= 0)
@@ -385,6 +414,7 @@ int elector_run(struct conf *conf, int channel, const char *store)
 
     e.started_wall = e.since_wall = clock_wall_ms();
     session_boot_id(e.boot, sizeof(e.boot));
+    tenure_name(conf, e.tenure);
     e.base = event_base_new();
     if (e.base == NULL || be_welcomed(&e, &welcome) != 0) {
         close_parts(&e);

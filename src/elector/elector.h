@@ -13,6 +13,7 @@
 #include "core.h"
 #include "history.h"
 #include "livy-ha/conf.h"
+#include "predecessor.h"
 #include "probe.h"
 #include "roster.h"
 #include "view.h"
@@ -32,7 +33,11 @@ struct elector_call {
     bool used, beat;
     enum core_request request;
     uint64_t op;
-    char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE */
+    char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE; id: CLEAR's tenure too */
+    bool in_order, tenured, more;                  /* takeover.c's */
+    unsigned waits;
+    int rc;
+    char tenure[CORE_TENURE_SIZE];
 };
 
 struct elector {
@@ -52,9 +57,11 @@ struct elector {
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
     struct elector_call calls[ELECTOR_CALLS];
+    struct claim *claim;
     struct roster *roster;
     uint64_t register_op;
-    char register_why[160]; /* what was last logged about registering */
+    bool refused;           /* the state store is not ours: said to the core, which does not stand */
+    char register_why[768]; /* why not, as was last logged; "" once it is done */
     struct history *history;
     struct view *view;
     char boot[64];
@@ -69,6 +76,11 @@ struct elector {
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     struct control *control;
+
+    /* taking over */
+    char tenure[CORE_TENURE_SIZE]; /* the name of our own */
+    struct core_victim victim;     /* as last read */
+    struct predecessor *predecessor;
 
     /* what people see */
     int64_t since_wall, started_wall;
@@ -95,6 +107,15 @@ void act_drop_handle(struct elector *e, bool keep_session);
 enum core_rc act_rc(int rc);
 const char *act_tls(const struct conf_zookeeper *zookeeper, char *text, size_t size);
 
+void act_answer(struct elector_call *call, struct core_event *event); /* the call is over */
+void act_reply(void *arg, const struct zk_reply *reply);              /* zk_done of a struct elector_call */
+
+/* takeover.c: what core_takeover.c asks for */
+int takeover_request(struct elector *e, const struct core_action *a, struct elector_call *call);
+void takeover_fence(struct elector *e, const struct core_action *a);
+void takeover_fenced(struct elector *e, const struct ipc_msg *msg);
+void takeover_probe(struct elector *e, uint64_t op);
+
 /* channel.c */
 int channel_open(struct elector *e);
 void channel_send(struct elector *e, struct ipc_msg *msg, int fd);
@@ -109,6 +130,7 @@ bool guard_livy_dead(const struct elector *e); /* as its pidfd says; no pidfd: d
 
 /* status.c: new references. */
 json_t *status_self(struct elector *e); /* as in members/<id> */
+void status_livy_url(const struct elector *e, char *url, size_t size);
 json_t *status_cluster(struct elector *e);
 int status_handle(void *arg, const struct control_request *request, char **body);
 

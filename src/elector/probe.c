@@ -33,7 +33,8 @@ struct probe {
     SSL_CTX *tls;
     struct probe_result result; /* of the deferred delivery */
     int64_t timeout;
-    int fd; /* -1 once the bufferevent owns it */
+    int64_t after_connect; /* what is left of it once the limit for connecting is over */
+    int fd;                /* -1 once the bufferevent owns it */
     bool busy;
     bool secured; /* the TLS handshake is over */
 };
@@ -235,6 +236,13 @@ static void probe_on_limit(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (probe->bev != NULL && probe->after_connect > 0) {
+        const struct timeval rest = {.tv_sec = probe->after_connect / 1000,
+                                     .tv_usec = probe->after_connect % 1000 * 1000};
+        probe->after_connect = 0;
+        if (evtimer_add(probe->limit, &rest) == 0)
+            return;
+    }
     (void)snprintf(reason, sizeof reason, "no answer within %lld ms", (long long)probe->timeout);
     probe_finish(probe, false, 0, reason);
 }
@@ -357,9 +365,10 @@ static const char *probe_connect(struct probe *probe)
     return NULL;
 }
 
-void probe_start(struct probe *probe, int64_t timeout)
+void probe_start_within(struct probe *probe, int64_t connect, int64_t timeout)
 {
-    const struct timeval limit = {.tv_sec = timeout / 1000, .tv_usec = timeout % 1000 * 1000};
+    const int64_t first = connect < timeout ? connect : timeout;
+    const struct timeval limit = {.tv_sec = first / 1000, .tv_usec = first % 1000 * 1000};
     const char *failed;
 
     if (probe->busy)
@@ -367,11 +376,17 @@ void probe_start(struct probe *probe, int64_t timeout)
     probe->busy = true;
     probe->secured = false;
     probe->timeout = timeout;
+    probe->after_connect = timeout - first;
     failed = probe_connect(probe);
     if (failed == NULL && evtimer_add(probe->limit, &limit) != 0)
         failed = "out of memory";
     if (failed != NULL)
         probe_defer(probe, failed);
+}
+
+void probe_start(struct probe *probe, int64_t timeout)
+{
+    probe_start_within(probe, timeout, timeout);
 }
 
 void probe_cancel(struct probe *probe)

@@ -35,6 +35,8 @@ void probe_free(struct probe *probe);
 /* Starts one probe with an absolute limit of `timeout` ms from now for all of it. Does nothing where one is
  * under way. `done` is called later, never from within. */
 void probe_start(struct probe *probe, int64_t timeout);
+/* The same; with no connection within `connect` ms it is over, as nobody is there. */
+void probe_start_within(struct probe *probe, int64_t connect, int64_t timeout);
 void probe_cancel(struct probe *probe);
 
 /* The address to probe for Livy's livy.server.host (NULL, "0.0.0.0", a name, an address of this host):

@@ -19,6 +19,12 @@ static void set_utc(json_t *object, const char *key, int64_t wall_ms)
     json_object_set_new(object, key, json_string(text));
 }
 
+void status_livy_url(const struct elector *e, char *url, size_t size)
+{
+    snprintf(url, size, "%s://%s:%d", elector_livy_tls(e) ? "https" : "http", e->conf->host,
+             e->conf->livy.port);
+}
+
 json_t *status_self(struct elector *e)
 {
     const struct core *c = &e->core;
@@ -26,8 +32,7 @@ json_t *status_self(struct elector *e)
     bool active = strcmp(core_role_name(c), "active") == 0;
     int64_t sequence = core_latch_sequence(c->node);
 
-    snprintf(livy_url, sizeof(livy_url), "%s://%s:%d", elector_livy_tls(e) ? "https" : "http", e->conf->host,
-             e->conf->livy.port);
+    status_livy_url(e, livy_url, sizeof(livy_url));
     json_t *self = json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host",
         e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
@@ -54,14 +59,36 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
+static void takeover_alarms(const struct core_takeover *t, json_t *list)
+{
+    const struct ipc_member *victim = &t->victim.member;
+
+    if (t->state != CORE_TAKEOVER_WAITING)
+        return;
+    if (t->fence_failures > 0 && t->fencing != CORE_FENCING_DONE)
+        json_array_append_new(
+            list, json_sprintf("failover.fence_command for %s has failed %d time(s), last with: %s. "
+                               "Livy is not started before it succeeds. Fence %s (host %s) by hand "
+                               "and let the command say so, or start livy-ha there again",
+                               victim->id, (int)t->fence_failures, t->fence_why, victim->id, victim->host));
+    if (t->answers_told && t->answering != 0)
+        json_array_append_new(list,
+                              json_sprintf("%s's Livy still answers at %s though its session has ended: not "
+                                           "starting a second one. Stop it on host %s (kill -9 of the JVM)",
+                                           victim->id, victim->url, victim->host));
+}
+
 static json_t *alarms(const struct elector *e)
 {
     json_t *list = json_array();
 
+    takeover_alarms(&e->core.takeover, list);
     if (e->core.keeper_stuck)
         json_array_append_new(list,
                               json_string("the keeper does not answer: its process is stopped or hangs"));
-    if (!e->core.may_stand)
+    if (e->register_why[0] != '\0') /* in full: the core keeps the beginning */
+        json_array_append_new(list, json_string(e->register_why));
+    else if (!e->core.may_stand)
         json_array_append_new(list, json_string(e->core.stand_reason));
     if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
         json_array_append_new(

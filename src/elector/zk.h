@@ -105,6 +105,9 @@ bool zk_kick(struct zk *zk);
  *
  * zk_create and zk_set: NULL with length 0 is data of no bytes, with -1 no data. With auth_digest a created
  * node is ours alone to change, and readable by all (clients that look up server.uri have no credentials). */
+/* Put before a path, it makes that a path as the server knows it, without our chroot. */
+#define ZK_OUTSIDE_CHROOT "/"
+
 int zk_create(struct zk *zk, const char *path, const char *data, int length, int mode, zk_done *done,
               void *arg);
 int zk_delete(struct zk *zk, const char *path, int version, zk_done *done, void *arg);
@@ -119,10 +122,18 @@ int zk_sync(struct zk *zk, const char *path, zk_done *done, void *arg);
  * session at the leader, changes nothing and fires no watch. */
 int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg);
 
-/* Gives the latch node `path` up in order: deletes it and writes `data` to `marker` in one transaction, so
- * that whoever comes next can tell. ZNONODE where either is not there (nothing is done then). */
-int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, zk_done *done,
-               void *arg);
+/* Gives the latch node `path` up in order: deletes it, writes `data` to `marker` (NULL: does not) and deletes
+ * `tenure` (NULL: does not) in one transaction, so that whoever comes next can tell. ZNONODE where one of
+ * them is not there (nothing is done then). */
+int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *tenure,
+               zk_done *done, void *arg);
+
+/* Where the latch node `path` is there, makes `tenure` with `data`, or with `there` writes it anew. ZNONODE,
+ * ZNODEEXISTS: nothing is done. */
+int zk_tenure(struct zk *zk, const char *path, const char *tenure, const char *data, bool there,
+              zk_done *done, void *arg);
+/* Where the latch node `path` is there, deletes `tenure`. ZNONODE: one of them is not there. */
+int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done, void *arg);
 
 /* Whether the client library at hand was built with TLS; without it zk_open refuses options->tls (ENOTSUP).
  */

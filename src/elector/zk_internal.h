@@ -29,7 +29,7 @@ struct zk_item {
     zk_done *done;
     void *arg;
     struct zk_watch *watch;     /* the watch that comes with it, or NULL */
-    zoo_op_result_t results[2]; /* written by the library until the completion of a multi */
+    zoo_op_result_t results[3]; /* written by the library until the completion of a multi */
     int rc;
     char *value; /* malloc'ed */
     int value_length;

@@ -143,16 +143,22 @@ static void on_children(int rc, const struct String_vector *names, const void *d
     request_end(item, rc, rc == ZOK);
 }
 
-/* Returns ZOK with `full` the path as the server knows it. */
+/* Returns ZOK with `full` the path as the server knows it. No path of ZooKeeper's has two slashes in a row,
+ * so they can tell what is not below our chroot. */
 static int request_path(const struct zk *zk, const char *path, char full[static PATH_MAX])
 {
+    const char *chroot = zk->chroot;
     int length;
 
     if (path == NULL || path[0] != '/')
         return ZBADARGUMENTS;
-    if (zk->chroot[0] != '\0' && path[1] == '\0')
+    if (path[1] == '/') {
+        chroot = "";
+        path++;
+    } else if (chroot[0] != '\0' && path[1] == '\0') {
         path = "";
-    length = snprintf(full, PATH_MAX, "%s%s", zk->chroot, path);
+    }
+    length = snprintf(full, PATH_MAX, "%s%s", chroot, path);
     return length > 0 && length < PATH_MAX ? ZOK : ZBADARGUMENTS;
 }
 
@@ -231,12 +237,17 @@ static int request_begin_watch(struct zk *zk, const char *path, char full[static
     return (*out)->watch != NULL ? ZOK : request_sent(*out, ZSYSTEMERROR);
 }
 
-int zk_create(struct zk *zk, const char *path, const char *data, int length, int mode, zk_done *done,
-              void *arg)
+static const struct ACL_vector *request_acl(const struct zk *zk)
 {
     static struct ACL ours[] = {{0x1f /* ZOO_PERM_ALL */, {"auth", ""}},
                                 {0x01 /* READ */, {"world", "anyone"}}};
     static const struct ACL_vector acl_ours = {2, ours};
+    return zk->auth ? &acl_ours : &ZOO_OPEN_ACL_UNSAFE;
+}
+
+int zk_create(struct zk *zk, const char *path, const char *data, int length, int mode, zk_done *done,
+              void *arg)
+{
     char full[PATH_MAX];
     struct zk_item *item;
     int rc = request_begin(zk, path, full, done, arg, &item);
@@ -246,8 +257,7 @@ int zk_create(struct zk *zk, const char *path, const char *data, int length, int
     /* Never null data by accident: it makes Curator's getParticipants throw. */
     if (data == NULL && length == 0)
         data = "";
-    rc = zoo_acreate(zk->zh, full, data, length, zk->auth ? &acl_ours : &ZOO_OPEN_ACL_UNSAFE, mode, on_create,
-                     item);
+    rc = zoo_acreate(zk->zh, full, data, length, request_acl(zk), mode, on_create, item);
     return request_sent(item, rc);
 }
 
@@ -336,20 +346,73 @@ int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg)
     return request_sent(item, zoo_amulti(zk->zh, 1, &op, item->results, on_void, item));
 }
 
-int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, zk_done *done,
-               void *arg)
+static int request_full(struct zk *zk, const char *path, char full[static PATH_MAX])
 {
-    char full[PATH_MAX], full_marker[PATH_MAX];
+    int n = snprintf(full, PATH_MAX, "%s%s", zk->chroot, path);
+    return n < 0 || n >= PATH_MAX ? ZBADARGUMENTS : ZOK;
+}
+
+/* zoo_amulti() packs the operations before it returns. */
+static int request_multi(struct zk *zk, struct zk_item *item, int n, const zoo_op_t *ops)
+{
+    return request_sent(item, zoo_amulti(zk->zh, n, ops, item->results, on_void, item));
+}
+
+int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *tenure,
+               zk_done *done, void *arg)
+{
+    char full[PATH_MAX], full_marker[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
-    zoo_op_t ops[2];
-    int n = snprintf(full_marker, sizeof full_marker, "%s%s", zk->chroot, marker);
-    if (n < 0 || (size_t)n >= sizeof full_marker)
+    zoo_op_t ops[3];
+    int n = 0;
+
+    if (marker != NULL && request_full(zk, marker, full_marker) != ZOK)
+        return ZBADARGUMENTS;
+    if (tenure != NULL && request_full(zk, tenure, full_tenure) != ZOK)
         return ZBADARGUMENTS;
     int rc = request_begin(zk, path, full, done, arg, &item);
-
     if (rc != ZOK)
         return rc;
-    zoo_delete_op_init(&ops[0], full, -1);
-    zoo_set_op_init(&ops[1], full_marker, data, (int)strlen(data), -1, &item->stat);
-    return request_sent(item, zoo_amulti(zk->zh, 2, ops, item->results, on_void, item));
+    zoo_delete_op_init(&ops[n++], full, -1);
+    if (marker != NULL)
+        zoo_set_op_init(&ops[n++], full_marker, data, (int)strlen(data), -1, &item->stat);
+    if (tenure != NULL)
+        zoo_delete_op_init(&ops[n++], full_tenure, -1);
+    return request_multi(zk, item, n, ops);
+}
+
+int zk_tenure(struct zk *zk, const char *path, const char *tenure, const char *data, bool there,
+              zk_done *done, void *arg)
+{
+    char full[PATH_MAX], full_tenure[PATH_MAX];
+    struct zk_item *item;
+    zoo_op_t ops[2];
+
+    if (request_full(zk, tenure, full_tenure) != ZOK)
+        return ZBADARGUMENTS;
+    int rc = request_begin(zk, path, full, done, arg, &item);
+    if (rc != ZOK)
+        return rc;
+    zoo_check_op_init(&ops[0], full, -1);
+    if (there)
+        zoo_set_op_init(&ops[1], full_tenure, data, (int)strlen(data), -1, &item->stat);
+    else
+        zoo_create_op_init(&ops[1], full_tenure, data, (int)strlen(data), request_acl(zk), 0, NULL, 0);
+    return request_multi(zk, item, 2, ops);
+}
+
+int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done, void *arg)
+{
+    char full[PATH_MAX], full_tenure[PATH_MAX];
+    struct zk_item *item;
+    zoo_op_t ops[2];
+
+    if (request_full(zk, tenure, full_tenure) != ZOK)
+        return ZBADARGUMENTS;
+    int rc = request_begin(zk, path, full, done, arg, &item);
+    if (rc != ZOK)
+        return rc;
+    zoo_check_op_init(&ops[0], full, -1);
+    zoo_delete_op_init(&ops[1], full_tenure, -1);
+    return request_multi(zk, item, 2, ops);
 }

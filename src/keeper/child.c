@@ -60,16 +60,22 @@ static bool daemons_own(const char *variable)
     return false;
 }
 
-/* The environment of Livy: the daemon's, less what is the daemon's own, plus where its directories are. */
-static int clean_environment(const struct conf *conf)
+static void drop_daemons_own(void)
 {
-    char overlay[PATH_MAX];
     size_t kept = 0;
 
     for (size_t i = 0; environ[i] != NULL; i++)
         if (!daemons_own(environ[i]))
             environ[kept++] = environ[i];
     environ[kept] = NULL;
+}
+
+/* The environment of Livy: the daemon's, less what is the daemon's own, plus where its directories are. */
+static int clean_environment(const struct conf *conf)
+{
+    char overlay[PATH_MAX];
+
+    drop_daemons_own();
     livyconf_overlay_path(conf, overlay, sizeof(overlay));
     if (setenv("LIVY_CONF_DIR", overlay, 1) != 0 || setenv("LIVY_LOG_DIR", conf->livy.log_dir, 1) != 0)
         return -1;
@@ -167,6 +173,35 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
     execl(conf->livy.command, conf->livy.command, (char *)NULL);
     snprintf(why, sizeof(why), "%.300s: %s (livy.command)", conf->livy.command, strerror(errno));
     fail(status, why);
+}
+
+static int fence_environment(const struct conf *conf, const struct ipc_member *member, const char *reason)
+{
+    char epoch[32];
+
+    drop_daemons_own();
+    snprintf(epoch, sizeof(epoch), "%lld", (long long)member->epoch);
+    if (setenv("LIVY_HA_FENCE_ID", member->id, 1) != 0 ||
+        setenv("LIVY_HA_FENCE_HOST", member->host, 1) != 0 ||
+        setenv("LIVY_HA_FENCE_URL", member->url, 1) != 0 || setenv("LIVY_HA_FENCE_EPOCH", epoch, 1) != 0 ||
+        setenv("LIVY_HA_FENCE_REASON", reason, 1) != 0)
+        return -1;
+    return setenv("LIVY_HA_FENCE_BY", conf->id, 1);
+}
+
+__attribute__((noreturn)) static void become_fence(const struct conf *conf, const struct ipc_member *member,
+                                                   const char *reason)
+{
+    setsid();
+    reset_oom_score();
+    no_stdin();
+    if (cloexec_from(3) == 0 && fence_environment(conf, member, reason) == 0) {
+        reset_dispositions();
+        unblock_signals();
+        execl("/bin/sh", "sh", "-c", conf->failover.fence_command, (char *)NULL);
+    }
+    log_error("failover.fence_command could not be run: %s", strerror(errno));
+    _exit(127);
 }
 
 /* ---- in the keeper
@@ -319,6 +354,28 @@ int child_elector(const struct conf *conf, const struct livyconf *livyconf, int 
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return -1;
+}
+
+int child_fence(const struct conf *conf, const struct ipc_member *member, const char *reason,
+                struct child *child, char *why, size_t size)
+{
+    sigset_t old;
+
+    if (conf->failover.fence_command == NULL) { /* a reload has taken it away */
+        snprintf(why, size, "failover.fence_command is not set");
+        return -1;
+    }
+    pid_t pid = fork_blocked(&old);
+    if (pid == 0)
+        become_fence(conf, member, reason);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    if (pid < 0) {
+        snprintf(why, size, "fork: %s", strerror(saved));
+        return -1;
+    }
+    *child = (struct child){.pid = pid, .pidfd = -1, .status = -1};
+    return 0;
 }
 
 void child_become_closer(const struct conf *conf, int lock, char *why, size_t size)

@@ -1,5 +1,5 @@
-/* child.h - the two processes that the keeper starts: the elector, and Livy. The only place in livy-ha that
- * forks.
+/* child.h - the processes that the keeper starts: the elector, Livy, the fence command. The only place in
+ * livy-ha that forks.
  *
  * The keeper is single-threaded, so fork is safe, and PDEATHSIG, which is tied to the thread that forked
  * (prctl(2)), is tied to the keeper's life. A child starts with a clean signal mask, default dispositions, no
@@ -13,13 +13,14 @@
 #include <sys/types.h>
 
 #include "livy-ha/conf.h"
+#include "livy-ha/ipc.h"
 #include "livy-ha/livyconf.h"
 
 struct child {
     pid_t pid;
     int pidfd;  /* readable once it is dead; the caller's */
-    int status; /* a pipe that ends with nothing where exec went well, else with a sentence; -1 for the
-                   elector */
+    int status; /* Livy's: a pipe that ends with nothing where exec went well, else with a sentence; else -1
+                 */
 };
 
 struct child_order {
@@ -39,6 +40,12 @@ int child_livy(const struct child_order *order, struct child *child, char *why, 
  * with `why`. */
 int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
                   struct child *child, char *why, size_t size);
+
+/* Runs failover.fence_command by `/bin/sh -c`, in a session and process group of its own, with
+ * LIVY_HA_FENCE_ID, _HOST, _URL, _EPOCH, _REASON of the member and LIVY_HA_FENCE_BY, this one's id. It
+ * outlives the keeper: what has begun is left to end. 0, or -1 with `why`. */
+int child_fence(const struct conf *conf, const struct ipc_member *member, const char *reason,
+                struct child *child, char *why, size_t size);
 
 /* Becomes `livy-ha-elector --close-session` (exec), which inherits `lock` too. Returns only on failure, with
  * `why`. */

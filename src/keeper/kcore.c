@@ -1,5 +1,5 @@
 /* kcore.c - the keeper's decisions. Pure: see kcore.h. */
-#include "kcore.h"
+#include "kcore_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +9,6 @@
 #include "livy-ha/clock.h"
 
 #define START_MIN 100       /* ms that a lease must still reach for a start to be worth it */
-#define STALE 2000          /* ms after which a START is of another time */
 #define PING_INTERVAL 10000 /* ms; an idle keeper wakes for this and systemd's watchdog alone */
 #define PONG_WITHIN 2000
 #define PONG_SOON 1000       /* after a lease has run out: is the elector hung? */
@@ -24,13 +23,7 @@
 #define LOCK_LATER 100 /* the same once it has been a second: each look reads all of /proc */
 #define LONGEST_GRACE INT64_C(86400000) /* a day, ms */
 
-struct kstep {
-    struct kcore *k;
-    int64_t now;
-    struct kcore_actions *out;
-};
-
-static struct kcore_action *act(struct kstep *s, enum kcore_action_type type)
+struct kcore_action *kcore_act(struct kstep *s, enum kcore_action_type type)
 {
     if (s->out->count >= KCORE_MAX_ACTIONS)
         abort();
@@ -40,9 +33,7 @@ static struct kcore_action *act(struct kstep *s, enum kcore_action_type type)
     return a;
 }
 
-static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
+void kcore_say(char text[static IPC_TEXT_SIZE], const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -50,19 +41,19 @@ static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
     va_end(args);
 }
 
-static void tell(struct kstep *s, uint32_t message)
+void kcore_tell(struct kstep *s, uint32_t message)
 {
     if (s->k->elector_said_hello)
-        act(s, KCORE_ACT_SEND)->message = message;
+        kcore_act(s, KCORE_ACT_SEND)->message = message;
 }
 
 /* The one place where Livy's state changes. */
 static void set_livy(struct kstep *s, enum kcore_livy livy, const char *why)
 {
-    struct kcore_action *a = act(s, KCORE_ACT_STATE);
+    struct kcore_action *a = kcore_act(s, KCORE_ACT_STATE);
     a->old_livy = s->k->livy;
     a->livy = livy;
-    say(a->text, "%s", why);
+    kcore_say(a->text, "%s", why);
     s->k->livy = livy;
 }
 
@@ -80,11 +71,11 @@ static void kill_livy(struct kstep *s, uint32_t cause, const char *why)
 
     if (!running(k))
         return;
-    act(s, KCORE_ACT_KILL_LIVY);
+    kcore_act(s, KCORE_ACT_KILL_LIVY);
     k->killed_at = s->now;
     k->ending = cause;
     set_livy(s, KCORE_KILLED, why);
-    tell(s, IPC_LIVY);
+    kcore_tell(s, IPC_LIVY);
 }
 
 static void stop_livy(struct kstep *s, int64_t grace, const char *why)
@@ -104,11 +95,11 @@ static void stop_livy(struct kstep *s, int64_t grace, const char *why)
             k->term_until = s->now + grace;
         return;
     }
-    act(s, KCORE_ACT_TERM_LIVY);
+    kcore_act(s, KCORE_ACT_TERM_LIVY);
     k->term_until = s->now + grace;
     k->ending = IPC_CAUSE_ORDERED;
     set_livy(s, KCORE_TERMINATING, why);
-    tell(s, IPC_LIVY);
+    kcore_tell(s, IPC_LIVY);
 }
 
 static void grant_leave(struct kstep *s)
@@ -120,8 +111,8 @@ static void grant_leave(struct kstep *s)
     k->has_session = false;
     memset(&k->session, 0, sizeof(k->session));
     k->left = true;
-    act(s, KCORE_ACT_FORGET);
-    tell(s, IPC_LEAVE);
+    kcore_act(s, KCORE_ACT_FORGET);
+    kcore_tell(s, IPC_LEAVE);
 }
 
 static void gone(struct kstep *s)
@@ -136,7 +127,7 @@ static void gone(struct kstep *s)
     ipc_livy_describe(&livy, k->text, how, sizeof(how));
     set_livy(s, KCORE_NONE, how);
     k->pid = 0;
-    tell(s, IPC_LIVY);
+    kcore_tell(s, IPC_LIVY);
     grant_leave(s);
 }
 
@@ -155,9 +146,9 @@ static void livy_exited(struct kstep *s, const struct kcore_event *event)
     else
         k->cause = event->status >= 256 ? IPC_CAUSE_SIGNALLED : IPC_CAUSE_EXITED;
     k->reaped_at = s->now;
-    say(k->text, "%s", exec_failed ? event->text : "");
+    kcore_say(k->text, "%s", exec_failed ? event->text : "");
     set_livy(s, KCORE_REAPED, exec_failed ? "could not be run" : "reaped");
-    act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
+    kcore_act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
 }
 
 /* ---- what the elector says
@@ -180,7 +171,7 @@ static const char *refuse(const struct kcore *k, const struct kcore_event *event
         return "no session was told before it";
     if (msg->epoch < k->last_epoch)
         return "its epoch is older than that of the last start";
-    if (now - msg->sent_at > STALE || msg->sent_at > now)
+    if (now - msg->sent_at > KCORE_STALE || msg->sent_at > now)
         return "it is too old";
     if (msg->kill_at - now < START_MIN)
         return "its lease is over";
@@ -196,8 +187,8 @@ static void start(struct kstep *s, const struct kcore_event *event)
 
     if (why != NULL) {
         k->cause = IPC_CAUSE_REFUSED;
-        say(k->text, "%s", why);
-        tell(s, IPC_LIVY);
+        kcore_say(k->text, "%s", why);
+        kcore_tell(s, IPC_LIVY);
         return;
     }
     k->run++;
@@ -207,7 +198,7 @@ static void start(struct kstep *s, const struct kcore_event *event)
     k->cause = IPC_CAUSE_NONE;
     k->ending = IPC_CAUSE_ORDERED;
     k->text[0] = '\0';
-    act(s, KCORE_ACT_FORK_LIVY);
+    kcore_act(s, KCORE_ACT_FORK_LIVY);
 }
 
 static void forked(struct kstep *s, const struct kcore_event *event)
@@ -217,14 +208,14 @@ static void forked(struct kstep *s, const struct kcore_event *event)
     if (event->pid <= 0) {
         k->cause = IPC_CAUSE_NOT_STARTED;
         k->kill_at = 0;
-        say(k->text, "%s", event->text != NULL ? event->text : "fork failed");
-        tell(s, IPC_LIVY);
+        kcore_say(k->text, "%s", event->text != NULL ? event->text : "fork failed");
+        kcore_tell(s, IPC_LIVY);
         return;
     }
     k->pid = event->pid;
     set_livy(s, KCORE_RUNNING, "started on the elector's command");
     if (k->elector_said_hello) {
-        struct kcore_action *a = act(s, KCORE_ACT_SEND);
+        struct kcore_action *a = kcore_act(s, KCORE_ACT_SEND);
         a->message = IPC_LIVY;
         a->with_pidfd = true;
     }
@@ -239,7 +230,7 @@ static void lease(struct kstep *s, const struct ipc_msg *msg)
         k->kill_at = msg->kill_at;
         k->elector_failures = 0; /* it works */
     }
-    tell(s, IPC_LEASED);
+    kcore_tell(s, IPC_LEASED);
 }
 
 static void session(struct kstep *s, const struct ipc_msg *msg)
@@ -262,7 +253,7 @@ static void order_stop(struct kstep *s, const struct ipc_msg *msg)
 
     stop_livy(s, msg->grace, msg->text);
     if (s->k->livy == before && before != KCORE_NONE)
-        tell(s, IPC_LIVY);
+        kcore_tell(s, IPC_LIVY);
 }
 
 static void quit(struct kstep *s)
@@ -273,7 +264,7 @@ static void quit(struct kstep *s)
         return;
     k->quitting = true;
     k->order_by = s->now + k->config.drain + ORDER_WITHIN;
-    tell(s, IPC_QUIT);
+    kcore_tell(s, IPC_QUIT);
 }
 
 /* TERM or INT. The second one shortens everything: Livy's grace, the orphans', the elector's time to close
@@ -290,6 +281,7 @@ static void signalled(struct kstep *s)
     if (k->hurried)
         return;
     k->hurried = true;
+    kcore_fence_hurry(s);
     kill_livy(s, IPC_CAUSE_ORDERED, "second signal to stop");
     k->orphans_until = s->now;
     if (k->leave_by > s->now + HURRY)
@@ -316,14 +308,14 @@ static void message(struct kstep *s, const struct kcore_event *event)
         k->elector_mute = 0;
         k->releasing = k->left = false;
         {
-            struct kcore_action *a = act(s, KCORE_ACT_SEND);
+            struct kcore_action *a = kcore_act(s, KCORE_ACT_SEND);
             a->message = IPC_WELCOME;
             a->with_pidfd = running(k) || k->livy == KCORE_KILLED;
         }
         break;
     case IPC_READY:
         if (!k->ready && !k->quitting)
-            act(s, KCORE_ACT_READY);
+            kcore_act(s, KCORE_ACT_READY);
         k->ready = true;
         break;
     case IPC_START:
@@ -343,12 +335,15 @@ static void message(struct kstep *s, const struct kcore_event *event)
         grant_leave(s);
         break;
     case IPC_STATUS:
-        say(act(s, KCORE_ACT_STATUS)->text, "%s", msg->text);
+        kcore_say(kcore_act(s, KCORE_ACT_STATUS)->text, "%s", msg->text);
         break;
     case IPC_PONG:
         break;
     case IPC_FATAL:
         fatal(s, msg->code);
+        break;
+    case IPC_FENCE:
+        kcore_fence_order(s, msg);
         break;
     case IPC_WELCOME:
     case IPC_LIVY:
@@ -357,6 +352,7 @@ static void message(struct kstep *s, const struct kcore_event *event)
     case IPC_LEAVE:
     case IPC_RELOAD:
     case IPC_PING:
+    case IPC_FENCED:
         break; /* ours to send */
     }
 }
@@ -375,7 +371,8 @@ static bool elector_hopeless(struct kstep *s, bool said_hello)
     if (++k->elector_mute < MUTE_LIMIT)
         return false;
     if (k->elector_mute == MUTE_LIMIT) {
-        say(act(s, KCORE_ACT_ALARM)->text,
+        kcore_say(
+            kcore_act(s, KCORE_ACT_ALARM)->text,
             "the elector has ended %d times in a row without a word, so it cannot be run here: giving up "
             "with status 75. "
             "Run \"livy-ha-elector\" by hand to see why (not installed? a library missing? another version?)",
@@ -421,7 +418,7 @@ static void watch_elector(struct kstep *s)
     struct kcore *k = s->k;
 
     if (!k->elector_alive && s->now >= k->spawn_at) {
-        act(s, KCORE_ACT_SPAWN_ELECTOR);
+        kcore_act(s, KCORE_ACT_SPAWN_ELECTOR);
         k->elector_alive = true;
         k->elector_since = s->now;
         k->spawn_at = CLOCK_NEVER;
@@ -431,11 +428,11 @@ static void watch_elector(struct kstep *s)
     if (!k->elector_alive)
         return;
     if (s->now >= k->pong_by) {
-        act(s, KCORE_ACT_KILL_ELECTOR);
+        kcore_act(s, KCORE_ACT_KILL_ELECTOR);
         k->pong_by = CLOCK_NEVER;
         k->ping_at = s->now + PING_INTERVAL;
     } else if (s->now >= k->ping_at && k->elector_said_hello) {
-        tell(s, IPC_PING);
+        kcore_tell(s, IPC_PING);
         if (k->pong_by == CLOCK_NEVER)
             k->pong_by = s->now + PONG_WITHIN;
         k->ping_at = s->now + PING_INTERVAL;
@@ -454,7 +451,7 @@ static bool deadline(struct kstep *s)
         return false;
     kill_livy(s, IPC_CAUSE_DEADLINE, "the lease has ended");
     if (k->elector_said_hello && k->pong_by > s->now + PONG_SOON) {
-        tell(s, IPC_PING);
+        kcore_tell(s, IPC_PING);
         k->pong_by = s->now + PONG_SOON;
     }
     return true;
@@ -471,10 +468,10 @@ static void enforce(struct kstep *s)
     } else if (k->livy == KCORE_TERMINATING && s->now >= k->term_until) {
         kill_livy(s, k->ending, "livy.stop_grace is over");
     } else if (k->livy == KCORE_KILLED && s->now - k->killed_at >= REKILL) {
-        act(s, KCORE_ACT_KILL_LIVY);
+        kcore_act(s, KCORE_ACT_KILL_LIVY);
         k->killed_at = s->now;
     } else if (k->livy == KCORE_REAPED) {
-        act(s, KCORE_ACT_FREE_LOCK);
+        kcore_act(s, KCORE_ACT_FREE_LOCK);
     }
 }
 
@@ -492,7 +489,7 @@ static void finish(struct kstep *s)
     struct kcore *k = s->k;
 
     if (k->orphans > 0 && s->now >= k->orphans_until) {
-        act(s, KCORE_ACT_KILL_ORPHANS);
+        kcore_act(s, KCORE_ACT_KILL_ORPHANS);
         k->orphans_until = s->now + REKILL;
     }
     if (!k->quitting || k->exited)
@@ -505,14 +502,15 @@ static void finish(struct kstep *s)
     if (k->leave_by == CLOCK_NEVER)
         k->leave_by = s->now + (k->hurried ? HURRY : LEAVE_WITHIN);
     if (k->elector_alive && s->now >= k->leave_by) {
-        act(s, KCORE_ACT_KILL_ELECTOR);
+        kcore_act(s, KCORE_ACT_KILL_ELECTOR);
         k->hurried = true;
         k->leave_by = s->now + HURRY;
     }
-    if (k->elector_alive || (k->spawn_at != CLOCK_NEVER && s->now < k->leave_by) || k->orphans > 0)
+    if (k->elector_alive || (k->spawn_at != CLOCK_NEVER && s->now < k->leave_by) || k->orphans > 0 ||
+        k->fence.running)
         return;
     k->exited = true;
-    act(s, KCORE_ACT_EXIT)->code = k->exit_code;
+    kcore_act(s, KCORE_ACT_EXIT)->code = k->exit_code;
 }
 
 void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, struct kcore_actions *out)
@@ -547,9 +545,16 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
     case KCORE_EV_ORPHANS:
         orphans(&s, event->count);
         break;
+    case KCORE_EV_FENCE_FORKED:
+        kcore_fence_forked(&s, event);
+        break;
+    case KCORE_EV_FENCE_EXITED:
+        kcore_fence_exited(&s, event);
+        break;
     }
     deadline(&s); /* again: a lease may have become shorter than now, and forking takes its time */
     watch_elector(&s);
+    kcore_fence_watch(&s);
     finish(&s);
 }
 
@@ -585,6 +590,7 @@ int64_t kcore_next(const struct kcore *k, int64_t now)
         earliest(&next, now, k->order_by);
         earliest(&next, now, k->leave_by);
     }
+    earliest(&next, now, kcore_fence_next(k));
     return next;
 }
 

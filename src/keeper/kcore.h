@@ -21,6 +21,7 @@ struct kcore_config {
     int64_t stop_grace;   /* livy.stop_grace, where the keeper must stop Livy on its own */
     int64_t orphan_grace; /* livy.orphan_grace */
     int64_t drain;        /* front.drain: how long the elector may take before it orders the stop */
+    int64_t fence_timeout;
 };
 
 enum kcore_livy {
@@ -38,8 +39,10 @@ enum kcore_event_type {
     KCORE_EV_FORKED,         /* pid > 0, or text says why not */
     KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
     KCORE_EV_LOCK_FREE,
-    KCORE_EV_QUIT,    /* TERM or INT */
-    KCORE_EV_ORPHANS, /* count: spark-submit processes left over by a dead Livy */
+    KCORE_EV_QUIT,         /* TERM or INT */
+    KCORE_EV_ORPHANS,      /* count: spark-submit processes left over by a dead Livy */
+    KCORE_EV_FENCE_FORKED, /* pid > 0, or text says why not */
+    KCORE_EV_FENCE_EXITED, /* status: exit status, or 256 + signal */
 };
 
 struct kcore_event {
@@ -63,11 +66,14 @@ enum kcore_action_type {
     KCORE_ACT_SEND,   /* message: its type; the glue fills the rest from the core's state, with the pidfd */
     KCORE_ACT_FORGET, /* unlink the session file */
     KCORE_ACT_KILL_ORPHANS,
-    KCORE_ACT_STATE,  /* old_livy -> livy: text; for the log */
-    KCORE_ACT_ALARM,  /* text: an error for the log */
-    KCORE_ACT_READY,  /* sd_notify READY=1 */
-    KCORE_ACT_STATUS, /* sd_notify STATUS=text */
-    KCORE_ACT_EXIT,   /* code */
+    KCORE_ACT_RUN_FENCE,    /* fence.order; answer FENCE_FORKED */
+    KCORE_ACT_KILL_FENCE,   /* all of its process group; that it has ended is told by FENCE_EXITED */
+    KCORE_ACT_REFUSE_FENCE, /* send FENCED: order `number` is not run, text says why */
+    KCORE_ACT_STATE,        /* old_livy -> livy: text; for the log */
+    KCORE_ACT_ALARM,        /* text: an error for the log */
+    KCORE_ACT_READY,        /* sd_notify READY=1 */
+    KCORE_ACT_STATUS,       /* sd_notify STATUS=text */
+    KCORE_ACT_EXIT,         /* code */
 };
 
 struct kcore_action {
@@ -76,6 +82,7 @@ struct kcore_action {
     bool with_pidfd;
     int code;
     enum kcore_livy old_livy, livy;
+    uint64_t number;
     char text[IPC_TEXT_SIZE];
 };
 
@@ -84,8 +91,17 @@ struct kcore_actions {
     size_t count;
 };
 
+struct kcore_fence {
+    bool running, timed_out;
+    int64_t kill_at;
+    struct ipc_fence order;     /* the last one, with its outcome */
+    char reason[IPC_TEXT_SIZE]; /* of the order */
+    char text[IPC_TEXT_SIZE];   /* why it was not run */
+};
+
 struct kcore {
     struct kcore_config config;
+    struct kcore_fence fence;
 
     enum kcore_livy livy;
     uint32_t run;

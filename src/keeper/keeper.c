@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "fence.h"
 #include "kcore.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/ipc.h"
@@ -35,8 +36,9 @@ struct keeper {
     struct livyconf *livyconf;
     struct kcore core;
     struct child elector, livy; /* pid 0: none */
-    pid_t last_livy;            /* whose orphans are looked for */
-    int channel;                /* to the elector, -1 where there is none */
+    struct fence fence;
+    pid_t last_livy; /* whose orphans are looked for */
+    int channel;     /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
     int64_t armed_for, stepped_at,
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */
@@ -159,8 +161,11 @@ static void free_lock(struct keeper *k)
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
-    struct orphans orphans = {
-        .livy = k->last_livy, .livy_alive = k->livy.pid != 0, .spare = k->elector.pid, .marker = marker};
+    struct orphans orphans = {.livy = k->last_livy,
+                              .livy_alive = k->livy.pid != 0,
+                              .spare = k->elector.pid,
+                              .spare_session = k->fence.session,
+                              .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
@@ -217,6 +222,10 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         forget_child(&k->elector);
         event.type = KCORE_EV_ELECTOR_EXITED;
         step(k, &event);
+    } else if (pid == k->fence.pid) {
+        fence_ended(&k->fence, event.status);
+        event.type = KCORE_EV_FENCE_EXITED;
+        step(k, &event);
     } else if (k->core.orphans > 0 || k->hunting) {
         sort_orphans(k, false);
     }
@@ -249,6 +258,8 @@ static void send_message(struct keeper *k, const struct kcore_action *a)
              alive || a->message == IPC_WELCOME ? k->livy_at : k->core.text);
     if (a->message == IPC_WELCOME && k->core.has_session)
         msg.session = k->core.session;
+    if (a->message == IPC_FENCED || a->type == KCORE_ACT_REFUSE_FENCE)
+        fence_message(&k->core, a, &msg);
     if (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0 && errno != EPIPE) {
         /* It does not read: hung. A new one takes over. */
         log_warn("the elector does not take messages (%s): killing it", strerror(errno));
@@ -307,6 +318,15 @@ static void forget_session(const struct keeper *k)
         log_warn("%s: %s", path, strerror(errno));
 }
 
+static void run_fence(struct keeper *k)
+{
+    char why[256];
+    struct kcore_event event;
+
+    fence_run(&k->fence, k->conf, &k->core.fence, &event, why, sizeof(why));
+    step(k, &event);
+}
+
 static void perform(struct keeper *k, const struct kcore_action *a)
 {
     char text[IPC_TEXT_SIZE + 16];
@@ -332,7 +352,14 @@ static void perform(struct keeper *k, const struct kcore_action *a)
         free_lock(k);
         break;
     case KCORE_ACT_SEND:
+    case KCORE_ACT_REFUSE_FENCE:
         send_message(k, a);
+        break;
+    case KCORE_ACT_RUN_FENCE:
+        run_fence(k);
+        break;
+    case KCORE_ACT_KILL_FENCE:
+        fence_kill(&k->fence);
         break;
     case KCORE_ACT_FORGET:
         forget_session(k);
@@ -385,7 +412,8 @@ static void reload(struct keeper *k)
         return;
     k->core.config = (struct kcore_config){.stop_grace = k->conf->livy.stop_grace,
                                            .orphan_grace = k->conf->livy.orphan_grace,
-                                           .drain = k->conf->front.drain};
+                                           .drain = k->conf->front.drain,
+                                           .fence_timeout = k->conf->failover.fence_timeout};
     struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
     int text = child_conf_memfd(k->conf);
     if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0)) {
@@ -531,7 +559,8 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
 {
     struct kcore_config config = {.stop_grace = conf->livy.stop_grace,
                                   .orphan_grace = conf->livy.orphan_grace,
-                                  .drain = conf->front.drain};
+                                  .drain = conf->front.drain,
+                                  .fence_timeout = conf->failover.fence_timeout};
     struct keeper k = {.conf = conf,
                        .livyconf = livyconf,
                        .elector = {.pidfd = -1, .status = -1},

@@ -90,6 +90,8 @@ int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
             continue;
         if (orphans->livy_alive && session == orphans->livy)
             continue; /* of the Livy that runs: it must not lose its spark-submit */
+        if (session == orphans->spare_session && session != 0)
+            continue;
         if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
             continue;
         bool submit = is_spark_submit(pid);

@@ -273,9 +273,7 @@ bool startup_can_keep(const struct conf *conf, struct conf_report *report)
     const struct {
         const char *key;
         bool set;
-    } keys[] = {{"failover.takeover_delay", conf->failover.takeover_delay != 0},
-                {"failover.fence_command", conf->failover.fence_command != NULL},
-                {"failover.on_change", conf->failover.on_change != NULL}};
+    } keys[] = {{"failover.on_change", conf->failover.on_change != NULL}};
     bool good = true;
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

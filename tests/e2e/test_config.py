@@ -122,8 +122,9 @@ WRONG_VALUES = [
     ("log.level", '"verbose"', "debug"),
     ("log.format", '"xml"', "json"),
     ("failover.takeover_delay", '"soon"', "duration"),
-    ("failover.takeover_delay", '"5s"', "this version does not do that yet"),
-    ("failover.fence_command", '"/bin/fence"', "this version does not do that yet"),
+    ("failover.fence_command", '""', "failover.fence_command"),
+    ("failover.fence_timeout", '"999ms"', "1s"),
+    ("failover.fence_timeout", '"2h"', "1h"),
     ("failover.on_change", '"/bin/hook"', "this version does not do that yet"),
 ]
 

@@ -201,9 +201,8 @@ def _password(session: int) -> bytes:
 
 def test_session_closed_by_a_third_party(pair: Cluster) -> None:
     """A stranger who holds the session's id and password ends it. The lease is a promise of ZooKeeper's about a session
-    that nobody closes: for this short time nothing can be promised (README, "Assumptions"). Livy ends as soon as its
-    member hears of it, within the lease at the latest, and the cluster is whole again."""
-    pair.outside_assumptions = "somebody else closed the session"
+    that nobody closes, so the next member does not rely on it: it waits until the old Livy has stopped answering. That
+    Livy ends as soon as its member hears of it, within the lease at the latest, and the cluster is whole again."""
     active = pair.wait_settled()
     life = active.serving()
     assert life is not None
@@ -213,6 +212,7 @@ def test_session_closed_by_a_third_party(pair: Cluster) -> None:
     ended = pair.oracle.life_of(life.pid)
     assert ended is not None and ended.last / 1e6 - closed_at < T_NS / 1e6
     pair.wait(lambda: len(pair.latch()) == 2, 20, "both stand in the queue again")
+    pair.assert_exclusive()
 
 
 def test_lease_is_told(pair: Cluster) -> None:

@@ -30,6 +30,7 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
     static const char *const names[] = {"_c_" UUID "-latch-0000000001", "_c_" UUID "-latch-0000000005",
                                         "_c_11111111-0000-4000-8000-000000000000-latch-0000000003",
                                         "stranger"};
+    static const struct core_victim victim = {.tenure = "a@0", .member = {.id = "a", .epoch = 3}};
     unsigned pick = next_byte(in);
 
     *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_LEAVE + 1)),
@@ -49,8 +50,16 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
                                  .alive = pick & 2,
                                  .foreign = pick % 16 == 15,
                                  .stand = pick & 1,
+                                 .victim = pick % 4 == 1 ? &victim : NULL,
+                                 .left = (enum core_left)(pick % 3),
+                                 .more = pick % 8 == 1,
+                                 .failed = pick & 2,
                                  .text = "fuzz"};
     event->op = event->type == CORE_EV_BEAT ? c->last_op - pick % 4 : c->pending[event->request];
+    if (event->type == CORE_EV_FENCED)
+        event->op = c->takeover.fence_op;
+    if (event->type == CORE_EV_PREDECESSOR)
+        event->op = c->takeover.probe_op;
     if (event->type == CORE_EV_OWN_CHANGED)
         event->op = c->node_tag;
     event->livy = (struct ipc_livy){.state = pick % 3,
@@ -66,6 +75,10 @@ static void check_core(const struct core *c, const struct core_actions *actions,
 {
     for (size_t i = 0; i < actions->count; i++) {
         const struct core_action *a = &actions->list[i];
+        if (a->type == CORE_ACT_FENCE && (a->kill_at <= now || !c->connected || c->doomed))
+            abort();
+        if (a->type == CORE_ACT_START && c->takeover.state != CORE_TAKEOVER_PASSED)
+            abort();
         if (a->type == CORE_ACT_START &&
             (a->kill_at <= now || core_livy_alive(c) || !c->connected || c->doomed))
             abort();
@@ -87,7 +100,10 @@ static void run_core(struct input *in)
                                               .probe_timeout = 500,
                                               .probe_failures = 3,
                                               .restarts = 3,
-                                              .restart_window = 60000};
+                                              .restart_window = 60000,
+                                              .takeover_delay = 50,
+                                              .fence_timeout = 1000,
+                                              .fences = true};
     struct ipc_livy none = {0};
     struct core_actions actions;
     struct core c;
@@ -109,7 +125,7 @@ static void draw_message(struct input *in, const struct kcore *k, int64_t now, s
     unsigned pick = next_byte(in);
 
     memset(msg, 0, sizeof(*msg));
-    msg->type = IPC_HELLO + pick % 10;
+    msg->type = IPC_HELLO + pick % (IPC_FENCE - IPC_HELLO + 1);
     msg->sent_at = now - (pick & 0x10 ? 5000 : 1);
     msg->epoch = 5 + pick % 4;
     msg->run = k->run + pick % 3;
@@ -128,17 +144,24 @@ static void run_keeper(struct input *in)
 
     kcore_init(&k, &config, now);
     while (in->left > 0 && !k.exited) {
-        struct kcore_event event = {.type = (enum kcore_event_type)(next_byte(in) % (KCORE_EV_ORPHANS + 1)),
+        struct kcore_event event = {.type =
+                                        (enum kcore_event_type)(next_byte(in) % (KCORE_EV_FENCE_EXITED + 1)),
                                     .msg = &msg,
                                     .pid = 4711,
                                     .text = "",
                                     .count = (int)next_byte(in) % 3};
         now += next_byte(in);
         draw_message(in, &k, now, &msg);
-        if (event.type == KCORE_EV_FORKED)
-            event.type = KCORE_EV_TIME; /* only ever an answer to FORK_LIVY */
+        if (event.type == KCORE_EV_FORKED || event.type == KCORE_EV_FENCE_FORKED)
+            event.type = KCORE_EV_TIME; /* only ever an answer to FORK_LIVY, RUN_FENCE */
         kcore_step(&k, &event, now, &actions);
         for (size_t i = 0; i < actions.count; i++) {
+            if (actions.list[i].type == KCORE_ACT_RUN_FENCE) {
+                if (k.fence.running || k.quitting)
+                    abort();
+                k.fence.running = true;
+                k.fence.kill_at = now + 1000;
+            }
             if (actions.list[i].type != KCORE_ACT_FORK_LIVY)
                 continue;
             if (k.livy != KCORE_NONE || k.kill_at <= now || k.quitting)

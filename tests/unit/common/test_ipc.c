@@ -219,9 +219,9 @@ static void test_wrong_fields(void **state)
 
     SPOILT(msg.magic++);
     SPOILT(msg.type = 0);
-    SPOILT(msg.type = IPC_FATAL + 1);
+    SPOILT(msg.type = IPC_FENCE + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
-    SPOILT(msg.type = IPC_PING + 1);
+    SPOILT(msg.type = IPC_FENCED + 1);
     SPOILT(msg.sent_at = -1);
     SPOILT(msg.epoch = -1);
     SPOILT(msg.kill_at = -1);
@@ -243,6 +243,13 @@ static void test_wrong_fields(void **state)
     SPOILT(msg.session.timeout = INT64_MAX);
     SPOILT(memset(msg.session.uuid, 'a', sizeof(msg.session.uuid)));
     SPOILT(memset(msg.session.node, 'a', sizeof(msg.session.node)));
+    SPOILT(msg.fence.outcome = IPC_FENCE_NOT_RUN + 1);
+    SPOILT(msg.fence.status = -1);
+    SPOILT(msg.fence.status = 256);
+    SPOILT(msg.fence.member.epoch = -1);
+    SPOILT(memset(msg.fence.member.id, 'a', sizeof(msg.fence.member.id)));
+    SPOILT(memset(msg.fence.member.host, 'a', sizeof(msg.fence.member.host)));
+    SPOILT(memset(msg.fence.member.url, 'a', sizeof(msg.fence.member.url)));
     SPOILT(memset(msg.text, 'a', sizeof(msg.text)));
 
     struct ipc_msg msg = good(), got;
@@ -279,10 +286,12 @@ static void test_names(void **state)
     (void)state;
     assert_string_equal(ipc_type_name(IPC_HELLO), "hello");
     assert_string_equal(ipc_type_name(IPC_FATAL), "fatal");
+    assert_string_equal(ipc_type_name(IPC_FENCE), "fence");
+    assert_string_equal(ipc_type_name(IPC_FENCED), "fenced");
     assert_string_equal(ipc_type_name(IPC_WELCOME), "welcome");
     assert_string_equal(ipc_type_name(IPC_PING), "ping");
     assert_string_equal(ipc_type_name(0), "unknown");
-    assert_string_equal(ipc_type_name(IPC_FATAL + 1), "unknown");
+    assert_string_equal(ipc_type_name(IPC_FENCE + 1), "unknown");
     assert_string_equal(ipc_type_name(UINT32_MAX), "unknown");
 }
 

@@ -2,8 +2,9 @@
  * nothing else.
  *
  * Each event carries the time that at() has set. Before the next event every action must have been expected;
- * those that only people see (phase, history, publish) may be. T = 10 s, tick = 2 s, K = 1 s: h = 500 ms,
- * tick/2 + epsilon = 1200 ms, and a touch at t gives the deadline t + 9800 - 1000.
+ * those that only people see (phase, history, publish) may be, and the tenures' upkeep (test_core_takeover.c
+ * looks at that). T = 10 s, tick = 2 s, K = 1 s: h = 500 ms, tick/2 + epsilon = 1200 ms, and a touch at t
+ * gives the deadline t + 9800 - 1000.
  */
 #ifndef LIVY_HA_TEST_CORE_FIXTURE_H
 #define LIVY_HA_TEST_CORE_FIXTURE_H
@@ -36,7 +37,8 @@ static bool livy_answers = true; /* in all_is_well() */
 
 static bool cosmetic(enum core_action_type type)
 {
-    return type == CORE_ACT_PHASE || type == CORE_ACT_HISTORY || type == CORE_ACT_PUBLISH;
+    return type == CORE_ACT_PHASE || type == CORE_ACT_HISTORY || type == CORE_ACT_PUBLISH ||
+           type == CORE_ACT_TENURE || type == CORE_ACT_CLEAR;
 }
 
 static UNUSED void nothing_else(void)
@@ -222,6 +224,20 @@ static UNUSED void left(enum core_left how)
                               .left = how});
 }
 
+/* First in the queue, and nothing of an earlier active member is found. */
+static UNUSED void nobody_before(void)
+{
+    expect(CORE_ACT_HANDOVER);
+    left(CORE_LEFT_IN_ORDER);
+}
+
+/* With START our tenure is written. */
+static UNUSED void tenures(void)
+{
+    expect(CORE_ACT_TENURE);
+    reply(CORE_REQ_TENURE, CORE_OK);
+}
+
 static UNUSED void beat_answered(uint64_t op, enum core_rc rc)
 {
     event((struct core_event){.type = CORE_EV_BEAT, .op = op, .rc = rc});
@@ -284,6 +300,8 @@ static UNUSED void join(void)
     reply(CORE_REQ_REGISTER, CORE_OK);
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_CREATE);
+    expect(CORE_ACT_CLEAR); /* what a daemon before us may have left */
+    reply(CORE_REQ_CLEAR, CORE_NONODE);
     created(5);
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_OWN);
@@ -307,10 +325,13 @@ static UNUSED void become_active(void)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     const struct core_action *start = expect(CORE_ACT_START);
     assert_int_equal(start->epoch, EPOCH);
     assert_int_equal(start->run, 1);
-    livy_runs(1, start->kill_at);
+    int64_t kill_at = start->kill_at;
+    tenures();
+    livy_runs(1, kill_at);
     assert_true(told(CORE_HIST_STARTED));
     expect(CORE_ACT_PROBE);
     probed(true);
@@ -322,6 +343,8 @@ static UNUSED void become_active(void)
 static UNUSED void all_is_well(int64_t until)
 {
     nothing_else();
+    if (core.pending[CORE_REQ_TENURE] != 0)
+        reply(CORE_REQ_TENURE, CORE_OK);
     while (core_next(&core, now) <= until) {
         struct core_actions now_asked;
         time_is(core_next(&core, now));

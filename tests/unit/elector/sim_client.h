@@ -42,6 +42,8 @@ struct sim_client {
 static struct sim_client *sim_client(struct sim *s, int64_t host);
 static bool sim_client_halted(struct sim *s, int64_t host); /* its process is stopped */
 static void sim_elector_news(struct sim *s, int64_t host, struct sim_news *news);
+/* Who has left otherwise than in order, as the tenures would say; NULL: nobody. */
+static const struct core_victim *sim_victim(struct sim *s, int host);
 static void sim_client_connect(struct sim *s, int64_t host, int64_t handle);
 
 static struct sim_news *sim_news(enum core_event_type type)
@@ -264,6 +266,8 @@ static void sim_client_answered(struct sim *s, int host, struct sim_msg *m)
             /* What the marker would say; with a pause or without one, no two may live. */
             n->event.rc = CORE_OK;
             n->event.left = (enum core_left)sim_roll(s, CORE_LEFT_NODE);
+            n->event.victim = sim_victim(s, host);
+            n->event.more = n->event.victim != NULL && sim_chance(s, 100);
         }
         n->event.owner = m->owner;
         n->event.czxid = m->czxid;

@@ -34,6 +34,9 @@ struct sim_host {
     struct sim_link to_keeper;
     uint64_t keeper_alarm;
 
+    bool fence;
+    uint64_t fence_life;
+
     bool livy, hung;
     uint64_t livy_life;
     int64_t serves_at;
@@ -47,6 +50,7 @@ static void sim_keeper_event(struct sim *s, int host, const struct kcore_event *
 static void sim_livy_born(struct sim *s, int host);
 static void sim_elector_stepped(struct sim *s, int host, const struct core_event *event,
                                 const struct sim_news *news);
+static void sim_fencing(struct sim *s, int host); /* the order is about to be sent */
 static const struct core_config *sim_core_config(void);
 static const struct kcore_config *sim_kcore_config(void);
 
@@ -116,8 +120,9 @@ static void sim_livy_fork(struct sim *s, int host)
 static void sim_elector_wake(struct sim *s, int64_t host, int64_t unused);
 static void sim_elector_hello(struct sim *s, int64_t host, int64_t life);
 
-static void sim_keeper_send(struct sim *s, int host, uint32_t type)
+static void sim_keeper_send(struct sim *s, int host, const struct kcore_action *a)
 {
+    uint32_t type = a->message;
     struct sim_host *h = sim_host(s, host);
     struct sim_packet *p = calloc(1, sizeof(*p));
 
@@ -127,6 +132,11 @@ static void sim_keeper_send(struct sim *s, int host, uint32_t type)
     kcore_livy(&h->kcore, &p->msg.livy);
     p->msg.kill_at = h->kcore.kill_at;
     p->msg.quitting = h->kcore.quitting;
+    p->msg.fence = h->kcore.fence.order;
+    if (a->type == KCORE_ACT_REFUSE_FENCE) {
+        p->msg.fence.number = a->number;
+        p->msg.fence.outcome = IPC_FENCE_NOT_RUN;
+    }
     if (type == IPC_WELCOME && h->kcore.has_session)
         p->msg.session = h->kcore.session;
     sim_put(s, &h->to_elector, p, sim_roll(s, 1), sim_elector_wake, host);
@@ -152,6 +162,43 @@ static void sim_elector_end(struct sim *s, int host)
 
 static void sim_keeper_end(struct sim *s, int host);
 
+/* ---- the fence command: may fail, or take longer than it may --------------------------------------------
+ */
+
+static void sim_fence_exit(struct sim *s, int64_t host, int64_t life)
+{
+    struct sim_host *h = sim_host(s, host);
+
+    if (!h->fence || h->fence_life != (uint64_t)life)
+        return;
+    if (h->keeper_stopped > sim_now(s)) {
+        sim_at(s, h->keeper_stopped + sim_roll(s, 2), sim_fence_exit, host, life);
+        return;
+    }
+    h->fence = false;
+    sim_keeper_event(
+        s, (int)host,
+        &(struct kcore_event){.type = KCORE_EV_FENCE_EXITED, .status = sim_chance(s, 600) ? 0 : 1});
+}
+
+static void sim_fence_run(struct sim *s, int host)
+{
+    struct sim_host *h = sim_host(s, host);
+
+    if (sim_chance(s, 50)) {
+        sim_keeper_event(s, host,
+                         &(struct kcore_event){.type = KCORE_EV_FENCE_FORKED, .text = "fork failed"});
+        return;
+    }
+    if (h->fence)
+        sim_die(s, "two fence commands at once on one host");
+    h->fence = true;
+    h->fence_life++;
+    sim_trace(s, "host %d   fences %s", host, h->kcore.fence.order.member.id);
+    sim_keeper_event(s, host, &(struct kcore_event){.type = KCORE_EV_FENCE_FORKED, .pid = 4711});
+    sim_after(s, sim_roll(s, 8000), sim_fence_exit, host, (int64_t)h->fence_life);
+}
+
 static void sim_keeper_perform(struct sim *s, int host, const struct kcore_action *a)
 {
     struct sim_host *h = sim_host(s, host);
@@ -172,8 +219,12 @@ static void sim_keeper_perform(struct sim *s, int host, const struct kcore_actio
         sim_livy_sigkill(s, host);
     } else if (a->type == KCORE_ACT_FREE_LOCK && sim_chance(s, 900)) {
         sim_keeper_event(s, host, &(struct kcore_event){.type = KCORE_EV_LOCK_FREE});
-    } else if (a->type == KCORE_ACT_SEND) {
-        sim_keeper_send(s, host, a->message);
+    } else if (a->type == KCORE_ACT_SEND || a->type == KCORE_ACT_REFUSE_FENCE) {
+        sim_keeper_send(s, host, a);
+    } else if (a->type == KCORE_ACT_RUN_FENCE) {
+        sim_fence_run(s, host);
+    } else if (a->type == KCORE_ACT_KILL_FENCE) {
+        sim_after(s, sim_roll(s, 5), sim_fence_exit, host, (int64_t)h->fence_life);
     } else if (a->type == KCORE_ACT_EXIT) {
         sim_keeper_end(s, host);
     }
@@ -285,6 +336,7 @@ static void sim_keeper_end(struct sim *s, int host)
     if (!h->keeper)
         return;
     h->keeper = false;
+    h->fence = false; /* it runs on, but there is nobody whom its end is told */
     h->keeper_stopped = 0;
     h->keeper_alarm++;
     sim_livy_sigkill(s, host);
@@ -310,6 +362,10 @@ static void sim_elector_send(struct sim *s, int host, enum ipc_type type, const 
         p->msg.kill_at = a->kill_at;
         p->msg.grace = a->grace;
         p->msg.run = a->run;
+    }
+    if (type == IPC_FENCE) {
+        p->msg.fence.number = a->op;
+        p->msg.fence.member = h->core.takeover.victim.member;
     }
     if (type == IPC_SESSION) {
         p->msg.session.id = h->core.session;
@@ -396,6 +452,18 @@ static void sim_probed(struct sim *s, int64_t host, int64_t run)
     sim_elector_news(s, host, n);
 }
 
+/* Silence may be a busy Livy's as well; an answer is always of a living one. */
+static void sim_looked(struct sim *s, int64_t host, int64_t op)
+{
+    struct sim_host *h = sim_host(s, host);
+    struct sim_news *n = sim_news(CORE_EV_PREDECESSOR);
+    int victim = h->core.takeover.victim.tenure[0] - '0';
+
+    n->event.op = (uint64_t)op;
+    n->event.alive = victim >= 0 && sim_host(s, victim)->livy && sim_chance(s, 900);
+    sim_elector_news(s, host, n);
+}
+
 static void sim_elector_perform(struct sim *s, int host, const struct core_action *a)
 {
     struct sim_host *h = sim_host(s, host);
@@ -426,6 +494,18 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
         break;
     case CORE_ACT_HANDOVER:
         sim_client_request(s, host, SIM_EXISTS, a, false, 0);
+        break;
+    case CORE_ACT_TENURE:
+    case CORE_ACT_CLEAR:
+        sim_client_request(s, host, SIM_REGISTER, a, false, 0);
+        break;
+    case CORE_ACT_FENCE:
+        sim_trace(s, "host %d   FENCE %s", host, h->core.takeover.victim.member.id);
+        sim_fencing(s, host);
+        sim_elector_send(s, host, IPC_FENCE, a);
+        break;
+    case CORE_ACT_PROBE_PREDECESSOR:
+        sim_after(s, sim_roll(s, 250), sim_looked, host, (int64_t)a->op);
         break;
     case CORE_ACT_DELETE:
         sim_client_request(s, host, SIM_DELETE, a, false, 0);
@@ -536,10 +616,13 @@ static void sim_from_keeper(struct sim *s, int host, const struct ipc_msg *msg)
     } else if (msg->type == IPC_PING) {
         sim_elector_send(s, host, IPC_PONG, NULL);
     } else if (msg->type == IPC_LIVY || msg->type == IPC_LEASED || msg->type == IPC_QUIT ||
-               msg->type == IPC_LEAVE) {
+               msg->type == IPC_LEAVE || msg->type == IPC_FENCED) {
+        event.op = msg->fence.number;
+        event.failed = msg->fence.outcome != IPC_FENCE_EXITED || msg->fence.status != 0;
         event.type = msg->type == IPC_LIVY     ? CORE_EV_LIVY
                      : msg->type == IPC_LEASED ? CORE_EV_LEASED
                      : msg->type == IPC_QUIT   ? CORE_EV_QUIT
+                     : msg->type == IPC_FENCED ? CORE_EV_FENCED
                                                : CORE_EV_LEAVE;
         sim_elector_event(s, host, &event);
     }

@@ -75,6 +75,7 @@ static void test_start_waits_for_the_check(void **state)
     expect(CORE_ACT_LIST);
     uint64_t check = expect(CORE_ACT_BEAT)->op;
     listed(own_name(5), other_name(9), NULL);
+    nobody_before();
     nothing_else();
     owned_by(SESSION, EPOCH);
     nothing_else();
@@ -91,6 +92,7 @@ static void test_start_waits_for_the_ownership(void **state)
     (void)state;
     join();
     listed(own_name(5), NULL);
+    nobody_before();
     nothing_else();
     owned_by(SESSION, EPOCH);
     expect(CORE_ACT_START);
@@ -103,6 +105,7 @@ static void test_start_waits_for_the_list(void **state)
     owned_by(SESSION, EPOCH);
     nothing_else();
     listed(own_name(5), NULL);
+    nobody_before();
     expect(CORE_ACT_START);
 }
 
@@ -111,6 +114,7 @@ static void test_node_of_another_session_is_not_ours(void **state)
     (void)state;
     join();
     listed(own_name(5), NULL);
+    expect(CORE_ACT_HANDOVER);
     owned_by(SESSION + 7, EPOCH);
     expect(CORE_ACT_CREATE); /* another one; no START */
     assert_int_equal(core.node[0], 0);
@@ -352,6 +356,7 @@ static void test_unknown_create_that_was_done(void **state)
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_OWN);
     assert_string_equal(core.node, own_name(5));
+    expect(CORE_ACT_HANDOVER);
     expect(CORE_ACT_BEAT);
 }
 

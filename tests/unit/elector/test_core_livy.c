@@ -43,6 +43,7 @@ static void test_refused_start_is_tried_again(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     expect(CORE_ACT_START);
     event((struct core_event){.type = CORE_EV_LIVY,
                               .livy = livy_is(IPC_LIVY_NONE, 0, IPC_CAUSE_REFUSED, 0),
@@ -73,6 +74,7 @@ static void test_livy_that_cannot_be_run_counts(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     expect(CORE_ACT_START);
     livy_dead(1, IPC_CAUSE_NOT_STARTED);
     assert_true(told(CORE_HIST_LIVY_DIED));
@@ -202,6 +204,7 @@ static void test_start_timeout_counts(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     livy_runs(1, expect(CORE_ACT_START)->kill_at);
     expect(CORE_ACT_PROBE);
     probed(false);
@@ -222,6 +225,7 @@ static void test_probes_get_rarer_while_it_starts(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     livy_runs(1, expect(CORE_ACT_START)->kill_at);
     expect(CORE_ACT_PROBE);
     probed(false);
@@ -389,6 +393,7 @@ static void test_start_that_is_not_answered(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 100000 + LEASE);
     heartbeats_until(100000 + LEASE);
     assert_true(core.keeper_stuck);

@@ -24,7 +24,7 @@ struct sim {
     struct sim_zk zk;
     struct sim_host hosts[HOSTS];
     int calm; /* how tame the faults are: 0 all of them */
-    int births, last_born, fail_overs, adoptions;
+    int births, last_born, fail_overs, adoptions, fences;
 };
 
 static struct sim_zk *sim_zk(struct sim *s)
@@ -47,13 +47,16 @@ static const struct core_config *sim_core_config(void)
                                               .probe_timeout = 5000,
                                               .probe_failures = 3,
                                               .restarts = 3,
-                                              .restart_window = 60000};
+                                              .restart_window = 60000,
+                                              .takeover_delay = 300,
+                                              .fence_timeout = 5000,
+                                              .fences = true};
     return &config;
 }
 
 static const struct kcore_config *sim_kcore_config(void)
 {
-    static const struct kcore_config config = {.stop_grace = 3000};
+    static const struct kcore_config config = {.stop_grace = 3000, .fence_timeout = 5000};
     return &config;
 }
 
@@ -89,6 +92,24 @@ static void check_start(struct sim *s, const struct core *c)
     for (size_t i = 0; i < s->zk.leader.tree.n; i++)
         if (core_latch_compare(s->zk.leader.tree.nodes[i].name, c->node) < 0)
             sim_die(s, "a start although another member is first");
+}
+
+/* For whole stretches of time somebody is to be fenced; then not, as if it had come back. */
+static const struct core_victim *sim_victim(struct sim *s, int host)
+{
+    static const struct core_victim victims[HOSTS] = {
+        {"0", {.id = "0", .epoch = 1}}, {"1", {.id = "1", .epoch = 1}}, {"2", {.id = "2", .epoch = 1}}};
+    int64_t stretch = sim_now(s) / 20000;
+
+    return stretch % 3 != 0 && sim_now(s) < FAULTS_UNTIL + 40000 ? &victims[(host + 1 + stretch % 2) % HOSTS]
+                                                                 : NULL;
+}
+
+/* As a start: by the first in the queue alone. */
+static void sim_fencing(struct sim *s, int host)
+{
+    check_start(s, &s->hosts[host].core);
+    s->fences++;
 }
 
 /* At the worst time: what it has asked for is on its way. */
@@ -309,7 +330,7 @@ static void tear_down(struct sim *s)
 
 struct sum {
     uint64_t steps;
-    int births, fail_overs, adoptions;
+    int births, fail_overs, adoptions, fences;
 };
 
 static void run_seed(struct sim *s, uint64_t seed, struct sum *sum)
@@ -337,6 +358,7 @@ static void run_seed(struct sim *s, uint64_t seed, struct sum *sum)
     sum->births += s->births;
     sum->fail_overs += s->fail_overs;
     sum->adoptions += s->adoptions;
+    sum->fences += s->fences;
     tear_down(s);
 }
 
@@ -354,9 +376,10 @@ static void test_random_faults(void **state)
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         run_seed(&s, seed, &sum);
     }
-    print_message("%llu seeds, %llu steps, %d starts of Livy, %d of them on another member, %d adoptions\n",
+    print_message("%llu seeds, %llu steps, %d starts of Livy, %d of them on another member, %d adoptions, %d "
+                  "fencings\n",
                   (unsigned long long)last - first + 1, (unsigned long long)sum.steps, sum.births,
-                  sum.fail_overs, sum.adoptions);
+                  sum.fail_overs, sum.adoptions, sum.fences);
     assert_true(first == last || sum.fail_overs > 0);
 }
 

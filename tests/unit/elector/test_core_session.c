@@ -53,6 +53,7 @@ static void test_session_lost_before_the_start_was_answered(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     int64_t kill_at = expect(CORE_ACT_START)->kill_at;
     lost();
     assert_int_equal(expect(CORE_ACT_STOP)->grace, 0);
@@ -172,6 +173,7 @@ static void test_quit_before_the_start_was_answered(void **state)
     join();
     owned_by(SESSION, EPOCH);
     listed(own_name(5), NULL);
+    nobody_before();
     expect(CORE_ACT_START);
     quit();
     expect(CORE_ACT_STOP);

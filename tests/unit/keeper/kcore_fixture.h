@@ -118,7 +118,8 @@ static inline void terminate(struct bed *bed)
 
 static inline void begin(struct bed *bed)
 {
-    static const struct kcore_config config = {.stop_grace = 5000, .orphan_grace = 60000, .drain = 3000};
+    static const struct kcore_config config = {
+        .stop_grace = 5000, .orphan_grace = 60000, .drain = 3000, .fence_timeout = 30000};
 
     memset(bed, 0, sizeof(*bed));
     bed->now = 1000000;

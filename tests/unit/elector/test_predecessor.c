@@ -1,0 +1,167 @@
+/* test_predecessor.c - is there an answer at another member's URL? Asked of little servers in the same loop.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "livy-ha/clock.h"
+#include "predecessor.h"
+
+struct bed {
+    struct event_base *base;
+    struct evconnlistener *listener;
+    struct predecessor *predecessor;
+    const char *answer; /* NULL: it takes connections, and no more */
+    char url[64];
+    uint64_t op;
+    int answered;
+    bool answers;
+    int64_t took;
+};
+
+static void on_written(struct bufferevent *bev, void *arg)
+{
+    (void)arg;
+    bufferevent_free(bev);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size,
+                      void *arg)
+{
+    struct bed *bed = arg;
+
+    (void)listener;
+    (void)address;
+    (void)size;
+    if (bed->answer == NULL)
+        return; /* the test's end closes it */
+    struct bufferevent *bev = bufferevent_socket_new(bed->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    assert_non_null(bev);
+    bufferevent_setcb(bev, NULL, on_written, NULL, bed);
+    assert_int_equal(bufferevent_enable(bev, EV_WRITE), 0);
+    assert_int_equal(bufferevent_write(bev, bed->answer, strlen(bed->answer)), 0);
+}
+
+static void on_done(void *arg, uint64_t op, bool answers, const char *reason)
+{
+    struct bed *bed = arg;
+
+    assert_non_null(reason);
+    bed->op = op;
+    bed->answers = answers;
+    bed->answered++;
+    event_base_loopbreak(bed->base);
+}
+
+static void begin(struct bed *bed, const char *answer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+
+    *bed = (struct bed){.base = event_base_new(), .answer = answer};
+    assert_non_null(bed->base);
+    bed->listener = evconnlistener_new_bind(bed->base, on_accept, bed, LEV_OPT_CLOSE_ON_FREE, 8,
+                                            (struct sockaddr *)&address, sizeof(address));
+    assert_non_null(bed->listener);
+    assert_int_equal(getsockname(evconnlistener_get_fd(bed->listener), (struct sockaddr *)&address, &size),
+                     0);
+    snprintf(bed->url, sizeof(bed->url), "http://localhost:%d", ntohs(address.sin_port));
+    bed->predecessor = predecessor_new(bed->base, on_done, bed);
+    assert_non_null(bed->predecessor);
+}
+
+static void end(struct bed *bed)
+{
+    predecessor_free(bed->predecessor);
+    if (bed->listener != NULL)
+        evconnlistener_free(bed->listener);
+    event_base_free(bed->base);
+}
+
+static bool ask(struct bed *bed, const char *url, uint64_t op)
+{
+    int64_t before = clock_boot_ms();
+    int answered = bed->answered;
+
+    predecessor_ask(bed->predecessor, url, op);
+    assert_int_equal(bed->answered, answered); /* never from within */
+    event_base_dispatch(bed->base);
+    assert_int_equal(bed->answered, answered + 1);
+    assert_int_equal(bed->op, op);
+    bed->took = clock_boot_ms() - before;
+    return bed->answers;
+}
+
+static void test_answers(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    begin(&bed, "HTTP/1.1 200 OK\r\n\r\n");
+    assert_true(ask(&bed, bed.url, 1));
+    bed.answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n";
+    assert_true(ask(&bed, bed.url, 2)); /* an error's is an answer too: something lives there */
+    bed.answer = "220 smtp.example.com\r\n";
+    assert_false(ask(&bed, bed.url, 3));
+    bed.answer = NULL; /* a stopped process: the kernel takes the connection */
+    assert_false(ask(&bed, bed.url, 4));
+    assert_in_range(bed.took, 240, 2000);
+    evconnlistener_free(bed.listener);
+    bed.listener = NULL;
+    assert_false(ask(&bed, bed.url, 5)); /* refused */
+    end(&bed);
+}
+
+static void test_no_address(void **state)
+{
+    static const char *const urls[] = {"", "http://", "nonsense", "http://a.invalid:1", "http://127.0.0.1:0"};
+    struct bed bed;
+
+    (void)state;
+    begin(&bed, "HTTP/1.1 200 OK\r\n\r\n");
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        assert_false(ask(&bed, urls[i], i + 1));
+        assert_true(bed.took < 2000);
+    }
+    assert_true(ask(&bed, bed.url, 99)); /* and it goes on */
+    end(&bed);
+}
+
+static void test_asked_anew(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    begin(&bed, NULL);
+    predecessor_ask(bed.predecessor, bed.url, 1);
+    predecessor_ask(bed.predecessor, "http://a.invalid:1", 2);
+    assert_false(ask(&bed, bed.url, 3)); /* one answer, to the last one */
+    assert_int_equal(bed.answered, 1);
+    predecessor_ask(bed.predecessor, bed.url, 4); /* freed under way */
+    end(&bed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_no_address),
+        cmocka_unit_test(test_asked_anew),
+    };
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
