@@ -181,6 +181,8 @@ static void on_resolved(void *arg, const char *literals, const char *error)
         log_error("the ZooKeeper client could not be started for %s", hosts);
     if (e->zk == NULL)
         try_again(e);
+    else
+        elector_step(e, &(struct core_event){.type = CORE_EV_OPENED});
 }
 
 void act_connect(struct elector *e)

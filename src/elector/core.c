@@ -184,6 +184,9 @@ static void apply(struct step *s, const struct core_event *event)
     case CORE_EV_LOST:
         lost(s, "the ZooKeeper session has ended");
         break;
+    case CORE_EV_OPENED:
+        c->opened_at = s->now;
+        break;
     case CORE_EV_KICKED:
         if (c->kick_at > c->floor)
             c->floor =
@@ -265,7 +268,8 @@ static void leave(struct step *s)
 static int64_t hopeless_at(const struct core *c)
 {
     int64_t patience = 2 * c->timeout < HOPELESS_MIN ? HOPELESS_MIN : 2 * c->timeout;
-    return c->suspended_at + patience;
+    /* A look-up may take as long as this; the handle that comes of it gets its time. */
+    return (c->opened_at > c->suspended_at ? c->opened_at : c->suspended_at) + patience;
 }
 
 static bool may_be_hopeless(const struct core *c)

@@ -89,6 +89,7 @@ enum core_event_type {
     CORE_EV_CONNECTED, /* session, timeout */
     CORE_EV_SUSPENDED,
     CORE_EV_LOST,   /* the session is gone */
+    CORE_EV_OPENED, /* the names have been looked up, a handle tries to connect */
     CORE_EV_KICKED, /* the action KICK found and shut down a connection */
     CORE_EV_REPLY,  /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id
                        (WATCH);  left, victim, more (HANDOVER) */
@@ -257,7 +258,7 @@ struct core {
     int64_t floor;         /* a time surely before the next connection's request was sent */
     int64_t kick_at;       /* when KICK was last asked for */
     int64_t connect_touch; /* a lower bound of when this connection touched the session at the leader */
-    int64_t suspended_at, connected_at;
+    int64_t suspended_at, connected_at, opened_at;
     int64_t outage_end; /* when the last long outage of ZooKeeper ended; 0: none */
 
     /* requests */

@@ -3,12 +3,15 @@ namespace of the test run's own. The machine's own network is never touched, and
 first process, however it ends. Packets are dropped where they would arrive, so that the sender notices nothing."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
+
+from .wait import die_with_parent
 
 _INSIDE = "LIVY_HA_TEST_NETNS"
 _PREFIX = "10.77.0."
@@ -48,14 +51,19 @@ def require() -> None:
 
 
 def enter(config: pytest.Config) -> None:
-    """Runs this very command line again in namespaces of its own; returns where it is there, or cannot be."""
+    """Runs this very command line again in namespaces of its own, and exits as it did; returns where it is there already,
+    or cannot be."""
     if inside() or _why_not():
         return
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.stop_global_capturing()
     sys.stdout.flush()
-    os.execvp("unshare", [*_UNSHARE, "sh", "-c", _FIRST, "sh", *sys.orig_argv])
+    child = subprocess.Popen([*_UNSHARE, "sh", "-c", _FIRST, "sh", *sys.orig_argv], preexec_fn=die_with_parent)
+    signal.signal(signal.SIGTERM, lambda *_: child.kill())  # the whole namespace goes with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the pytest in there as well, which ends in order
+    status = child.wait()
+    os._exit(status if status >= 0 else 128 - status)
 
 
 def _run(*argv: str, text: str | None = None) -> None:
