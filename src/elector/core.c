@@ -185,6 +185,9 @@ static void apply(struct step *s, const struct core_event *event)
     case CORE_EV_LOST:
         lost(s, "the ZooKeeper session has ended");
         break;
+    case CORE_EV_OPENED:
+        c->opened_at = s->now;
+        break;
     case CORE_EV_KICKED:
         if (c->kick_at > c->floor)
             c->floor =
@@ -216,7 +219,7 @@ static void apply(struct step *s, const struct core_event *event)
         core_livy_leased(s, event->kill_at);
         break;
     case CORE_EV_LIVY_GONE:
-        c->gone_seen = true;
+        core_livy_gone(s);
         break;
     case CORE_EV_PROBE:
         core_livy_probe(s, event);
@@ -264,17 +267,18 @@ static void leave(struct step *s)
     }
 }
 
-/* An ensemble that has lost its data never says that the session is over: it just refuses the connection. */
+/* An ensemble that has lost its data never says that the session is over: it just refuses the connection. And
+ * addresses that lead nowhere are looked up anew with the next handle alone. */
 static int64_t hopeless_at(const struct core *c)
 {
     int64_t patience = 2 * c->timeout < HOPELESS_MIN ? HOPELESS_MIN : 2 * c->timeout;
-    return c->suspended_at + patience;
+    /* A look-up may take as long as this; the handle that comes of it gets its time. */
+    return (c->opened_at > c->suspended_at ? c->opened_at : c->suspended_at) + patience;
 }
 
 static bool may_be_hopeless(const struct core *c)
 {
-    return !c->connected && c->opened && c->session != 0 && !c->quitting && !core_livy_alive(c) &&
-           c->start_run == 0;
+    return !c->connected && c->opened && !c->quitting && !core_livy_alive(c) && c->start_run == 0;
 }
 
 static enum core_phase derive_phase(const struct core *c, int64_t now)

@@ -92,6 +92,7 @@ enum core_event_type {
     CORE_EV_CONNECTED, /* session, timeout */
     CORE_EV_SUSPENDED,
     CORE_EV_LOST,   /* the session is gone */
+    CORE_EV_OPENED, /* the names have been looked up, a handle tries to connect */
     CORE_EV_KICKED, /* the action KICK found and shut down a connection */
     CORE_EV_REPLY,  /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id
                        (WATCH);  left, victim, more (HANDOVER) */
@@ -101,13 +102,13 @@ enum core_event_type {
     CORE_EV_LIVY,         /* livy, text: the keeper's word; op: the number of the ASK that it answers, or 0 */
     CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
     CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
-    CORE_EV_PROBE,        /* alive, foreign, status, text */
-    CORE_EV_PREDECESSOR,  /* alive, text: an answer to PROBE_PREDECESSOR; op as there */
-    CORE_EV_FENCED,       /* op: of the FENCE; failed, text: how it ended */
-    CORE_EV_STAND,        /* stand (may this member be active?), text: why not */
-    CORE_EV_QUIT,         /* orderly stop requested; text: why, NULL for a signal */
-    CORE_EV_LEAVE,        /* the keeper has forgotten the session: it may be closed */
-    CORE_EV_DEATHS,       /* deaths, n_deaths, standing, text: see struct core_death */
+    CORE_EV_PROBE,       /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
+    CORE_EV_PREDECESSOR, /* alive, text: an answer to PROBE_PREDECESSOR; op as there */
+    CORE_EV_FENCED,      /* op: of the FENCE; failed, text: how it ended */
+    CORE_EV_STAND,       /* stand (may this member be active?), text: why not */
+    CORE_EV_QUIT,        /* orderly stop requested; text: why, NULL for a signal */
+    CORE_EV_LEAVE,       /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_DEATHS,      /* deaths, n_deaths, standing, text: see struct core_death */
 };
 
 /* One death of Livy, or one giving up of the latch because of them, on any member, as <root>/deaths has it.
@@ -140,7 +141,7 @@ struct core_event {
     uint64_t standing; /* bit i: member i (not this one) stands in the queue */
     const char *text;  /* may be NULL; with DEATHS the names of those on which Livy died */
     int status;
-    bool deleted, alive, foreign, stand, failed;
+    bool deleted, alive, foreign, untold, stand, failed;
 };
 
 enum core_action_type {
@@ -308,7 +309,7 @@ struct core {
     int64_t floor;         /* a time surely before the next connection's request was sent */
     int64_t kick_at;       /* when KICK was last asked for */
     int64_t connect_touch; /* a lower bound of when this connection touched the session at the leader */
-    int64_t suspended_at, connected_at;
+    int64_t suspended_at, connected_at, opened_at;
     int64_t outage_end; /* when the last long outage of ZooKeeper ended; 0: none */
 
     /* requests */
@@ -361,6 +362,7 @@ struct core {
     struct ipc_livy livy;
     uint32_t start_run; /* START was sent for this run and not answered yet; 0: none */
     bool serving, served, unhealthy, stop_sent, kill_sent, gone_seen, failed, counted;
+    bool fence_told;    /* history has it already that this Livy was killed at its deadline */
     int64_t stop_grace; /* of the last STOP */
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;

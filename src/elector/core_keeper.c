@@ -75,6 +75,7 @@ void core_keeper_reconcile(struct step *s)
     if (c->unanswered != 0 && s->now - c->unanswered >= CORE_KEEPER_PATIENCE && !c->keeper_stuck) {
         c->keeper_stuck = true;
         core_say(c->reason, "the keeper does not answer");
+        core_say(c->livy_reason, "%s", c->reason); /* why the latch will be given up */
     }
     if (!owed(c) || s->now < ask_at(c))
         return;

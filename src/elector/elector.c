@@ -167,9 +167,17 @@ static void on_probe(void *arg, const struct probe_result *result)
 {
     struct elector *e = arg;
     char text[CORE_TEXT_SIZE];
-    struct core_event event = {
-        .type = CORE_EV_PROBE, .alive = result->alive, .status = result->status, .text = result->reason};
+    struct core_event event = {.type = CORE_EV_PROBE,
+                               .alive = result->alive,
+                               .untold = result->untold,
+                               .status = result->status,
+                               .text = result->reason};
 
+    if (result->untold != e->probe_untold)
+        log_warn("Livy %s (livy.probe_interval)%s%s",
+                 result->untold ? "cannot be probed, and goes on unwatched" : "is probed again",
+                 result->untold ? ": " : "", result->untold ? result->reason : "");
+    e->probe_untold = result->untold;
     if (result->alive && !e->core.serving && core_livy_alive(&e->core))
         check_owner(e, &event, text, sizeof(text));
     elector_step(e, &event);
@@ -260,6 +268,13 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
     elector_step(e, &event);
 }
 
+static void on_view(void *arg)
+{
+    struct elector *e = arg;
+
+    roster_seen(e->roster, json_object_get(view_members(e->view), e->conf->id));
+}
+
 static int open_roster(struct elector *e)
 {
     char tls[3 * PATH_MAX + 256];
@@ -343,7 +358,7 @@ static int open_parts(struct elector *e)
     e->on_timer = e->timerfd >= 0 ? event_new(e->base, e->timerfd, EV_READ | EV_PERSIST, on_timer, e) : NULL;
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
-    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW);
+    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
         backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
@@ -368,6 +383,7 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    free(e->literals);
     predecessor_free(e->predecessor);
     roster_free(e->roster);
     claim_free(e->claim);

@@ -54,6 +54,8 @@ struct elector {
     struct zk *zk;
     struct zk_resolve *resolve;
     struct event *resolve_again;
+    char *literals;     /* what zookeeper.hosts were when last all of them were found; NULL: never yet */
+    bool resolve_fails; /* told already */
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
     struct elector_call calls[ELECTOR_CALLS];
@@ -78,6 +80,7 @@ struct elector {
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
+    bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
 
     /* taking over */
