@@ -19,6 +19,7 @@
 #include "livy-ha/clock.h"
 
 #define MAX_OUTSTANDING 8
+#define PATIENCE_MIN 500 /* ms */
 
 int64_t core_lease_interval(const struct core *c)
 {
@@ -43,7 +44,7 @@ static int64_t beat_interval(const struct core *c)
  * client library. */
 static int64_t patience(const struct core *c, int64_t interval)
 {
-    int64_t p = 2 * interval < 500 ? 500 : 2 * interval;
+    int64_t p = 2 * interval < PATIENCE_MIN ? PATIENCE_MIN : 2 * interval;
     p <<= c->kicks < 4 ? c->kicks : 4;
     int64_t most = 2 * c->timeout / 3;
     return p < most ? p : most;
@@ -217,13 +218,17 @@ static int64_t overdue_at(const struct core *c)
 }
 
 /* The same while there is none: the server that is being tried may be a frozen one, whose kernel still
- * accepts. */
+ * accepts. A Livy that runs does not wait for it longer than half of what its lease has left, or one frozen
+ * server that is tried again would cost what the others, back since, could have saved. */
 static int64_t connect_overdue_at(const struct core *c)
 {
     if (!c->opened || c->timeout == 0)
         return CLOCK_NEVER;
     int64_t since = c->kick_at > c->suspended_at ? c->kick_at : c->suspended_at;
-    return since + patience(c, c->timeout / 20);
+    int64_t most = patience(c, c->timeout / 20), left = c->kill_at - since;
+    if (core_livy_alive(c) && left > 0 && left / 2 < most)
+        most = left / 2 < PATIENCE_MIN ? PATIENCE_MIN : left / 2;
+    return since + most;
 }
 
 static bool may_beat(const struct core *c)

@@ -405,15 +405,15 @@ static void test_own_node_is_kept_right(void **state)
 
     (void)state;
     client_open(&other);
-    member_open(&a, "/r11", "a", "host-a", "boot-a", "store");
+    member_open(&a, "/r20", "a", "host-a", "boot-a", "store");
     assert_int_equal(register_at(&a, data_of("a", "host-a", "boot-a", "standby"), 1000), ROSTER_OK);
-    a.view = view_new("/r11", WATCH_VIEW, on_renewed, &a);
+    a.view = view_new("/r20", WATCH_VIEW, on_renewed, &a);
     assert_non_null(a.view);
     view_connect(a.view, a.zk);
     assert_true(wait_count(&a.renewed, 1));
-    assert_int_equal(overwrite(&other, "/r11/members/a", "{\"role\": \"active\"}")->rc, ZOK);
+    assert_int_equal(overwrite(&other, "/r20/members/a", "{\"role\": \"active\"}")->rc, ZOK);
     wait_data(&a, "members/a", "standby");
-    assert_int_equal(erase(&other, "/r11/members/a")->rc, ZOK);
+    assert_int_equal(erase(&other, "/r20/members/a")->rc, ZOK);
     wait_data(&a, "members/a", "standby");
     assert_int_equal(fetch(&a, "members/a")->owner, a.session.id);
     int version = fetch(&a, "members/a")->version, pictures = a.renewed;
