@@ -29,6 +29,7 @@ enum ipc_type {
     IPC_FATAL,     /* the daemon must end: code = exit status, text = reason */
     IPC_FENCE, /* run failover.fence_command: fence (number, member), kill_at (too late from then on), text =
                   reason; answer FENCED */
+    IPC_ASK,   /* how is Livy? run = a number that the answer, LIVY, carries back in its run */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
@@ -64,7 +65,7 @@ struct ipc_livy {
     uint32_t run;   /* how many times this keeper has started Livy */
     int32_t pid;    /* 0 where there is none */
     int32_t status;
-    int32_t reserved;
+    uint32_t killed; /* 1: SIGKILL was sent, or it is dead but something holds its lock */
     int64_t epoch;   /* of the last start */
     int64_t kill_at; /* the deadline in force */
     int64_t started_at;

@@ -22,7 +22,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_FENCE) || (type >= IPC_WELCOME && type <= IPC_FENCED);
+    return (type >= IPC_HELLO && type <= IPC_ASK) || (type >= IPC_WELCOME && type <= IPC_FENCED);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -33,8 +33,9 @@ static bool is_time(int64_t ms)
 
 static bool valid_livy(const struct ipc_livy *livy)
 {
-    return livy->state <= IPC_LIVY_STOPPING && livy->cause <= IPC_CAUSE_REFUSED && livy->pid >= 0 &&
-           livy->epoch >= 0 && is_time(livy->kill_at) && is_time(livy->started_at) && livy->status >= 0;
+    return livy->state <= IPC_LIVY_STOPPING && livy->killed <= 1 && livy->cause <= IPC_CAUSE_REFUSED &&
+           livy->pid >= 0 && livy->epoch >= 0 && is_time(livy->kill_at) && is_time(livy->started_at) &&
+           livy->status >= 0;
 }
 
 static bool valid_session(const struct ipc_session *session)
@@ -142,12 +143,12 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop", "session",
-                                            "releasing", "status", "pong",  "fatal", "fence"};
+    static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop",  "session",
+                                            "releasing", "status", "pong",  "fatal", "fence", "ask"};
     static const char *const to_elector[] = {"welcome", "livy",   "leased", "quit",
                                              "leave",   "reload", "ping",   "fenced"};
 
-    if (type >= IPC_HELLO && type <= IPC_FENCE)
+    if (type >= IPC_HELLO && type <= IPC_ASK)
         return to_keeper[type - IPC_HELLO];
     if (type >= IPC_WELCOME && type <= IPC_FENCED)
         return to_elector[type - IPC_WELCOME];

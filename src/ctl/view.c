@@ -157,14 +157,12 @@ static int print_headline(FILE *out, const struct screen *screen, const json_t *
     return rc;
 }
 
-/* What this member says of itself: its alarms, and what it is about while nobody serves. */
+/* What this member is about while nobody serves. */
 static int print_own(FILE *out, const struct screen *screen, const json_t *cluster, const json_t *own)
 {
     const char *phase = document_string(own, "phase");
     const char *reason = document_string(own, "reason");
-    const json_t *alarm;
     char line[LINE_SIZE];
-    size_t i;
 
     if (!document_true(cluster, "serving") && reason != NULL && reason[0] != '\0') {
         (void)snprintf(line, sizeof line, "This member%s%s%s: %s", phase != NULL ? " (" : "",
@@ -172,12 +170,40 @@ static int print_own(FILE *out, const struct screen *screen, const json_t *clust
         if (print_line(out, screen, TABLE_PLAIN, false, line) != 0)
             return -1;
     }
-    json_array_foreach(json_object_get(own, "alarms"), i, alarm)
+    return 0;
+}
+
+/* Under the table: what a member's alarms say. */
+static int print_alarms_of(FILE *out, const struct screen *screen, const json_t *member, bool *first)
+{
+    const char *id = document_string(member, "id");
+    const json_t *alarm;
+    char line[LINE_SIZE];
+    size_t i;
+
+    json_array_foreach(json_object_get(member, "alarms"), i, alarm)
     {
         if (!json_is_string(alarm))
             continue;
-        (void)snprintf(line, sizeof line, "Alarm: %s", json_string_value(alarm));
+        if (*first)
+            (void)fputc('\n', out);
+        *first = false;
+        (void)snprintf(line, sizeof line, "Alarm on %s: %s", id != NULL ? id : "-", json_string_value(alarm));
         if (print_line(out, screen, TABLE_BAD, false, line) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int print_alarms(FILE *out, const struct screen *screen, const json_t *members)
+{
+    const json_t *member;
+    bool first = true;
+    size_t i;
+
+    json_array_foreach(members, i, member)
+    {
+        if (print_alarms_of(out, screen, member, &first) != 0)
             return -1;
     }
     return 0;
@@ -272,5 +298,5 @@ int view_cluster(FILE *out, const struct screen *screen, const json_t *cluster, 
     }
     rc = table_print(table, out, screen);
     table_free(table);
-    return rc;
+    return rc == 0 ? print_alarms(out, screen, members) : rc;
 }

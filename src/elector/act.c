@@ -82,6 +82,7 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         act_publish(e);
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
+        deaths_connect(e->deaths, e->zk);
     }
 }
 
@@ -125,6 +126,9 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
         view_changed(e->view, tag);
         e->change++;
         return;
+    case WATCH_DEATHS:
+        deaths_changed(e->deaths);
+        return;
     }
 }
 
@@ -145,25 +149,44 @@ static void try_again(struct elector *e)
         abort(); /* out of memory: the keeper starts another one */
 }
 
+/* The name service may be away when a new handle is needed: then the servers are where they last were. Names
+ * are looked up again with each handle, so an address that has changed meanwhile is found in the end. */
+static const char *known_literals(struct elector *e, const char *literals, const char *error)
+{
+    if (error != NULL && !e->resolve_fails)
+        log_warn("%s%s", error,
+                 e->literals != NULL ? "; going on with the addresses that were found before" : "");
+    e->resolve_fails = error != NULL;
+    if (error != NULL)
+        return e->literals != NULL ? e->literals : literals;
+    char *copy = strdup(literals);
+    if (copy == NULL)
+        return literals;
+    free(e->literals);
+    e->literals = copy;
+    return e->literals;
+}
+
 static void on_resolved(void *arg, const char *literals, const char *error)
 {
     struct elector *e = arg;
     char tls[3 * PATH_MAX + 256];
     const struct conf_zookeeper *zookeeper = &e->conf->zookeeper;
-    struct zk_options options = {.hosts = literals,
+    const char *hosts = known_literals(e, literals, error);
+    struct zk_options options = {.hosts = hosts,
                                  .session_timeout = zookeeper->session_timeout,
                                  .auth_digest = zookeeper->auth_digest,
                                  .adopt = e->adopt.id != 0 ? &e->adopt : NULL};
 
     e->resolve = NULL;
-    if (error != NULL)
-        log_warn("zookeeper.hosts: %s", error);
     options.tls = act_tls(zookeeper, tls, sizeof(tls));
-    e->zk = literals != NULL ? zk_open(e->base, &options, on_session, on_watch, e) : NULL;
-    if (literals != NULL && e->zk == NULL)
-        log_error("the ZooKeeper client could not be started for %s", literals);
+    e->zk = hosts != NULL ? zk_open(e->base, &options, on_session, on_watch, e) : NULL;
+    if (hosts != NULL && e->zk == NULL)
+        log_error("the ZooKeeper client could not be started for %s", hosts);
     if (e->zk == NULL)
         try_again(e);
+    else
+        elector_step(e, &(struct core_event){.type = CORE_EV_OPENED});
 }
 
 void act_connect(struct elector *e)
@@ -180,6 +203,7 @@ void act_drop_handle(struct elector *e, bool keep_session)
     roster_stop(e->roster);
     history_connect(e->history, NULL);
     view_connect(e->view, NULL);
+    deaths_connect(e->deaths, NULL);
     if (e->zk != NULL)
         zk_close(e->zk, keep_session);
     e->zk = NULL;
@@ -397,7 +421,9 @@ void act_publish(struct elector *e)
     e->change++;
     e->publish_due = true;
     tell_others(e);
-    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s", role, livy);
+    size_t alarms = alarm_count(e);
+    snprintf(msg.text, sizeof(msg.text), "%s, Livy %s%s", role, livy,
+             alarms > 0 ? "; livy-ha-ctl status tells of an alarm" : "");
     channel_send(e, &msg, -1);
 }
 
@@ -470,6 +496,9 @@ void act_perform(struct elector *e, const struct core_action *a)
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);
         tell(e, IPC_STOP, a);
         break;
+    case CORE_ACT_ASK:
+        tell(e, IPC_ASK, a);
+        break;
     case CORE_ACT_KILL:
         guard_kill(e);
         break;
@@ -493,6 +522,12 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_HISTORY:
         add_history(e, a);
+        break;
+    case CORE_ACT_ALARM:
+        alarm_change(e, a);
+        break;
+    case CORE_ACT_DEATH:
+        deaths_add(e->deaths, a->gave_up, a->text, e->core.config.restart_window);
         break;
     case CORE_ACT_PUBLISH:
         act_publish(e);

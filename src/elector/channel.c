@@ -48,7 +48,7 @@ static void reload(struct elector *e, const struct ipc_msg *msg, int fd)
 
 static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
 {
-    struct core_event event = {.type = CORE_EV_LIVY, .livy = msg->livy, .text = msg->text};
+    struct core_event event = {.type = CORE_EV_LIVY, .op = msg->run, .livy = msg->livy, .text = msg->text};
 
     take_pidfd(e, *fd);
     *fd = -1;
@@ -102,6 +102,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_PONG:
     case IPC_FATAL:
     case IPC_FENCE:
+    case IPC_ASK:
         break;
     }
 }

@@ -117,6 +117,7 @@ static void connected(struct step *s, const struct core_event *event)
     c->connected = true;
     c->connected_at = s->now;
     core_lease_connected(s, event->timeout, fresh);
+    core_alarm_connected(s, event->timeout);
     core_say(c->reason, fresh ? "connected" : "connected again, same session");
     core_act(s, CORE_ACT_SESSION);
 }
@@ -184,6 +185,9 @@ static void apply(struct step *s, const struct core_event *event)
     case CORE_EV_LOST:
         lost(s, "the ZooKeeper session has ended");
         break;
+    case CORE_EV_OPENED:
+        c->opened_at = s->now;
+        break;
     case CORE_EV_KICKED:
         if (c->kick_at > c->floor)
             c->floor =
@@ -215,7 +219,7 @@ static void apply(struct step *s, const struct core_event *event)
         core_livy_leased(s, event->kill_at);
         break;
     case CORE_EV_LIVY_GONE:
-        c->gone_seen = true;
+        core_livy_gone(s);
         break;
     case CORE_EV_PROBE:
         core_livy_probe(s, event);
@@ -239,6 +243,9 @@ static void apply(struct step *s, const struct core_event *event)
         c->may_close = true;
         c->close_by = s->now + CLOSE_PATIENCE;
         break;
+    case CORE_EV_DEATHS:
+        core_backoff_news(s, event);
+        break;
     }
 }
 
@@ -260,17 +267,18 @@ static void leave(struct step *s)
     }
 }
 
-/* An ensemble that has lost its data never says that the session is over: it just refuses the connection. */
+/* An ensemble that has lost its data never says that the session is over: it just refuses the connection. And
+ * addresses that lead nowhere are looked up anew with the next handle alone. */
 static int64_t hopeless_at(const struct core *c)
 {
     int64_t patience = 2 * c->timeout < HOPELESS_MIN ? HOPELESS_MIN : 2 * c->timeout;
-    return c->suspended_at + patience;
+    /* A look-up may take as long as this; the handle that comes of it gets its time. */
+    return (c->opened_at > c->suspended_at ? c->opened_at : c->suspended_at) + patience;
 }
 
 static bool may_be_hopeless(const struct core *c)
 {
-    return !c->connected && c->opened && c->session != 0 && !c->quitting && !core_livy_alive(c) &&
-           c->start_run == 0;
+    return !c->connected && c->opened && !c->quitting && !core_livy_alive(c) && c->start_run == 0;
 }
 
 static enum core_phase derive_phase(const struct core *c, int64_t now)
@@ -329,6 +337,7 @@ static void publish(struct step *s)
     digest = mix(digest, &c->livy.pid, sizeof(c->livy.pid));
     digest = mix(digest, &c->session, sizeof(c->session));
     digest = mix(digest, &c->registered, sizeof(c->registered));
+    digest = mix(digest, c->alarms, sizeof(c->alarms));
     if (digest == c->published)
         return;
     c->published = digest;
@@ -340,6 +349,7 @@ void core_step(struct core *c, const struct core_event *event, int64_t now, stru
     struct step s = {.c = c, .now = now, .out = out};
 
     out->count = 0;
+    core_alarm_stepped(c, now);
     if (c->spare_uuid[0] == '\0' && event->uuid != NULL && strlen(event->uuid) == CORE_UUID_SIZE - 1)
         memcpy(c->spare_uuid, event->uuid, CORE_UUID_SIZE);
     apply(&s, event);
@@ -351,6 +361,7 @@ void core_step(struct core *c, const struct core_event *event, int64_t now, stru
     core_latch_reconcile(&s);
     core_lease_reconcile(&s);
     leave(&s);
+    core_alarm_reconcile(&s);
     set_phase(&s);
     publish(&s);
 }
@@ -367,6 +378,8 @@ int64_t core_next(const struct core *c, int64_t now)
 
     core_earliest(&next, now, core_lease_next(c, now));
     core_earliest(&next, now, core_livy_next(c, now));
+    core_earliest(&next, now, core_backoff_next(c, now));
+    core_earliest(&next, now, core_alarm_next(c, now));
     if (may_be_hopeless(c))
         core_earliest(&next, now, hopeless_at(c));
     if (c->connected)
@@ -385,8 +398,10 @@ int64_t core_next(const struct core *c, int64_t now)
 void core_configure(struct core *c, const struct core_config *config)
 {
     int64_t tick = c->config.tick, kill_margin = c->config.kill_margin;
+    int64_t session_timeout = c->config.session_timeout;
 
     c->config = *config;
+    c->config.session_timeout = session_timeout;
     c->config.tick = tick; /* the lease's own terms change with a restart only */
     c->config.kill_margin = kill_margin;
 }
@@ -454,7 +469,8 @@ const char *core_history_name(enum core_history event)
                                         "fencing",
                                         "fencing-done",
                                         "fencing-failed",
-                                        "predecessor-answers"};
+                                        "predecessor-answers",
+                                        "delayed"};
     return (size_t)event < sizeof(names) / sizeof(names[0]) ? names[event] : "?";
 }
 

@@ -28,13 +28,16 @@
 #define CORE_UUID_SIZE 37
 #define CORE_TEXT_SIZE 160
 #define CORE_BEATS 32
-#define CORE_CRASHES 64
 #define CORE_TENURE_SIZE 160
-#define CORE_MAX_ACTIONS 28
+#define CORE_DEATHS 64
+#define CORE_STANDING 64 /* members told apart in CORE_EV_DEATHS */
+#define CORE_LATENCIES 40
+#define CORE_MAX_ACTIONS 36
 
 struct core_config {
-    int64_t tick;        /* the servers' tickTime; 0: half of the granted session time-out */
-    int64_t kill_margin; /* K */
+    int64_t session_timeout; /* as asked for; 0: not known */
+    int64_t tick;            /* the servers' tickTime; 0: half of the granted session time-out */
+    int64_t kill_margin;     /* K */
     int64_t start_timeout;
     int64_t stop_grace;
     int64_t probe_interval;
@@ -89,21 +92,32 @@ enum core_event_type {
     CORE_EV_CONNECTED, /* session, timeout */
     CORE_EV_SUSPENDED,
     CORE_EV_LOST,   /* the session is gone */
+    CORE_EV_OPENED, /* the names have been looked up, a handle tries to connect */
     CORE_EV_KICKED, /* the action KICK found and shut down a connection */
     CORE_EV_REPLY,  /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id
                        (WATCH);  left, victim, more (HANDOVER) */
     CORE_EV_BEAT,   /* op, rc: a heartbeat was answered */
     CORE_EV_OWN_CHANGED, /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
-    CORE_EV_LIVY,         /* livy, text: the keeper's word */
+    CORE_EV_LIVY,         /* livy, text: the keeper's word; op: the number of the ASK that it answers, or 0 */
     CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
     CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
-    CORE_EV_PROBE,        /* alive, foreign, status, text */
-    CORE_EV_PREDECESSOR,  /* alive, text: an answer to PROBE_PREDECESSOR; op as there */
-    CORE_EV_FENCED,       /* op: of the FENCE; failed, text: how it ended */
-    CORE_EV_STAND,        /* stand (may this member be active?), text: why not */
-    CORE_EV_QUIT,         /* orderly stop requested; text: why, NULL for a signal */
-    CORE_EV_LEAVE,        /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_PROBE,       /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
+    CORE_EV_PREDECESSOR, /* alive, text: an answer to PROBE_PREDECESSOR; op as there */
+    CORE_EV_FENCED,      /* op: of the FENCE; failed, text: how it ended */
+    CORE_EV_STAND,       /* stand (may this member be active?), text: why not */
+    CORE_EV_QUIT,        /* orderly stop requested; text: why, NULL for a signal */
+    CORE_EV_LEAVE,       /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_DEATHS,      /* deaths, n_deaths, standing, text: see struct core_death */
+};
+
+/* One death of Livy, or one giving up of the latch because of them, on any member, as <root>/deaths has it.
+ */
+struct core_death {
+    int64_t at; /* on this host's clock, as far as can be told (deaths.h) */
+    uint8_t
+        member; /* 0: this one; the others by any numbers below CORE_STANDING, as in the event's `standing` */
+    bool gave_up; /* no death: this member gave the latch up after too many of them */
 };
 
 struct core_event {
@@ -122,9 +136,12 @@ struct core_event {
     enum core_left left;
     const struct core_victim *victim; /* NULL: nobody who was active has left otherwise than in order */
     bool more;                        /* there are other victims than that one */
-    const char *text;                 /* may be NULL */
+    const struct core_death *deaths;  /* all that is known, this member's own included; replaces what was */
+    size_t n_deaths;
+    uint64_t standing; /* bit i: member i (not this one) stands in the queue */
+    const char *text;  /* may be NULL; with DEATHS the names of those on which Livy died */
     int status;
-    bool deleted, alive, foreign, stand, failed;
+    bool deleted, alive, foreign, untold, stand, failed;
 };
 
 enum core_action_type {
@@ -147,12 +164,15 @@ enum core_action_type {
     CORE_ACT_START,             /* epoch, kill_at, run */
     CORE_ACT_LEASE,             /* epoch, kill_at */
     CORE_ACT_STOP,              /* grace, text */
+    CORE_ACT_ASK,               /* run: a number; answer LIVY with it */
     CORE_ACT_KILL,              /* the elector's own guard: SIGKILL by pidfd, now */
     CORE_ACT_PROBE,             /* probe Livy once */
     CORE_ACT_RELEASING,
     CORE_ACT_CLOSE,   /* close the session and end this process */
     CORE_ACT_PHASE,   /* old -> new phase: text; for the log */
     CORE_ACT_HISTORY, /* event, text, took: for the history */
+    CORE_ACT_ALARM,   /* alarm, on, text: raised or cleared, once each */
+    CORE_ACT_DEATH,   /* text, gave_up: for <root>/deaths; answer DEATHS once it is noted */
     CORE_ACT_PUBLISH, /* what others see of this member has changed */
     CORE_ACT_FATAL,   /* code, text: the daemon must end */
 };
@@ -182,6 +202,20 @@ enum core_history {
     CORE_HIST_FENCING_DONE,
     CORE_HIST_FENCING_FAILED,
     CORE_HIST_PREDECESSOR_ANSWERS, /* the Livy of the member that was active before still lives */
+    CORE_HIST_DELAYED,             /* the next start waits: Livy has died too often in the cluster */
+};
+
+/* What a person should look into; see core_alarm.c. To add one: a name here, core_alarm(s, NAME, on, text) at
+ * the place that knows, on each step or at a change, as is handier. */
+enum core_alarm {
+    CORE_ALARM_KEEPER,     /* the keeper does not answer */
+    CORE_ALARM_UNKILLABLE, /* Livy does not die of SIGKILL */
+    CORE_ALARM_SLOW,       /* heartbeats take long */
+    CORE_ALARM_TICK,       /* zookeeper.tick cannot be right */
+    CORE_ALARM_LATE,       /* this process is not run in time */
+    CORE_ALARM_FENCING,    /* failover.fence_command does not succeed */
+    CORE_ALARM_ANSWERS,    /* the predecessor's Livy still answers */
+    CORE_ALARMS
 };
 
 struct core_action {
@@ -190,7 +224,8 @@ struct core_action {
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool sync, in_order, tenured;
+    enum core_alarm alarm;
+    bool sync, in_order, tenured, gave_up, on;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -244,6 +279,23 @@ struct core_takeover {
     bool answers_told;
 };
 
+/* What is known of Livy's deaths in the whole cluster (core_backoff.c). */
+struct core_backoff {
+    struct core_death list[CORE_DEATHS]; /* in the order in which they were told */
+    size_t n;
+    uint64_t standing;
+    bool noted;                 /* `names` is of the list as it is */
+    int64_t told;               /* until when a start waits, as last told */
+    char names[CORE_TEXT_SIZE]; /* "livy-a, livy-b": on whom Livy died */
+};
+
+/* How long the last heartbeats through the quorum took, ms. */
+struct core_latency {
+    int32_t list[CORE_LATENCIES];
+    size_t n, next;
+    bool judged; /* as it is */
+};
+
 /* Private to the core_*.c files and to tests; plain data, may be copied and compared. */
 struct core {
     struct core_config config;
@@ -257,7 +309,7 @@ struct core {
     int64_t floor;         /* a time surely before the next connection's request was sent */
     int64_t kick_at;       /* when KICK was last asked for */
     int64_t connect_touch; /* a lower bound of when this connection touched the session at the leader */
-    int64_t suspended_at, connected_at;
+    int64_t suspended_at, connected_at, opened_at;
     int64_t outage_end; /* when the last long outage of ZooKeeper ended; 0: none */
 
     /* requests */
@@ -303,18 +355,18 @@ struct core {
     int64_t max_sent;   /* the furthest deadline that was ever sent to the keeper for this run */
     int64_t unanswered; /* since when the keeper owes an answer; 0: it does not */
     bool keeper_stuck;
+    uint32_t asked, ordered_after; /* the last ASK; the last one before the last START or STOP */
+    int64_t asked_at, ordered_at;
 
     /* Livy */
     struct ipc_livy livy;
     uint32_t start_run; /* START was sent for this run and not answered yet; 0: none */
     bool serving, served, unhealthy, stop_sent, kill_sent, gone_seen, failed, counted;
+    bool fence_told;    /* history has it already that this Livy was killed at its deadline */
     int64_t stop_grace; /* of the last STOP */
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;
-    int64_t crashes[CORE_CRASHES];
-    size_t n_crashes;
-    int64_t last_crash;
-    unsigned give_ups;                /* since the last quiet restart_window */
+    struct core_backoff backoff;
     char livy_reason[CORE_TEXT_SIZE]; /* why Livy was last stopped or died */
 
     /* what is wanted */
@@ -323,6 +375,13 @@ struct core {
     uint32_t adopted_run;
     int64_t close_by;
     char stand_reason[CORE_TEXT_SIZE], quit_reason[CORE_TEXT_SIZE];
+
+    /* alarms */
+    bool alarms[CORE_ALARMS]; /* raised */
+    struct core_latency latency;
+    int64_t tick_least; /* what the servers' tick is at least, by what they grant; 0: nothing granted yet */
+    int64_t killed_at;  /* since when Livy has had a SIGKILL; 0: it has not */
+    int64_t stepped_at, late_at, late_by;
 
     enum core_phase phase;
     char reason[CORE_TEXT_SIZE]; /* of the last change */
@@ -337,8 +396,8 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
 /* One step. `out` is filled from its start. The actions are to be carried out in order. */
 void core_step(struct core *c, const struct core_event *event, int64_t now, struct core_actions *out);
 
-/* After a step at `now`: when core_step wants to be called with CORE_EV_TIME at the latest; CLOCK_NEVER: when
- * something happens. Always later than `now`. */
+/* After a step at `now`: when core_step wants to be called with CORE_EV_TIME at the latest; CLOCK_NEVER:
+ * when something happens. Always later than `now`. */
 int64_t core_next(const struct core *c, int64_t now);
 
 /* After a reload. */
@@ -351,8 +410,8 @@ core_livy_name(const struct core *c); /* "none", "starting", "serving", "unhealt
 const char *core_role_name(const struct core *c); /* "active", "standby", "joining", "drained" */
 bool core_livy_alive(const struct core *c);
 
-/* The order of Curator's LeaderLatch: the text after the last "latch-", compared as a string, the full name
- * where it is equal. -1, 0, 1. */
+/* The order of Curator's LeaderLatch: the text after the last "latch-", compared as a string, the full
+ * name where it is equal. -1, 0, 1. */
 int core_latch_compare(const char *a, const char *b);
 /* The sequence number for people: the digits at the end, -1 where there are none. */
 int64_t core_latch_sequence(const char *name);

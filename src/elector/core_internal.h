@@ -1,6 +1,8 @@
 /* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue),
  * core_takeover.c (what an unclean departure before us asks for), core_lease.c (the lease and its
- * heartbeats), core_livy.c (Livy's policy). */
+ * heartbeats), core_livy.c (Livy's policy), core_keeper.c (orders that are not answered), core_backoff.c
+ * (Livy's deaths), core_alarm.c (alarms).
+ */
 #ifndef LIVY_HA_ELECTOR_CORE_INTERNAL_H
 #define LIVY_HA_ELECTOR_CORE_INTERNAL_H
 
@@ -50,7 +52,8 @@ void core_takeover_ask(struct step *s);       /* the requests, once the latch's 
 int64_t core_takeover_next(const struct core *c, int64_t now);
 
 /* core_lease.c */
-int64_t core_lease_interval(const struct core *c); /* h */
+int64_t core_lease_interval(const struct core *c);  /* h */
+int64_t core_lease_half_tick(const struct core *c); /* tick/2 */
 void core_lease_disconnected(struct core *c);
 void core_lease_connected(struct step *s, int64_t timeout, bool fresh);
 void core_lease_beat(struct step *s, const struct core_event *event);
@@ -61,6 +64,7 @@ int64_t core_lease_next(const struct core *c, int64_t now);
 
 /* core_livy.c */
 void core_livy_event(struct step *s, const struct core_event *event);
+void core_livy_gone(struct step *s);
 void core_livy_leased(struct step *s, int64_t kill_at);
 void core_livy_probe(struct step *s, const struct core_event *event);
 void core_livy_stop(struct step *s, int64_t grace, const char *why);
@@ -68,5 +72,30 @@ void core_livy_reconcile(struct step *s);
 bool core_livy_surely_dead(const struct core *c, int64_t now);
 bool core_livy_enough_lease(const struct core *c, int64_t now); /* for what takes a lease to begin */
 int64_t core_livy_next(const struct core *c, int64_t now);
+
+/* core_keeper.c */
+void core_keeper_ordered(struct step *s); /* a START or STOP was sent */
+void core_keeper_owes(struct step *s);    /* an answer */
+void core_keeper_answered(struct step *s);
+bool core_keeper_knows(const struct core *c, const struct core_event *event);
+void core_keeper_lost(struct step *s, const struct core_event *event);
+void core_keeper_reconcile(struct step *s);
+int64_t core_keeper_next(const struct core *c, int64_t now);
+
+/* core_backoff.c */
+void core_backoff_news(struct step *s, const struct core_event *event);
+void core_backoff_died(struct step *s, const char *how); /* a death that counts, here and now */
+void core_backoff_reconcile(struct step *s);
+bool core_backoff_over(const struct core *c, int64_t now); /* a start need not wait (any longer) */
+int64_t core_backoff_next(const struct core *c, int64_t now);
+
+/* core_alarm.c */
+void core_alarm(struct step *s, enum core_alarm alarm, bool on, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* nothing where it is raised, or not, already */
+void core_alarm_connected(struct step *s, int64_t granted);
+void core_alarm_beat_took(struct core *c, int64_t ms);
+void core_alarm_stepped(struct core *c, int64_t now); /* at the beginning of each step */
+void core_alarm_reconcile(struct step *s);
+int64_t core_alarm_next(const struct core *c, int64_t now);
 
 #endif

@@ -19,6 +19,7 @@
 #include "livy-ha/clock.h"
 
 #define MAX_OUTSTANDING 8
+#define PATIENCE_MIN 500 /* ms */
 
 int64_t core_lease_interval(const struct core *c)
 {
@@ -43,15 +44,17 @@ static int64_t beat_interval(const struct core *c)
  * client library. */
 static int64_t patience(const struct core *c, int64_t interval)
 {
-    int64_t p = 2 * interval < 500 ? 500 : 2 * interval;
+    int64_t p = 2 * interval < PATIENCE_MIN ? PATIENCE_MIN : 2 * interval;
     p <<= c->kicks < 4 ? c->kicks : 4;
     int64_t most = 2 * c->timeout / 3;
     return p < most ? p : most;
 }
 
-static int64_t half_tick(const struct core *c)
+int64_t core_lease_half_tick(const struct core *c)
 {
     int64_t tick = c->config.tick > 0 ? c->config.tick : c->timeout / 2;
+    if (tick < c->tick_least)
+        tick = c->tick_least; /* it cannot be as small as that: core_alarm.c */
     return (tick + 1) / 2;
 }
 
@@ -112,6 +115,7 @@ void core_lease_beat(struct step *s, const struct core_event *event)
     case CORE_OK:
         beat->acked = s->now;
         s->c->kicks = 0;
+        core_alarm_beat_took(s->c, s->now - beat->sent);
         if (beat->sent > s->c->floor)
             s->c->floor = beat->sent;
         return;
@@ -149,7 +153,8 @@ void core_lease_update(struct step *s)
         c->proof = c->connect_touch;
     for (size_t i = 0; n != NULL && i < CORE_BEATS; i++) {
         const struct core_beat *j = &c->beats[i];
-        if (j->acked != 0 && j->acked + half_tick(c) + CORE_EPSILON <= n->sent && j->sent > c->proof)
+        if (j->acked != 0 && j->acked + core_lease_half_tick(c) + CORE_EPSILON <= n->sent &&
+            j->sent > c->proof)
             c->proof = j->sent;
     }
     if (c->proof == 0 || c->session == 0)
@@ -183,6 +188,16 @@ static size_t outstanding(const struct core *c)
     return count;
 }
 
+/* How long the oldest heartbeat has been without an answer. */
+static int64_t waited(const struct core *c, int64_t now)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < CORE_BEATS; i++)
+        if (c->beats[i].op != 0 && c->beats[i].acked == 0 && now - c->beats[i].sent > longest)
+            longest = now - c->beats[i].sent;
+    return longest;
+}
+
 /* When this connection is to be given up; CLOCK_NEVER where nothing is owed. A request may take a while (T/6
  * before it counts as overdue); a heartbeat is quick or the connection is bad. */
 static int64_t overdue_at(const struct core *c)
@@ -203,13 +218,17 @@ static int64_t overdue_at(const struct core *c)
 }
 
 /* The same while there is none: the server that is being tried may be a frozen one, whose kernel still
- * accepts. */
+ * accepts. A Livy that runs does not wait for it longer than half of what its lease has left, or one frozen
+ * server that is tried again would cost what the others, back since, could have saved. */
 static int64_t connect_overdue_at(const struct core *c)
 {
     if (!c->opened || c->timeout == 0)
         return CLOCK_NEVER;
     int64_t since = c->kick_at > c->suspended_at ? c->kick_at : c->suspended_at;
-    return since + patience(c, c->timeout / 20);
+    int64_t most = patience(c, c->timeout / 20), left = c->kill_at - since;
+    if (core_livy_alive(c) && left > 0 && left / 2 < most)
+        most = left / 2 < PATIENCE_MIN ? PATIENCE_MIN : left / 2;
+    return since + most;
 }
 
 static bool may_beat(const struct core *c)
@@ -223,6 +242,9 @@ void core_lease_reconcile(struct step *s)
 
     if (s->now >= (c->connected ? overdue_at(c) : connect_overdue_at(c))) {
         core_act(s, CORE_ACT_KICK);
+        if (c->connected)
+            core_alarm_beat_took(c,
+                                 waited(c, s->now)); /* it took longer than this, and is not heard of again */
         c->kick_at = s->now;
         c->kicked = c->connected; /* once a connection */
         c->kicks++;

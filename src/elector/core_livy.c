@@ -16,9 +16,6 @@
 #define PROBE_FIRST 20  /* ms between probes of a Livy that has not answered yet */
 #define PROBE_LATER 100 /* the same, once it has been starting for a while */
 #define PROBE_LATER_AFTER 3000
-#define RESTART_DELAY_MAX 30000
-#define REJOIN_DELAY 5000
-#define REJOIN_DELAY_MAX 60000
 #define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself 16 s after it lost ZooKeeper: no crash */
 
 bool core_livy_alive(const struct core *c)
@@ -44,23 +41,10 @@ bool core_livy_enough_lease(const struct core *c, int64_t now)
     return core_lease_checked(c) && c->kill_at - now >= start_margin(c);
 }
 
-static void tell_keeper(struct step *s)
-{
-    if (s->c->unanswered == 0)
-        s->c->unanswered = s->now;
-}
-
 void core_livy_leased(struct step *s, int64_t kill_at)
 {
-    struct core *c = s->c;
-
-    c->unanswered = 0;
-    c->leased = kill_at;
-    if (c->keeper_stuck) {
-        c->keeper_stuck = false;
-        core_say(c->reason, "the keeper answers again");
-        core_act(s, CORE_ACT_SESSION); /* the channel was full, perhaps */
-    }
+    s->c->leased = kill_at;
+    core_keeper_answered(s);
 }
 
 void core_livy_stop(struct step *s, int64_t grace, const char *why)
@@ -78,7 +62,7 @@ void core_livy_stop(struct step *s, int64_t grace, const char *why)
     c->stop_sent = true;
     c->stop_grace = grace;
     c->serving = false;
-    tell_keeper(s);
+    core_keeper_ordered(s);
 }
 
 /* ---- Livy's life
@@ -91,47 +75,11 @@ static void started(struct step *s)
     c->leased = c->livy.kill_at;
     if (c->livy.kill_at > c->max_sent)
         c->max_sent = c->livy.kill_at;
-    c->stop_sent = c->kill_sent = c->gone_seen = c->failed = c->counted = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->failed = c->counted = false;
     c->serving = c->served = c->unhealthy = false;
     c->probe_failures = 0;
     c->probe_at = s->now;
     core_history(s, CORE_HIST_STARTED, s->now - c->elected_at, "pid %d", c->livy.pid);
-}
-
-static void count_crash(struct step *s)
-{
-    struct core *c = s->c;
-    size_t kept = 0;
-
-    if (s->now - c->last_crash >= c->config.restart_window)
-        c->give_ups = 0; /* a quiet time makes good */
-    c->last_crash = s->now;
-    for (size_t i = 0; i < c->n_crashes; i++)
-        if (s->now - c->crashes[i] < c->config.restart_window)
-            c->crashes[kept++] = c->crashes[i];
-    if (kept == CORE_CRASHES) {
-        memmove(c->crashes, c->crashes + 1, (CORE_CRASHES - 1) * sizeof(c->crashes[0]));
-        kept--;
-    }
-    c->crashes[kept++] = s->now;
-    c->n_crashes = kept;
-
-    if (kept > (size_t)c->config.restarts) {
-        int64_t delay = (int64_t)REJOIN_DELAY << (c->give_ups < 4 ? c->give_ups : 4);
-        c->rejoin_at = s->now + (delay < REJOIN_DELAY_MAX ? delay : REJOIN_DELAY_MAX);
-        c->give_ups++;
-        c->n_crashes = 0;
-        if (c->node[0] != '\0')
-            c->doomed = true;
-        core_say(c->reason,
-                 "Livy died %zu time(s) within livy.restart_window (livy.restarts = %d): giving the latch up",
-                 kept, c->config.restarts);
-        return;
-    }
-    if (kept > 1) {
-        int64_t delay = (int64_t)1000 << (kept - 2 < 5 ? kept - 2 : 5);
-        c->start_at = s->now + (delay < RESTART_DELAY_MAX ? delay : RESTART_DELAY_MAX);
-    }
 }
 
 static bool zookeeper_was_away(const struct core *c, int64_t now)
@@ -147,21 +95,39 @@ static void died(struct step *s, const char *text)
     bool ordered = c->livy.cause == IPC_CAUSE_ORDERED;
 
     ipc_livy_describe(&c->livy, text != NULL ? text : "", how, sizeof(how));
-    if (fenced) {
+    if (c->fence_told) {
+        /* when this process saw it dead itself */
+    } else if (fenced) {
         core_history(s, CORE_HIST_FENCED, 0, "%s",
                      c->stop_sent ? c->livy_reason : "the lease ended without renewal");
     } else if (!ordered || c->counted) {
         core_history(s, CORE_HIST_LIVY_DIED, 0, "%s", ordered ? c->livy_reason : how);
         c->failed = true;
-        if (c->counted || !zookeeper_was_away(c, s->now))
-            count_crash(s);
+        /* The death of the keeper is none of Livy's. */
+        if (c->counted || (!zookeeper_was_away(c, s->now) && c->livy.cause != IPC_CAUSE_ORPHANED))
+            core_backoff_died(s, ordered ? c->livy_reason : how);
     }
     if (!c->stop_sent)
         core_say(c->livy_reason, "%s", how);
     c->serving = c->unhealthy = false;
-    c->stop_sent = c->kill_sent = c->gone_seen = c->counted = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->counted = false;
     c->probe_failures = 0;
     c->max_sent = c->leased = c->lease_sent = 0;
+}
+
+/* Livy is dead, as this process has seen for itself while the keeper's word is out. That word may come in
+ * hours or never: history is told now. */
+void core_livy_gone(struct step *s)
+{
+    struct core *c = s->c;
+
+    c->gone_seen = true;
+    if (!c->kill_sent || c->fence_told || !core_livy_alive(c))
+        return;
+    c->fence_told = true;
+    core_say(c->livy_reason, "the lease ended without renewal%s",
+             c->keeper_stuck ? ": the keeper does not answer" : "");
+    core_history(s, CORE_HIST_FENCED, 0, "%s", c->livy_reason);
 }
 
 void core_livy_event(struct step *s, const struct core_event *event)
@@ -172,11 +138,16 @@ void core_livy_event(struct step *s, const struct core_event *event)
 
     core_livy_leased(s, c->leased);
     c->livy = event->livy;
-    if (c->start_run != 0 && c->livy.run < c->start_run && c->livy.cause != IPC_CAUSE_REFUSED)
+    if (!core_keeper_knows(c, event))
         return; /* of before the START that is on its way */
+    core_keeper_lost(s, event);
+    bool not_run = c->start_run > c->livy.run;
     c->start_run = 0;
-    if (c->livy.cause == IPC_CAUSE_REFUSED && !core_livy_alive(c)) {
-        core_say(c->livy_reason, "start refused: %s", event->text != NULL ? event->text : "");
+    if (!core_livy_alive(c) && (c->livy.cause == IPC_CAUSE_REFUSED || not_run)) {
+        if (c->livy.cause == IPC_CAUSE_REFUSED)
+            core_say(c->livy_reason, "start refused: %s", event->text != NULL ? event->text : "");
+        else
+            core_say(c->livy_reason, "the order to start was lost: the keeper did not read");
         c->start_at = s->now + CORE_RETRY / 2;
         c->stop_sent = false;
         return;
@@ -249,7 +220,9 @@ void core_livy_probe(struct step *s, const struct core_event *event)
 
     if (c->livy.state != IPC_LIVY_ALIVE || c->stop_sent)
         return;
-    if (event->foreign)
+    if (event->untold)
+        c->probe_at = s->now + (c->served ? c->config.probe_interval : PROBE_LATER);
+    else if (event->foreign)
         foreign(s, event);
     else if (event->alive)
         answered(s);
@@ -290,10 +263,7 @@ static void guard(struct step *s)
 {
     struct core *c = s->c;
 
-    if (c->unanswered != 0 && s->now - c->unanswered >= CORE_KEEPER_PATIENCE && !c->keeper_stuck) {
-        c->keeper_stuck = true;
-        core_say(c->reason, "the keeper does not answer");
-    }
+    core_keeper_reconcile(s);
     if (!core_livy_alive(c) && c->start_run == 0)
         return;
     int64_t deadline = c->start_run != 0 ? c->max_sent : c->leased;
@@ -301,7 +271,7 @@ static void guard(struct step *s)
         core_act(s, CORE_ACT_KILL);
         c->kill_sent = true;
         c->serving = false;
-        tell_keeper(s); /* by now it owes us the word of Livy's end, whatever else it has answered */
+        core_keeper_owes(s); /* by now it owes us the word of Livy's end, whatever else it has answered */
     }
 }
 
@@ -310,7 +280,7 @@ static void renew(struct step *s)
     struct core *c = s->c;
 
     /* An orderly stop may take its grace: the lease goes on until then. */
-    bool ending = c->kill_sent || (c->stop_sent && c->stop_grace == 0);
+    bool ending = c->kill_sent || c->livy.killed != 0 || (c->stop_sent && c->stop_grace == 0);
     if (!core_livy_alive(c) || c->keeper_stuck || ending || !legitimate(c))
         return;
     if (c->kill_at == 0 || c->kill_at == c->lease_sent)
@@ -320,7 +290,7 @@ static void renew(struct step *s)
     a->kill_at = c->lease_sent = c->kill_at;
     if (c->kill_at > c->max_sent)
         c->max_sent = c->kill_at;
-    tell_keeper(s);
+    core_keeper_owes(s);
 }
 
 /* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this
@@ -329,7 +299,7 @@ static bool may_start(const struct core *c, int64_t now)
 {
     return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&
            !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
-           now >= c->start_at && core_livy_enough_lease(c, now);
+           now >= c->start_at && core_backoff_over(c, now) && core_livy_enough_lease(c, now);
 }
 
 static void lead(struct step *s)
@@ -357,7 +327,7 @@ static void start(struct step *s)
     a->run = c->start_run = c->livy.run + 1;
     c->stop_sent = c->kill_sent = c->gone_seen = false;
     c->tenured = c->tenure_due = true;
-    tell_keeper(s);
+    core_keeper_ordered(s);
 }
 
 void core_livy_reconcile(struct step *s)
@@ -365,7 +335,7 @@ void core_livy_reconcile(struct step *s)
     struct core *c = s->c;
 
     guard(s);
-    if (core_livy_alive(c) && !legitimate(c) && !c->doomed)
+    if (core_livy_alive(c) && !c->gone_seen && !legitimate(c) && !c->doomed)
         core_livy_stop(s, 0, "it runs under a latch node that is not ours any more");
     if (c->quitting)
         core_livy_stop(s, c->config.stop_grace, c->quit_reason);
@@ -373,6 +343,7 @@ void core_livy_reconcile(struct step *s)
         core_livy_stop(s, c->config.stop_grace, c->stand_reason);
     lead(s);
     renew(s);
+    core_backoff_reconcile(s);
     start(s);
     watch_health(s);
 }
@@ -382,8 +353,7 @@ int64_t core_livy_next(const struct core *c, int64_t now)
     int64_t next = CLOCK_NEVER;
     bool alive = core_livy_alive(c);
 
-    if (c->unanswered != 0 && !c->keeper_stuck)
-        core_earliest(&next, now, c->unanswered + CORE_KEEPER_PATIENCE);
+    core_earliest(&next, now, core_keeper_next(c, now));
     if ((alive || c->start_run != 0) && !c->kill_sent) {
         int64_t deadline = c->start_run != 0 ? c->max_sent : c->leased;
         core_earliest(&next, now,

@@ -264,11 +264,25 @@ static void pass(struct step *s)
     take_victim(s, NULL);
 }
 
+static void alarms(struct step *s)
+{
+    const struct core_takeover *t = &s->c->takeover;
+    bool waits = t->state == CORE_TAKEOVER_WAITING;
+    bool fails = waits && t->fence_failures > 0 && t->fencing != CORE_FENCING_DONE;
+    bool answers = waits && t->answers_told && t->answering != 0;
+
+    core_alarm(s, CORE_ALARM_FENCING, fails, "%s",
+               fails ? t->fence_why : "failover.fence_command is not waited for any more");
+    core_alarm(s, CORE_ALARM_ANSWERS, answers, "%s",
+               answers ? t->victim.member.url : "no other Livy stands in the way any more");
+}
+
 void core_takeover_reconcile(struct step *s)
 {
     struct core *c = s->c;
     struct core_takeover *t = &c->takeover;
 
+    alarms(s);
     if (t->state != CORE_TAKEOVER_WAITING)
         return;
     if (t->known && has_victim(t)) {

@@ -64,9 +64,12 @@ void elector_step(struct elector *e, struct core_event *event)
     e->stepped_at = clock_boot_ms();
     core_step(&e->core, event, e->stepped_at, &actions);
     event->uuid = NULL; /* the core has copied it */
+    e->stepping++;
     for (size_t i = 0; i < actions.count; i++)
         act_perform(e, &actions.list[i]);
+    e->stepping--;
     arm_timer(e);
+    backoff_tell(e);
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -164,9 +167,17 @@ static void on_probe(void *arg, const struct probe_result *result)
 {
     struct elector *e = arg;
     char text[CORE_TEXT_SIZE];
-    struct core_event event = {
-        .type = CORE_EV_PROBE, .alive = result->alive, .status = result->status, .text = result->reason};
+    struct core_event event = {.type = CORE_EV_PROBE,
+                               .alive = result->alive,
+                               .untold = result->untold,
+                               .status = result->status,
+                               .text = result->reason};
 
+    if (result->untold != e->probe_untold)
+        log_warn("Livy %s (livy.probe_interval)%s%s",
+                 result->untold ? "cannot be probed, and goes on unwatched" : "is probed again",
+                 result->untold ? ": " : "", result->untold ? result->reason : "");
+    e->probe_untold = result->untold;
     if (result->alive && !e->core.serving && core_livy_alive(&e->core))
         check_owner(e, &event, text, sizeof(text));
     elector_step(e, &event);
@@ -231,6 +242,7 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         e->refused = false;
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
+        deaths_connect(e->deaths, e->zk);
         break;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
@@ -254,6 +266,13 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         break;
     }
     elector_step(e, &event);
+}
+
+static void on_view(void *arg)
+{
+    struct elector *e = arg;
+
+    roster_seen(e->roster, json_object_get(view_members(e->view), e->conf->id));
 }
 
 static int open_roster(struct elector *e)
@@ -302,7 +321,8 @@ static int be_welcomed(struct elector *e, struct ipc_msg *welcome)
 
 void elector_core_config(const struct conf *conf, struct core_config *config)
 {
-    *config = (struct core_config){.tick = conf->zookeeper.tick,
+    *config = (struct core_config){.session_timeout = conf->zookeeper.session_timeout,
+                                   .tick = conf->zookeeper.tick,
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
@@ -338,9 +358,9 @@ static int open_parts(struct elector *e)
     e->on_timer = e->timerfd >= 0 ? event_new(e->base, e->timerfd, EV_READ | EV_PERSIST, on_timer, e) : NULL;
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
-    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW);
+    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -363,11 +383,13 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    free(e->literals);
     predecessor_free(e->predecessor);
     roster_free(e->roster);
     claim_free(e->claim);
     history_free(e->history);
     view_free(e->view);
+    deaths_free(e->deaths);
     if (e->timerfd >= 0)
         close(e->timerfd);
     if (e->livy_pidfd >= 0)

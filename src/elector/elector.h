@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "core.h"
+#include "deaths.h"
 #include "history.h"
 #include "livy-ha/conf.h"
 #include "predecessor.h"
@@ -21,8 +22,9 @@
 #include "zk_resolve.h"
 
 #define ELECTOR_CALLS 64
+#define ELECTOR_ALARM_SIZE 512
 
-enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW };
+enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS };
 
 struct elector;
 
@@ -52,6 +54,8 @@ struct elector {
     struct zk *zk;
     struct zk_resolve *resolve;
     struct event *resolve_again;
+    char *literals;     /* what zookeeper.hosts were when last all of them were found; NULL: never yet */
+    bool resolve_fails; /* told already */
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
     struct elector_call calls[ELECTOR_CALLS];
@@ -61,6 +65,8 @@ struct elector {
     bool refused;           /* the state store is not ours: said to the core, which does not stand */
     char register_why[768]; /* why not, as was last logged; "" once it is done */
     struct history *history;
+    struct deaths *deaths;
+    bool deaths_news; /* to be told to the core once the step under way has ended */
     struct view *view;
     char boot[64];
 
@@ -70,9 +76,11 @@ struct elector {
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
     struct event *on_channel, *on_timer, *on_guard, *on_close, *on_tell;
+    unsigned stepping;             /* depth: actions may be events */
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
+    bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
 
     /* taking over */
@@ -84,7 +92,8 @@ struct elector {
     int64_t since_wall, started_wall;
     char shown_role[16], shown_livy[16];
     uint64_t change;
-    bool publish_due; /* with the next on_tell */
+    bool publish_due;                             /* with the next on_tell */
+    char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
 };
 
@@ -125,6 +134,16 @@ void guard_watch(struct elector *e); /* the same without killing */
 void guard_stop(struct elector *e);  /* the keeper has said that Livy is dead: there is nothing to watch */
 void guard_keeper_gone(struct elector *e);
 bool guard_livy_dead(const struct elector *e); /* as its pidfd says; no pidfd: dead */
+
+/* backoff.c: what the core needs to know of Livy's deaths, and of who stands. */
+int backoff_open(struct elector *e);
+void backoff_changed(struct elector *e); /* deaths or members have changed */
+void backoff_tell(struct elector *e);    /* between steps: tells the core, where there is something */
+
+/* alarm.c */
+void alarm_change(struct elector *e, const struct core_action *action);
+json_t *alarm_list(const struct elector *e); /* those that are raised; a new reference */
+size_t alarm_count(const struct elector *e);
 
 /* status.c: new references. */
 json_t *status_self(struct elector *e); /* as in members/<id> */

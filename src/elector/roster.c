@@ -20,6 +20,7 @@ enum step {            /* in this order, each counts the next one up */
             STEP_MEMBERS,
             STEP_KNOWN,
             STEP_HISTORY,
+            STEP_DEATHS,
             STEP_HANDOVER,
             STEP_TENURES,
             STEP_STORE,
@@ -402,6 +403,10 @@ static void advance(struct roster *r)
         path_make(path, r->root, NULL, "history");
         make(r, path, "[]", 0);
         return;
+    case STEP_DEATHS:
+        path_make(path, r->root, NULL, "deaths");
+        make(r, path, "[]", 0);
+        return;
     case STEP_HANDOVER:
         path_make(path, r->root, NULL, "handover");
         make(r, path, "", 0); /* who last left in order: see zk_release */
@@ -494,6 +499,11 @@ static void published(void *arg, const struct zk_reply *reply)
     }
 }
 
+static void write_member(struct roster *r)
+{
+    r->publishing = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, published, r) == ZOK;
+}
+
 void roster_publish(struct roster *r, const json_t *json)
 {
     if (r->zk == NULL || !r->registered || !set_json(r, json))
@@ -501,5 +511,18 @@ void roster_publish(struct roster *r, const json_t *json)
     if (r->publishing)
         r->publish_again = true;
     else
-        r->publishing = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, published, r) == ZOK;
+        write_member(r);
+}
+
+void roster_seen(struct roster *r, const json_t *seen)
+{
+    if (r->zk == NULL || !r->registered || r->publishing)
+        return;
+    json_t *own = json_loads(r->json, 0, NULL);
+    bool same = own == NULL || (seen != NULL && json_equal(seen, own));
+    json_decref(own);
+    if (same)
+        return;
+    log_warn("%s is not as this member wrote it: written anew", r->member_path);
+    write_member(r);
 }

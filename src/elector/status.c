@@ -42,6 +42,7 @@ json_t *status_self(struct elector *e)
         e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
+    json_object_set_new(self, "alarms", alarm_list(e));
     set_utc(self, "since", e->since_wall);
     set_utc(self, "started", e->started_wall);
     return self;
@@ -59,45 +60,6 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
-static void takeover_alarms(const struct core_takeover *t, json_t *list)
-{
-    const struct ipc_member *victim = &t->victim.member;
-
-    if (t->state != CORE_TAKEOVER_WAITING)
-        return;
-    if (t->fence_failures > 0 && t->fencing != CORE_FENCING_DONE)
-        json_array_append_new(
-            list, json_sprintf("failover.fence_command for %s has failed %d time(s), last with: %s. "
-                               "Livy is not started before it succeeds. Fence %s (host %s) by hand "
-                               "and let the command say so, or start livy-ha there again",
-                               victim->id, (int)t->fence_failures, t->fence_why, victim->id, victim->host));
-    if (t->answers_told && t->answering != 0)
-        json_array_append_new(list,
-                              json_sprintf("%s's Livy still answers at %s though its session has ended: not "
-                                           "starting a second one. Stop it on host %s (kill -9 of the JVM)",
-                                           victim->id, victim->url, victim->host));
-}
-
-static json_t *alarms(const struct elector *e)
-{
-    json_t *list = json_array();
-
-    takeover_alarms(&e->core.takeover, list);
-    if (e->core.keeper_stuck)
-        json_array_append_new(list,
-                              json_string("the keeper does not answer: its process is stopped or hangs"));
-    if (e->register_why[0] != '\0') /* in full: the core keeps the beginning */
-        json_array_append_new(list, json_string(e->register_why));
-    else if (!e->core.may_stand)
-        json_array_append_new(list, json_string(e->core.stand_reason));
-    if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
-        json_array_append_new(
-            list,
-            json_string("the latch's sequence numbers have run past 2^31: remove <root>/leader while no "
-                        "member runs"));
-    return list;
-}
-
 static json_t *status_document(struct elector *e)
 {
     const struct core *c = &e->core;
@@ -110,7 +72,6 @@ static json_t *status_document(struct elector *e)
     json_object_set_new(self, "phase", json_string(core_phase_name(c->phase)));
     json_object_set_new(self, "reason", json_string(c->reason));
     json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
-    json_object_set_new(self, "alarms", alarms(e));
     json_object_set_new(self, "front", json_false());
     return self;
 }

@@ -41,7 +41,8 @@ static void ask_present(struct elector_call *call, const char *id)
     struct elector *e = call->e;
     char path[PATH_SIZE];
 
-    if (id[0] == '\0' || strchr(id, '/') != NULL) { /* not one of ours: Curator's, perhaps */
+    /* Not one of ours (Curator's, perhaps), or a daemon before this one: its members/<id> is ours by now. */
+    if (id[0] == '\0' || strchr(id, '/') != NULL || strcmp(id, e->conf->id) == 0) {
         answer_left(call, CORE_LEFT_GONE);
         return;
     }

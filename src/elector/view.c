@@ -19,6 +19,8 @@ struct slot { /* a node that is being read */
 struct view {
     char *root;
     uint32_t kind;
+    view_renewed *renewed;
+    void *arg;
     struct zk *zk;
     unsigned outstanding;
     bool dirty;
@@ -28,15 +30,19 @@ struct view {
     json_t *members, *known, *history;
     json_t *new_members, *new_known, *new_history;
     uint64_t version;
+    void (*changed)(void *arg);
+    void *changed_arg;
 };
 
-struct view *view_new(const char *root, uint32_t watch_kind)
+struct view *view_new(const char *root, uint32_t watch_kind, view_renewed *renewed, void *arg)
 {
     struct view *v = calloc(1, sizeof(*v));
     if (v == NULL)
         return NULL;
     v->root = strdup(root);
     v->kind = watch_kind;
+    v->renewed = renewed;
+    v->arg = arg;
     v->members = json_object();
     v->known = json_object();
     v->history = json_array();
@@ -44,6 +50,12 @@ struct view *view_new(const char *root, uint32_t watch_kind)
         return v;
     view_free(v);
     return NULL;
+}
+
+void view_on_change(struct view *v, void (*fn)(void *arg), void *arg)
+{
+    v->changed = fn;
+    v->changed_arg = arg;
 }
 
 static void drop_new(struct view *v)
@@ -88,9 +100,13 @@ static void answered(struct view *v, int rc)
         replace(&v->known, &v->new_known);
         replace(&v->history, &v->new_history);
         v->version++;
+        if (v->changed != NULL)
+            v->changed(v->changed_arg);
     }
     if (v->dirty)
         load(v);
+    else if (!v->torn && v->renewed != NULL)
+        v->renewed(v->arg);
 }
 
 static void sent(struct view *v, int rc)

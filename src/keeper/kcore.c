@@ -256,6 +256,16 @@ static void order_stop(struct kstep *s, const struct ipc_msg *msg)
         kcore_tell(s, IPC_LIVY);
 }
 
+/* The number tells the elector that all that it had sent before has been read. */
+static void answer(struct kstep *s, uint32_t number)
+{
+    if (!s->k->elector_said_hello)
+        return;
+    struct kcore_action *a = kcore_act(s, KCORE_ACT_SEND);
+    a->message = IPC_LIVY;
+    a->answer = number;
+}
+
 static void quit(struct kstep *s)
 {
     struct kcore *k = s->k;
@@ -326,6 +336,9 @@ static void message(struct kstep *s, const struct kcore_event *event)
         break;
     case IPC_STOP:
         order_stop(s, msg);
+        break;
+    case IPC_ASK:
+        answer(s, msg->run);
         break;
     case IPC_SESSION:
         session(s, msg);
@@ -618,6 +631,7 @@ void kcore_livy(const struct kcore *k, struct ipc_livy *livy)
         livy->state = IPC_LIVY_STOPPING;
         break;
     }
+    livy->killed = k->livy == KCORE_KILLED || k->livy == KCORE_REAPED;
     livy->cause = k->cause;
     livy->status = k->status;
     livy->run = k->run;

@@ -80,6 +80,7 @@ struct kcore_action {
     enum kcore_action_type type;
     uint32_t message;
     bool with_pidfd;
+    uint32_t answer; /* SEND of LIVY: the number of the ASK that it answers, or 0 */
     int code;
     enum kcore_livy old_livy, livy;
     uint64_t number;

@@ -244,7 +244,7 @@ static void reap(struct keeper *k)
 
 static void send_message(struct keeper *k, const struct kcore_action *a)
 {
-    struct ipc_msg msg = {.type = a->message};
+    struct ipc_msg msg = {.type = a->message, .run = a->answer};
     int fd = a->with_pidfd ? k->livy.pidfd : -1;
 
     kcore_livy(&k->core, &msg.livy);

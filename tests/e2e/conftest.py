@@ -7,7 +7,10 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from livyha import netns  # noqa: E402
+from livyha.bed import Bed  # noqa: E402
 from livyha.cluster import Cluster  # noqa: E402
+from livyha.matrix import Row  # noqa: E402
 from livyha.zookeeper import Ensemble  # noqa: E402
 
 ClusterMaker = Callable[..., Cluster]
@@ -37,15 +40,16 @@ def _finish(clusters: list[Cluster]) -> None:
             print(f"overlap {cluster.oracle.overlap_us()} us, outside the assumptions: {cluster.outside_assumptions}")
         else:
             cluster.assert_exclusive()
+            cluster.assert_store_whole()
 
 
 def _maker(tmp_path_factory: pytest.TempPathFactory, zookeeper: Callable[[], Ensemble],
            made: list[Cluster]) -> ClusterMaker:
-    def make(count: int = 1, ensemble: Ensemble | None = None, **settings: object) -> Cluster:
+    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, **settings: object) -> Cluster:
         """Keyword settings are dotted keys with "__" for the dot: livy__restarts=1."""
         directory = str(tmp_path_factory.mktemp("c"))
         dotted = {key.replace("__", "."): value for key, value in settings.items()}
-        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted))
+        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms))
         return made[-1]
     return make
 
@@ -78,3 +82,28 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble
 def one(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[Cluster]:
     """The same with one member."""
     yield from _shared(tmp_path_factory, zookeeper, 1)
+
+
+# ---- tests in network namespaces ------------------------------------------------------------------------------
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tests on a bed run in namespaces of their own: all of this run moves there, before its first test."""
+    if not session.config.option.collectonly and any("bed" in getattr(item, "fixturenames", ()) for item in session.items):
+        netns.enter(session.config)
+
+
+@pytest.fixture(scope="module")
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """Three ZooKeeper servers with the module's TICK_MS (500), hosts for three members. A test leaves it whole (Row does)."""
+    with Bed(str(tmp_path_factory.mktemp("bed")), getattr(request.module, "TICK_MS", 500)) as made:
+        yield made
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest, bed: Bed, make_cluster: ClusterMaker) -> Iterator[Row]:
+    made = Row(bed, make_cluster, request.node)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -31,9 +31,14 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
                                         "_c_11111111-0000-4000-8000-000000000000-latch-0000000003",
                                         "stranger"};
     static const struct core_victim victim = {.tenure = "a@0", .member = {.id = "a", .epoch = 3}};
+    static struct core_death deaths[70];
     unsigned pick = next_byte(in);
 
-    *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_LEAVE + 1)),
+    for (size_t i = 0; i < 70; i++)
+        deaths[i] = (struct core_death){.at = now - (int64_t)(i * pick * 40) + 500,
+                                        .member = (uint8_t)(i * pick),
+                                        .gave_up = i % 5 == pick % 5};
+    *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_DEATHS + 1)),
                                  .request = (enum core_request)(pick % CORE_REQUESTS),
                                  .rc = (enum core_rc)(next_byte(in) % (CORE_DENIED + 1)),
                                  .session = 1 + pick % 2,
@@ -45,6 +50,9 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
                                  .owner = 1 + pick % 2,
                                  .czxid = 7,
                                  .kill_at = now + 1000,
+                                 .deaths = deaths,
+                                 .n_deaths = pick % 71,
+                                 .standing = pick * UINT64_C(0x9e3779b97f4a7c15),
                                  .status = 75,
                                  .deleted = pick & 1,
                                  .alive = pick & 2,

@@ -137,6 +137,8 @@ static void connect_now(struct world *w, int host, int handle)
     c->conn = (int16_t)zk_new_connection(w, host, c->server);
     if (c->conn < 0)
         return;
+    if (c->since == 0) /* of a new handle */
+        tell(w, host, CORE_EV_OPENED);
     c->since = w->now;
     m.session = c->session;
     m.zxid = c->zxid;

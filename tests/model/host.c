@@ -83,7 +83,7 @@ void host_node_gone(struct world *w, int32_t epoch, enum violation how, const ch
 
 /* ---- the keeper -------------------------------------------------------------------------------------- */
 
-static void send_packet(struct world *w, int host, uint32_t type)
+static void send_packet(struct world *w, int host, uint32_t type, uint32_t number)
 {
     struct host *h = &w->hosts[host];
     struct channel *ch = &h->to_elector;
@@ -95,6 +95,7 @@ static void send_packet(struct world *w, int host, uint32_t type)
     p->type = type;
     kcore_livy(&h->kcore, &p->livy);
     p->kill_at = h->kcore.kill_at;
+    p->run = number;
     p->quitting = h->kcore.quitting;
     if (type == IPC_WELCOME && h->kcore.has_session)
         p->session = member_keep(&h->kcore.session);
@@ -177,7 +178,7 @@ static void keeper_perform(struct world *w, int host, const struct kcore_action 
         keeper_event(w, host, &(struct kcore_event){.type = KCORE_EV_LOCK_FREE});
         return;
     case KCORE_ACT_SEND:
-        send_packet(w, host, a->message);
+        send_packet(w, host, a->message, a->answer);
         return;
     case KCORE_ACT_FORGET:
         memset(&h->file, 0, sizeof(h->file));

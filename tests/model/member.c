@@ -196,6 +196,34 @@ static void check_start(struct world *w, int host, const struct core_action *a)
                         (long long)a->epoch, (int)w->zk.nodes[node].made);
 }
 
+static void note_death(struct world *w, int host, bool gave_up)
+{
+    if (w->n_deaths == DEATHS)
+        memmove(w->deaths, w->deaths + 1, (size_t)--w->n_deaths * sizeof(w->deaths[0]));
+    w->deaths[w->n_deaths++] = (struct death){.at = w->now, .host = (int16_t)host, .gave_up = gave_up};
+    for (int i = 0; i < w->n_hosts; i++)
+        world_put(w, w->now + (i == host ? 1 : 5), EV_DEATHS, i, 0);
+}
+
+static void tell_deaths(struct world *w, int host)
+{
+    struct core_death list[DEATHS];
+    struct core_event event = {.type = CORE_EV_DEATHS, .deaths = list, .n_deaths = (size_t)w->n_deaths};
+    int64_t local = world_local(w, host);
+
+    memset(list, 0, sizeof(list));
+    for (int i = 0; i < w->n_deaths; i++) {
+        list[i].at = local - (w->now - w->deaths[i].at);
+        list[i].member = (uint8_t)(w->deaths[i].host == host ? 0 : w->deaths[i].host + 1);
+        list[i].gave_up = w->deaths[i].gave_up;
+    }
+    for (int i = 0; i < w->n_hosts; i++)
+        if (i != host && w->hosts[i].elector && w->hosts[i].core.phase == CORE_STANDBY)
+            event.standing |= UINT64_C(1) << (i + 1);
+    if (w->hosts[host].core.connected)
+        host_elector_step(w, host, &event);
+}
+
 static void perform(struct world *w, int host, const struct core_action *a)
 {
     struct host *h = &w->hosts[host];
@@ -241,6 +269,12 @@ static void perform(struct world *w, int host, const struct core_action *a)
     case CORE_ACT_PROBE_PREDECESSOR:
         world_put(w, w->now + 2, EV_LOOKED, host, (int32_t)a->op);
         return;
+    case CORE_ACT_ASK:
+        send_packet(w, host, IPC_ASK, a);
+        return;
+    case CORE_ACT_DEATH:
+        note_death(w, host, a->gave_up);
+        return;
     case CORE_ACT_FENCE:
         break; /* without a fence command nobody asks for one */
     case CORE_ACT_SESSION:
@@ -281,6 +315,7 @@ static void perform(struct world *w, int host, const struct core_action *a)
         world_say(w, "host %d    %s: %s", host, core_history_name(a->history), a->text);
         return;
     case CORE_ACT_PUBLISH:
+    case CORE_ACT_ALARM:
         return;
     case CORE_ACT_FATAL:
         world_violation(w, NOBODY_SERVES, "host %d gives up for good: %.100s", host, a->text);
@@ -292,7 +327,8 @@ static void perform(struct world *w, int host, const struct core_action *a)
 
 static bool outward(const struct core_action *a)
 {
-    return a->type != CORE_ACT_PHASE && a->type != CORE_ACT_HISTORY && a->type != CORE_ACT_PUBLISH;
+    return a->type != CORE_ACT_PHASE && a->type != CORE_ACT_HISTORY && a->type != CORE_ACT_PUBLISH &&
+           a->type != CORE_ACT_ALARM;
 }
 
 /* The fault that strikes between two actions of one step. */
@@ -404,7 +440,7 @@ static void packet(struct world *w, int host)
     h->to_elector.n--;
     memmove(&h->to_elector.list[0], &h->to_elector.list[1],
             (size_t)h->to_elector.n * sizeof(h->to_elector.list[0]));
-    event = (struct core_event){.livy = msg.livy, .kill_at = msg.kill_at};
+    event = (struct core_event){.op = msg.run, .livy = msg.livy, .kill_at = msg.kill_at};
     if (msg.type == IPC_WELCOME) {
         welcome(w, host, &msg);
     } else if (msg.type == IPC_PING) {
@@ -486,6 +522,8 @@ void member_event(struct world *w, const struct event *e)
         send_packet(w, e->who, IPC_HELLO, NULL);
     else if (e->kind == EV_PROBED)
         probed(w, e->who, (uint32_t)e->arg);
+    else if (e->kind == EV_DEATHS)
+        tell_deaths(w, e->who);
     else if (e->kind == EV_LOOKED)
         host_elector_step(w, e->who, &silence);
     else if (e->kind == EV_GUARD)

@@ -85,11 +85,12 @@ static void relate_core(struct core *c, int64_t now)
 {
     struct core_takeover *t = &c->takeover;
     int64_t *const times[] = {
-        &c->floor,    &c->kick_at,    &c->connect_touch, &c->suspended_at, &c->outage_end, &c->retry_at,
-        &c->list_at,  &c->beat_sent,  &c->proof,         &c->kill_at,      &c->lease_sent, &c->leased,
-        &c->max_sent, &c->unanswered, &c->probe_at,      &c->start_at,     &c->rejoin_at,  &c->last_crash,
-        &c->close_by, &t->won_at,     &t->ask_at,        &t->fence_at,     &t->fence_by,   &t->probe_at,
-        &t->probe_by, &t->answering};
+        &c->floor,       &c->kick_at,    &c->connect_touch, &c->suspended_at, &c->outage_end, &c->retry_at,
+        &c->list_at,     &c->beat_sent,  &c->proof,         &c->kill_at,      &c->lease_sent, &c->leased,
+        &c->max_sent,    &c->unanswered, &c->probe_at,      &c->start_at,     &c->rejoin_at,  &c->killed_at,
+        &c->close_by,    &t->won_at,     &t->ask_at,        &t->fence_at,     &t->fence_by,   &t->probe_at,
+        &t->probe_by,    &t->answering,  &c->asked_at,      &c->ordered_at,   &c->opened_at,  &c->late_at,
+        &c->backoff.told};
 
     if (c->connected)
         c->suspended_at = c->kick_at = 0; /* set anew before they are looked at again */
@@ -104,8 +105,8 @@ static void relate_core(struct core *c, int64_t now)
     }
     if (t->probe_op != 0)
         t->probe_op = c->last_op - t->probe_op + 1;
-    for (size_t i = 0; i < CORE_CRASHES; i++)
-        c->crashes[i] = i < c->n_crashes ? relative(c->crashes[i], now) : 0;
+    for (size_t i = 0; i < c->backoff.n; i++)
+        relate(&c->backoff.list[i].at, now);
     relate_livy(&c->livy, now);
 }
 
@@ -122,7 +123,9 @@ static void mix_core(struct digest *d, const struct core *core, int64_t now)
     memset(c.livy_reason, 0, sizeof(c.livy_reason));
     c.next_beat = 0;
     c.last_op = c.published = 0;
-    c.elected_at = 0;
+    c.elected_at = c.stepped_at = 0;
+    memset(&c.latency, 0, sizeof(c.latency)); /* for an alarm */
+    memset(c.backoff.names, 0, sizeof(c.backoff.names));
     mix_bytes(d, &c, sizeof(c));
 }
 
@@ -262,6 +265,10 @@ uint64_t state_digest(const struct world *w)
     struct digest d = {.a = 1, .b = 2};
 
     mix(&d, (uint64_t)w->stranger);
+    for (int i = 0; i < w->n_deaths; i++) {
+        mix(&d, (uint64_t)relative(w->deaths[i].at, w->now));
+        mix(&d, (uint64_t)w->deaths[i].host << 1 | w->deaths[i].gave_up);
+    }
     mix_zk(&d, &w->zk, w->now);
     for (int i = 0; i < w->n_hosts; i++)
         mix_host(&d, w, i);

@@ -228,6 +228,7 @@ void world_step(struct world *w, const struct event *next)
     case EV_LIVY_DEAD:
     case EV_PROBED:
     case EV_LOOKED:
+    case EV_DEATHS:
     case EV_KEEPER_BEGIN:
     case EV_STAND:
     case EV_CLOSED:

@@ -24,6 +24,7 @@
 #define CALLS 24
 #define WATCHES 16
 #define CLIENT_WATCHES 6
+#define DEATHS 12
 
 /* The tightest ensemble that ZooKeeper allows: T is twice the tick. */
 #define TICK 2000
@@ -91,6 +92,7 @@ enum event_kind {
     EV_GUARD,
     EV_LIVY_DEAD, /* arg: life */
     EV_PROBED,    /* arg: run */
+    EV_DEATHS,    /* the elector is told of <root>/deaths */
     EV_LOOKED,    /* at the one that was active before; arg: op */
     EV_KEEPER_BEGIN,
     EV_STAND,  /* arg: may stand */
@@ -220,13 +222,20 @@ struct host {
     struct channel to_keeper, to_elector;
 };
 
+struct death {  /* of a Livy, or a giving up; <root>/deaths */
+    int64_t at; /* leader's time */
+    int16_t host;
+    bool gave_up;
+};
+
 struct world {
     int64_t now;
     bool trace;
     bool unequal;  /* server 0 grants TIMEOUT_LONG */
     bool stranger; /* somebody outside has deleted a latch node: the one fault that stands alone */
     int32_t death; /* ms that a SIGKILL takes */
-    int n_hosts, n_events;
+    int n_hosts, n_events, n_deaths;
+    struct death deaths[DEATHS];
     enum violation violation;
     char detail[160];
     struct zk zk;

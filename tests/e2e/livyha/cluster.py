@@ -26,7 +26,7 @@ class Cluster:
     """`count` members "a", "b", … in `directory`, not started. One at a time uses a root and a state store."""
 
     def __init__(self, zookeeper: Ensemble, directory: str, count: int = 3,
-                 settings: Mapping[str, Any] | None = None) -> None:
+                 settings: Mapping[str, Any] | None = None, writing_ms: int = 0) -> None:
         global _serial
         _serial += 1
         self.zookeeper = zookeeper
@@ -36,9 +36,12 @@ class Cluster:
         os.makedirs(self.oracle_dir, exist_ok=True)
         self.oracle = Oracle(self.oracle_dir)
         self.common = dict(settings or {})
+        self.writing_ms = writing_ms  # how often the stand-ins write to their state store; 0: never
         self.store_prefix = f"livy_{_serial}"
         self.members: list[Member] = []
         self._kazoo: KazooClient | None = None
+        self.stopped_livys = False  # this test stops Livys (SIGSTOP): one that is stopped does not count as running
+        self.eye = zookeeper.hosts  # the servers through which the test itself looks at ZooKeeper
         self.outside_assumptions = ""  # why no overlap is no claim in this test; "" where it is
         for _ in range(count):
             self.add()
@@ -49,6 +52,8 @@ class Cluster:
         os.makedirs(directory, exist_ok=True)
         member = Member(name, directory, self.zookeeper.hosts, self.root, self.oracle_dir,
                         {**self.common, **(settings or {})}, self.store_prefix)
+        if self.writing_ms:
+            member.env["STANDIN_STORE"] = str(self.writing_ms)
         self.members.append(member)
         return member
 
@@ -92,17 +97,25 @@ class Cluster:
             return last if last and last.first > after.first and last.serving and proc.alive(last.pid) else None
         return self.wait(found, timeout, "a new Livy serves")
 
+    def overlap_us(self) -> int:
+        return self.oracle.ran_together_us() if self.stopped_livys else self.oracle.overlap_us()
+
     def assert_exclusive(self) -> None:
         """The one thing that must never happen: two Livys at once."""
-        overlap = self.oracle.overlap_us()
+        overlap = self.overlap_us()
         assert overlap == 0, f"two Livys lived at once for {overlap} us:\n{self.oracle.describe()}\n{self.failure_text()}"
+
+    def assert_store_whole(self) -> None:
+        """No count of a writing stand-in was lost or overwritten."""
+        faults = self.oracle.store_faults()
+        assert not faults, "\n".join([*faults[:10], f"{len(faults)} in all", self.failure_text()])
 
     # ---- ZooKeeper, seen by an independent client ------------------------------------------------------------
 
     @property
     def zk(self) -> KazooClient:
         if self._kazoo is None:
-            self._kazoo = KazooClient(hosts=self.zookeeper.hosts, timeout=20)
+            self._kazoo = KazooClient(hosts=self.eye, timeout=20)
             self._kazoo.start(timeout=30)
         return self._kazoo
 

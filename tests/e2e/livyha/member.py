@@ -49,6 +49,7 @@ class Member:
         self.log_path = os.path.join(directory, "livy-ha.log")
         self.socket = os.path.join(self.runtime_dir, "control.sock")
         self.process: subprocess.Popen[bytes] | None = None
+        self.address = "127.0.0.1"  # where its ports are reached from the test
         self.wrapper: list[str] = []  # a command to run livy-ha under, ["unshare", …]
         self.settings: Settings = {
             "id": name, "runtime_dir": self.runtime_dir, "log.level": "debug", "log.format": "text",
@@ -217,7 +218,7 @@ class Member:
 
     def http_version(self) -> int:
         """The status of GET /version at Livy's port."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/version", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address}:{self.port}/version", timeout=5) as answer:
             return int(answer.status)
 
     def log(self) -> str:

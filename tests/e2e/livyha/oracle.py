@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-_LIFE = struct.Struct("<8siiqqqii")
+from . import store
+
+_LIFE = struct.Struct("<8siiqqqiiqq")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Life:
     serving: int    # 0: never listened
     exit_kind: int  # 0: running or killed, 1: ended by TERM, 2: of its own accord
     exit_code: int
+    paused: int     # the last instant before it did not run for a while (SIGSTOP), 0: it ran all the time
+    woke: int       # the first one after that
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -29,8 +33,18 @@ class Life:
             return dict(json.load(file))
 
     @property
+    def runs(self) -> list[tuple[int, int]]:
+        """From when to when it ran: its life less its last pause."""
+        return [(self.first, self.paused), (self.woke, self.last)] if self.woke else [(self.first, self.last)]
+
+    @property
     def submit_log(self) -> str:
         return self.path.removesuffix(".life") + ".submit"
+
+    @property
+    def writer(self) -> store.Writer | None:
+        """What a writing stand-in has written to the state store so far; None before it has read it."""
+        return store.read_writer(self.path.removesuffix(".life") + ".store")
 
 
 def read_life(path: str) -> Life | None:
@@ -42,11 +56,11 @@ def read_life(path: str) -> Life | None:
         return None
     if len(data) != _LIFE.size:
         return None
-    magic, pid, rival, first, last, serving, kind, code = _LIFE.unpack(data)
+    magic, pid, rival, first, last, serving, kind, code, paused, woke = _LIFE.unpack(data)
     if magic != b"LIVYLIFE":
         return None
     name = os.path.basename(path).rsplit(".", 3)[0]
-    return Life(path, name, pid, rival, first, last, serving, kind, code)
+    return Life(path, name, pid, rival, first, last, serving, kind, code, paused, woke)
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,23 @@ class Oracle:
                     continue
                 worst = max(worst, (min(life.last, later.last) - later.first) // 1000, 1)
         return worst
+
+    def ran_together_us(self) -> int:
+        """As overlap_us(), for Livys that were stopped (SIGSTOP): the longest time for which two of them *ran* at once.
+        A process that is stopped does nothing, though it holds the record lock."""
+        worst = 0
+        lives = self.lives()
+        for index, life in enumerate(lives):
+            for later in lives[index + 1:]:
+                for first, last in life.runs:
+                    for begun, ended in later.runs:
+                        if begun <= last and first <= ended:
+                            worst = max(worst, (min(last, ended) - max(first, begun)) // 1000, 1)
+        return worst
+
+    def store_faults(self) -> list[str]:
+        """What was lost or overwritten in the state store, in words; always empty where no stand-in writes."""
+        return store.faults(self.directory)
 
     def gaps(self) -> list[Gap]:
         lives = self.lives()

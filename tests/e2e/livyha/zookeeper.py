@@ -1,10 +1,11 @@
-"""Real ZooKeeper servers on loopback: one, or an ensemble of three."""
+"""Real ZooKeeper servers: one, or an ensemble of three; on loopback, or each in a place of its own (netns.py)."""
 import os
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from . import proc
 from .ports import free_port
@@ -21,22 +22,31 @@ def java() -> str:
     return path
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens, and a command to run it under."""
+    address: str = "127.0.0.1"
+    wrapper: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+    peer_ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
+
+
 class Server:
     """One server process; it can be stopped and started again on the same data."""
 
-    def __init__(self, directory: str, number: int, tick_ms: int, extra: dict[str, str]) -> None:
+    def __init__(self, directory: str, number: int, tick_ms: int, extra: dict[str, str], place: Place) -> None:
         self.directory = directory
         self.number = number
         self.tick_ms = tick_ms
         self.extra = extra
-        self.port = free_port()
-        self.peer_ports = (free_port(), free_port())
+        self.host, self.port, self.peer_ports = place.address, place.port, place.peer_ports
+        self.wrapper = list(place.wrapper)
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = os.path.join(directory, "server.log")
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -47,14 +57,14 @@ class Server:
         data = os.path.join(self.directory, "data")
         os.makedirs(data, exist_ok=True)
         settings = {
-            "tickTime": self.tick_ms, "dataDir": data, "clientPort": self.port, "clientPortAddress": "127.0.0.1",
+            "tickTime": self.tick_ms, "dataDir": data, "clientPort": self.port, "clientPortAddress": self.host,
             "admin.enableServer": "false", "maxClientCnxns": 0, "4lw.commands.whitelist": "*", "initLimit": 20,
             "syncLimit": 5, **self.extra,
         }
         members = list(ensemble)
         if len(members) > 1:
             for server in members:
-                settings[f"server.{server.number}"] = "127.0.0.1:{}:{}".format(*server.peer_ports)
+                settings[f"server.{server.number}"] = "{}:{}:{}".format(server.host, *server.peer_ports)
             with open(os.path.join(data, "myid"), "w", encoding="ascii") as file:
                 file.write(f"{self.number}\n")
         with open(os.path.join(self.directory, "zoo.cfg"), "w", encoding="ascii") as file:
@@ -64,7 +74,7 @@ class Server:
         """Does not wait; see Ensemble.wait_ready."""
         assert self.process is None or self.process.poll() is not None, "already running"
         # No fsync and small log files: these servers need not survive a loss of power.
-        argv = [java(), *JAVA_FLAGS, "-cp", CLASS_PATH, "-Dzookeeper.jmx.log4j.disable=true",
+        argv = [*self.wrapper, java(), *JAVA_FLAGS, "-cp", CLASS_PATH, "-Dzookeeper.jmx.log4j.disable=true",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
                 "-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64",
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", os.path.join(self.directory, "zoo.cfg")]
@@ -74,7 +84,7 @@ class Server:
     def ask(self, word: str, timeout: float = 2.0) -> str:
         """A four-letter word; "" where the server does not answer."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout) as connection:
+            with socket.create_connection((self.host, self.port), timeout) as connection:
                 connection.sendall(word.encode("ascii"))
                 connection.shutdown(socket.SHUT_WR)
                 chunks = []
@@ -97,6 +107,14 @@ class Server:
             if line.startswith("zk_synced_followers"):
                 return int(float(line.split()[1]))
         return 0
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wipe(self) -> None:
+        """Loses all data; not while it runs."""
+        assert not self.running(), f"ZooKeeper server {self.number} runs"
+        shutil.rmtree(os.path.join(self.directory, "data", "version-2"), ignore_errors=True)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -122,13 +140,14 @@ class Ensemble:
     """One server alone, or several together. Use as a context manager, or call stop."""
 
     def __init__(self, directory: str, servers: int = 1, tick_ms: int = 500,
-                 extra: dict[str, str] | None = None) -> None:
+                 extra: dict[str, str] | None = None, places: Sequence[Place] | None = None) -> None:
         self.tick_ms = tick_ms
         self.servers: list[Server] = []
         for number in range(1, servers + 1):
             own = os.path.join(directory, f"zk{number}")
             os.makedirs(own, exist_ok=True)
-            self.servers.append(Server(own, number, tick_ms, extra or {}))
+            place = places[number - 1] if places else Place()
+            self.servers.append(Server(own, number, tick_ms, extra or {}, place))
         for server in self.servers:
             server.configure(self.servers)
 

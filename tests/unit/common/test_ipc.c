@@ -219,7 +219,7 @@ static void test_wrong_fields(void **state)
 
     SPOILT(msg.magic++);
     SPOILT(msg.type = 0);
-    SPOILT(msg.type = IPC_FENCE + 1);
+    SPOILT(msg.type = IPC_ASK + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
     SPOILT(msg.type = IPC_FENCED + 1);
     SPOILT(msg.sent_at = -1);
@@ -287,11 +287,12 @@ static void test_names(void **state)
     assert_string_equal(ipc_type_name(IPC_HELLO), "hello");
     assert_string_equal(ipc_type_name(IPC_FATAL), "fatal");
     assert_string_equal(ipc_type_name(IPC_FENCE), "fence");
+    assert_string_equal(ipc_type_name(IPC_ASK), "ask");
     assert_string_equal(ipc_type_name(IPC_FENCED), "fenced");
     assert_string_equal(ipc_type_name(IPC_WELCOME), "welcome");
     assert_string_equal(ipc_type_name(IPC_PING), "ping");
     assert_string_equal(ipc_type_name(0), "unknown");
-    assert_string_equal(ipc_type_name(IPC_FENCE + 1), "unknown");
+    assert_string_equal(ipc_type_name(IPC_ASK + 1), "unknown");
     assert_string_equal(ipc_type_name(UINT32_MAX), "unknown");
 }
 

@@ -16,11 +16,11 @@ static void test_status(void **state)
     assert_string_equal(run.stderr_text, "");
 
     daemon_set(daemon, "/cluster", JSON, NOBODY);
-    daemon_set(daemon, "/status", JSON, "{\"alarms\":[\"store differs\"]}");
+    daemon_set(daemon, "/status", JSON, "{\"reason\":\"store differs\"}");
     RUN(&run, "status");
     assert_run(&run, 3,
                "livy_ha at /livy_ha: no Livy serves: no active member, 1 standing by\n"
-               "Alarm: store differs\n\n"
+               "This member: store differs\n\n"
                "  Member  Role     Livy  Since  Lease\n"
                "* livy-b  standby  none  -      -\n");
     RUN(&run, "status", "--json");

@@ -105,16 +105,20 @@ static void test_nobody_active(void **state)
     (void)state;
     assert_view("{\"root\":\"/livy_ha\",\"active\":null,\"serving\":false,\"epoch\":null,\"paused\":true,"
                 "\"connected\":true,\"members\":[{\"id\":\"b\",\"role\":\"standby\",\"livy\":\"none\","
-                "\"self\":true}]}",
-                "{\"id\":\"b\",\"phase\":\"waiting\",\"reason\":\"takeover_delay has 3 s left\","
-                "\"alarms\":[\"store differs\",7]}",
-                "livy_ha at /livy_ha: no Livy serves: no active member, 1 standing by\n"
+                "\"self\":true,\"alarms\":[\"store differs\",7]},{\"id\":\"c\",\"role\":\"standby\","
+                "\"livy\":\"none\",\"alarms\":[\"x\",\"y\"]}]}",
+                "{\"id\":\"b\",\"phase\":\"waiting\",\"reason\":\"takeover_delay has 3 s left\"}",
+                "livy_ha at /livy_ha: no Livy serves: no active member, 2 standing by\n"
                 "Paused: no automatic fail-over and no restart of Livy, in the whole cluster.\n"
                 "This member (waiting): takeover_delay has 3 s left\n"
-                "Alarm: store differs\n"
                 "\n"
                 "  Member  Role     Livy  Since  Lease\n"
-                "* b       standby  none  -      -\n");
+                "* b       standby  none  -      -\n"
+                "  c       standby  none  -      -\n"
+                "\n"
+                "Alarm on b: store differs\n"
+                "Alarm on c: x\n"
+                "Alarm on c: y\n");
 }
 
 static void test_headlines(void **state)
@@ -164,6 +168,7 @@ static void test_strange_documents(void **state)
         "{\"members\":[1,null,\"x\",[],{}]}",
         "{\"root\":[],\"active\":{},\"serving\":\"yes\",\"epoch\":\"x\",\"members\":[]}",
         "{\"members\":[{\"id\":1,\"since\":2,\"lease_left_ms\":\"3\",\"self\":1}]}",
+        "{\"members\":[{\"alarms\":7},{\"alarms\":{\"a\":\"b\"}}]}",
         "{\"active\":\"gone\",\"serving\":true,\"members\":[{\"id\":\"b\"}]}",
     };
 
@@ -187,8 +192,9 @@ static void test_strange_documents(void **state)
 static void test_control_bytes(void **state)
 {
     char *out = render("{\"root\":\"/r\\u001b]0;x\\u0007\",\"active\":\"a\\u009b1m\",\"serving\":true,"
-                       "\"members\":[{\"id\":\"a\\u009b1m\",\"role\":\"\\u001b[31m\"}]}",
-                       "{\"alarms\":[\"\\u001bc\"]}", false, &plain);
+                       "\"members\":[{\"id\":\"a\\u009b1m\",\"role\":\"\\u001b[31m\","
+                       "\"alarms\":[\"\\u001bc\"]}]}",
+                       "{\"reason\":\"\\u001bc\"}", false, &plain);
 
     (void)state;
     assert_null(strchr(out, '\033'));

@@ -2,9 +2,9 @@
  * nothing else.
  *
  * Each event carries the time that at() has set. Before the next event every action must have been expected;
- * those that only people see (phase, history, publish) may be, and the tenures' upkeep (test_core_takeover.c
- * looks at that). T = 10 s, tick = 2 s, K = 1 s: h = 500 ms, tick/2 + epsilon = 1200 ms, and a touch at t
- * gives the deadline t + 9800 - 1000.
+ * those that only people and other members see (phase, history, publish, alarm, death), questions to the
+ * keeper, and the tenures' upkeep (test_core_takeover.c looks at that), may be. T = 10 s, tick = 2 s, K = 1
+ * s: h = 500 ms, tick/2 + epsilon = 1200 ms, and a touch at t gives the deadline t + 9800 - 1000.
  */
 #ifndef LIVY_HA_TEST_CORE_FIXTURE_H
 #define LIVY_HA_TEST_CORE_FIXTURE_H
@@ -38,6 +38,7 @@ static bool livy_answers = true; /* in all_is_well() */
 static bool cosmetic(enum core_action_type type)
 {
     return type == CORE_ACT_PHASE || type == CORE_ACT_HISTORY || type == CORE_ACT_PUBLISH ||
+           type == CORE_ACT_ALARM || type == CORE_ACT_DEATH || type == CORE_ACT_ASK ||
            type == CORE_ACT_TENURE || type == CORE_ACT_CLEAR;
 }
 
@@ -288,6 +289,15 @@ static UNUSED void stand(bool may)
     event((struct core_event){.type = CORE_EV_STAND, .stand = may, .text = may ? "" : "drained"});
 }
 
+/* Deaths of Livy on this member that count. */
+static UNUSED int deaths_here(void)
+{
+    int n = 0;
+    for (size_t i = 0; i < core.backoff.n; i++)
+        n += core.backoff.list[i].member == 0 && !core.backoff.list[i].gave_up;
+    return n;
+}
+
 /* ---- longer ways ------------------------------------------------------------------------------------- */
 
 /* From nothing to a latch node of sequence 5, not listed yet. */
@@ -370,6 +380,39 @@ static UNUSED void all_is_well(int64_t until)
         }
     }
     at(until);
+}
+
+/* A next run is asked for, and runs. */
+static UNUSED void restarted(uint32_t run)
+{
+    const struct core_action *start = expect(CORE_ACT_START);
+    assert_int_equal(start->run, run);
+    whatever();
+    livy_runs(run, start->kill_at);
+    expect(CORE_ACT_PROBE);
+    probed(true);
+}
+
+/* When the next START is asked for, heartbeats answered meanwhile; CLOCK_NEVER: not until then. */
+static UNUSED int64_t next_start(int64_t until)
+{
+    nothing_else();
+    while (core_next(&core, now) <= until) {
+        time_is(core_next(&core, now));
+        for (size_t i = 0; i < out.count; i++) {
+            if (out.list[i].type == CORE_ACT_START)
+                return now;
+            if (out.list[i].type == CORE_ACT_BEAT) {
+                uint64_t op = out.list[i].op;
+                whatever();
+                beat_answered(op, CORE_OK);
+                if (came(CORE_ACT_START))
+                    return now;
+                break;
+            }
+        }
+    }
+    return CLOCK_NEVER;
 }
 
 #endif

@@ -11,7 +11,8 @@
 #include "livy-ha/clock.h"
 #include "sim_client.h"
 
-#define SIM_CHANNEL 80 /* messages that fit before the channel is full */
+#define SIM_HOSTS 3
+#define SIM_CHANNEL 80 /* at most; messages that fit before the channel is full */
 
 struct sim_packet {
     struct sim_item item;
@@ -27,6 +28,9 @@ struct sim_host {
     struct core core;
     struct sim_link inbox, to_elector;
     uint64_t alarm;
+    uint64_t waits_in; /* the test's: since when, and in which life, an answer of the keeper stays out */
+    int64_t waits_since;
+    int channel; /* messages that fit; 0: SIM_CHANNEL */
 
     bool keeper, elector_exited, livy_exited;
     int64_t keeper_stopped;
@@ -129,6 +133,7 @@ static void sim_keeper_send(struct sim *s, int host, const struct kcore_action *
     if (p == NULL)
         abort();
     p->msg.type = type;
+    p->msg.run = a->answer;
     kcore_livy(&h->kcore, &p->msg.livy);
     p->msg.kill_at = h->kcore.kill_at;
     p->msg.quitting = h->kcore.quitting;
@@ -350,7 +355,7 @@ static void sim_elector_send(struct sim *s, int host, enum ipc_type type, const 
 {
     struct sim_host *h = sim_host(s, host);
 
-    if (h->keeper_gone || h->to_keeper.n >= SIM_CHANNEL)
+    if (h->keeper_gone || h->to_keeper.n >= (h->channel > 0 ? h->channel : SIM_CHANNEL))
         return; /* EPIPE, EAGAIN */
     struct sim_packet *p = calloc(1, sizeof(*p));
     if (p == NULL)
@@ -390,7 +395,7 @@ static void sim_take_leave(struct sim *s, int host)
     dead.livy = h->core.livy;
     if (dead.livy.state != IPC_LIVY_NONE || h->core.start_run != 0) {
         dead.livy.state = IPC_LIVY_NONE;
-        dead.livy.cause = IPC_CAUSE_SIGNALLED;
+        dead.livy.cause = IPC_CAUSE_ORPHANED;
         if (h->core.start_run != 0)
             dead.livy.run = h->core.start_run;
         sim_elector_event(s, host, &dead);
@@ -464,6 +469,49 @@ static void sim_looked(struct sim *s, int64_t host, int64_t op)
     sim_elector_news(s, host, n);
 }
 
+/* ---- <root>/deaths ----------------------------------------------------------------------------------- */
+
+static void sim_tell_deaths(struct sim *s, int64_t host, int64_t unused)
+{
+    struct sim_host *h = sim_host(s, host);
+    struct core_death list[CORE_DEATHS];
+    struct core_event event = {.type = CORE_EV_DEATHS, .deaths = list, .n_deaths = sim_zk(s)->n_deaths};
+
+    (void)unused;
+    if (!h->elector || !h->welcomed || !h->core.connected || h->elector_stopped > sim_now(s))
+        return;
+    for (size_t i = 0; i < event.n_deaths; i++) {
+        const struct sim_death *death = &sim_zk(s)->deaths[i];
+        list[i] = (struct core_death){.at = death->at,
+                                      .member = death->host == host ? 0 : (uint8_t)(death->host + 1),
+                                      .gave_up = death->gave_up};
+    }
+    for (int i = 0; i < SIM_HOSTS; i++)
+        if (i != host && sim_host(s, i)->elector && sim_host(s, i)->core.phase == CORE_STANDBY)
+            event.standing |= UINT64_C(1) << (i + 1);
+    sim_elector_event(s, (int)host, &event);
+}
+
+/* Others hear of it soon, and of who stands now and then. */
+static void sim_deaths_tick(struct sim *s, int64_t host, int64_t unused)
+{
+    sim_tell_deaths(s, host, unused);
+    sim_after(s, 700, sim_deaths_tick, host, 0);
+}
+
+static void sim_note_death(struct sim *s, int host, bool gave_up)
+{
+    struct sim_zk *zk = sim_zk(s);
+
+    if (zk->n_deaths == CORE_DEATHS) {
+        memmove(zk->deaths, zk->deaths + 1, (CORE_DEATHS - 1) * sizeof(zk->deaths[0]));
+        zk->n_deaths--;
+    }
+    zk->deaths[zk->n_deaths++] = (struct sim_death){.at = sim_now(s), .host = host, .gave_up = gave_up};
+    for (int i = 0; i < SIM_HOSTS; i++)
+        sim_after(s, i == host ? 0 : sim_roll(s, 40), sim_tell_deaths, i, 0);
+}
+
 static void sim_elector_perform(struct sim *s, int host, const struct core_action *a)
 {
     struct sim_host *h = sim_host(s, host);
@@ -526,6 +574,9 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
         sim_trace(s, "host %d   STOP, grace %lld: %s", host, (long long)a->grace, a->text);
         sim_elector_send(s, host, IPC_STOP, a);
         break;
+    case CORE_ACT_ASK:
+        sim_elector_send(s, host, IPC_ASK, a);
+        break;
     case CORE_ACT_KILL:
         sim_trace(s, "host %d   the elector kills", host);
         sim_guard(s, host);
@@ -549,6 +600,12 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
         break;
     case CORE_ACT_HISTORY:
         sim_trace(s, "host %d   %s: %s", host, core_history_name(a->history), a->text);
+        break;
+    case CORE_ACT_DEATH:
+        sim_note_death(s, host, a->gave_up);
+        break;
+    case CORE_ACT_ALARM:
+        sim_trace(s, "host %d   alarm %s: %s", host, a->on ? "on" : "off", a->text);
         break;
     case CORE_ACT_PUBLISH:
         break;
@@ -609,7 +666,7 @@ static void sim_welcome(struct sim *s, int host, const struct ipc_msg *msg)
 
 static void sim_from_keeper(struct sim *s, int host, const struct ipc_msg *msg)
 {
-    struct core_event event = {.livy = msg->livy, .kill_at = msg->kill_at};
+    struct core_event event = {.op = msg->run, .livy = msg->livy, .kill_at = msg->kill_at};
 
     if (msg->type == IPC_WELCOME) {
         sim_welcome(s, host, msg);
@@ -617,7 +674,7 @@ static void sim_from_keeper(struct sim *s, int host, const struct ipc_msg *msg)
         sim_elector_send(s, host, IPC_PONG, NULL);
     } else if (msg->type == IPC_LIVY || msg->type == IPC_LEASED || msg->type == IPC_QUIT ||
                msg->type == IPC_LEAVE || msg->type == IPC_FENCED) {
-        event.op = msg->fence.number;
+        event.op = msg->type == IPC_FENCED ? msg->fence.number : msg->run;
         event.failed = msg->fence.outcome != IPC_FENCE_EXITED || msg->fence.status != 0;
         event.type = msg->type == IPC_LIVY     ? CORE_EV_LIVY
                      : msg->type == IPC_LEASED ? CORE_EV_LEASED

@@ -101,6 +101,12 @@ struct sim_leader {
     struct sim_link pending; /* waits for the quorum */
 };
 
+struct sim_death { /* an entry of <root>/deaths */
+    int64_t at;
+    int host;
+    bool gave_up;
+};
+
 struct sim_zk {
     struct sim_world *world;
     int reachable; /* how many servers the clients know of: with one, what is late is not refused as moved */
@@ -109,6 +115,8 @@ struct sim_zk {
     struct sim_server servers[SIM_SERVERS];
     struct sim_connection connections[SIM_CONNECTIONS];
     int n_connections;
+    struct sim_death deaths[CORE_DEATHS];
+    size_t n_deaths;
     void (*expired)(struct sim *s, int64_t session); /* for the oracle; before the nodes go */
 };
 

@@ -1,39 +1,7 @@
-/* test_core_livy.c - what is done with Livy: starts and refusals, crashes and back-off, health, stops; and a
- * keeper that does not answer.
+/* test_core_livy.c - what is done with Livy: starts and refusals, what counts as a crash, health, stops; and
+ * a keeper that does not answer.
  */
 #include "core_fixture.h"
-
-/* A next run is asked for, and runs. */
-static void restarted(uint32_t run)
-{
-    const struct core_action *start = expect(CORE_ACT_START);
-    assert_int_equal(start->run, run);
-    whatever();
-    livy_runs(run, start->kill_at);
-    expect(CORE_ACT_PROBE);
-    probed(true);
-}
-
-static int64_t next_start(int64_t until)
-{
-    nothing_else();
-    while (core_next(&core, now) <= until) {
-        time_is(core_next(&core, now));
-        for (size_t i = 0; i < out.count; i++) {
-            if (out.list[i].type == CORE_ACT_START)
-                return now;
-            if (out.list[i].type == CORE_ACT_BEAT) {
-                uint64_t op = out.list[i].op;
-                whatever();
-                beat_answered(op, CORE_OK);
-                if (came(CORE_ACT_START))
-                    return now;
-                break;
-            }
-        }
-    }
-    return CLOCK_NEVER;
-}
 
 /* ---- starting ---------------------------------------------------------------------------------------- */
 
@@ -49,7 +17,7 @@ static void test_refused_start_is_tried_again(void **state)
                               .livy = livy_is(IPC_LIVY_NONE, 0, IPC_CAUSE_REFUSED, 0),
                               .text = "it is too old"});
     nothing_else();
-    assert_int_equal(core.n_crashes, 0);
+    assert_int_equal(deaths_here(), 0);
     time_is(now + 249);
     nothing_else();
     time_is(now + 1);
@@ -65,7 +33,7 @@ static void test_word_of_before_the_start_is_ignored(void **state)
     livy_dead(1, IPC_CAUSE_EXITED); /* the same word again */
     nothing_else();
     assert_int_equal(core.start_run, 2);
-    assert_int_equal(core.n_crashes, 1);
+    assert_int_equal(deaths_here(), 1);
 }
 
 static void test_livy_that_cannot_be_run_counts(void **state)
@@ -78,74 +46,11 @@ static void test_livy_that_cannot_be_run_counts(void **state)
     expect(CORE_ACT_START);
     livy_dead(1, IPC_CAUSE_NOT_STARTED);
     assert_true(told(CORE_HIST_LIVY_DIED));
-    assert_int_equal(core.n_crashes, 1);
+    assert_int_equal(deaths_here(), 1);
     expect(CORE_ACT_START);
 }
 
 /* ---- crashes ----------------------------------------------------------------------------------------- */
-
-/* livy.restarts = 2: the first restart is at once, the second after 1 s, the third death gives the latch up.
- */
-static void test_crashes_back_off_and_then_give_up(void **state)
-{
-    (void)state;
-    become_active();
-    livy_dead(1, IPC_CAUSE_EXITED);
-    restarted(2);
-    livy_dead(2, IPC_CAUSE_SIGNALLED);
-    nothing_else();
-    int64_t died = now;
-    assert_int_equal(next_start(now + 5000), died + 1000);
-    restarted(3);
-    livy_dead(3, IPC_CAUSE_EXITED);
-    assert_string_equal(expect(CORE_ACT_DELETE)->node, core.node);
-    reply(CORE_REQ_DELETE, CORE_OK);
-    assert_true(told(CORE_HIST_RELEASED));
-    expect(CORE_ACT_SESSION);
-    nothing_else();
-    died = now;
-    time_is(died + 4999);
-    whatever();
-    assert_int_equal(core_next(&core, now), died + 5000);
-    time_is(died + 5000); /* and stands again, behind the others */
-    expect(CORE_ACT_CREATE);
-}
-
-static void test_a_quiet_time_makes_old_crashes_good(void **state)
-{
-    (void)state;
-    become_active();
-    core.give_ups = 4;
-    core.last_crash = now - story_config.restart_window;
-    livy_dead(1, IPC_CAUSE_EXITED);
-    assert_int_equal(core.give_ups, 0);
-    expect(CORE_ACT_START);
-    whatever();
-}
-
-static void test_giving_up_takes_longer_each_time(void **state)
-{
-    (void)state;
-    become_active();
-    core.give_ups = 2;
-    core.last_crash = now;
-    core.n_crashes = 2;
-    core.crashes[0] = core.crashes[1] = now;
-    livy_dead(1, IPC_CAUSE_EXITED);
-    whatever();
-    assert_int_equal(core.rejoin_at, now + 20000);
-}
-
-static void test_old_crashes_are_forgotten(void **state)
-{
-    (void)state;
-    become_active();
-    core.n_crashes = 2;
-    core.crashes[0] = core.crashes[1] = now - 600000;
-    livy_dead(1, IPC_CAUSE_EXITED);
-    assert_int_equal(core.n_crashes, 1);
-    restarted(2);
-}
 
 /* Livy 0.7 ends itself when it has lost ZooKeeper for a while: that is no fault of Livy's. */
 static void test_exit_while_zookeeper_was_away_is_not_counted(void **state)
@@ -160,7 +65,7 @@ static void test_exit_while_zookeeper_was_away_is_not_counted(void **state)
     at(110000);
     livy_dead(1, IPC_CAUSE_EXITED);
     assert_true(told(CORE_HIST_LIVY_DIED));
-    assert_int_equal(core.n_crashes, 0);
+    assert_int_equal(deaths_here(), 0);
     whatever();
 }
 
@@ -174,7 +79,7 @@ static void test_short_absence_of_zookeeper_is_no_excuse(void **state)
     connected(SESSION);
     whatever();
     livy_dead(1, IPC_CAUSE_EXITED);
-    assert_int_equal(core.n_crashes, 1);
+    assert_int_equal(deaths_here(), 1);
     whatever();
 }
 
@@ -190,7 +95,7 @@ static void test_lease_that_ran_out_restarts_at_once(void **state)
     at(now + 300);
     livy_dead(1, IPC_CAUSE_DEADLINE);
     assert_true(told(CORE_HIST_FENCED));
-    assert_int_equal(core.n_crashes, 0);
+    assert_int_equal(deaths_here(), 0);
     whatever();
     beat_answered(core.beats[(core.next_beat + CORE_BEATS - 1) % CORE_BEATS].op, CORE_OK);
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE); /* short, but renewed soon */
@@ -215,7 +120,7 @@ static void test_start_timeout_counts(void **state)
     assert_true(came(CORE_ACT_STOP));
     whatever();
     livy_dead(1, IPC_CAUSE_ORDERED);
-    assert_int_equal(core.n_crashes, 1);
+    assert_int_equal(deaths_here(), 1);
     whatever();
 }
 
@@ -250,8 +155,22 @@ static void test_unhealthy_livy_is_restarted(void **state)
     livy_stopping(1, IPC_CAUSE_ORDERED);
     livy_dead(1, IPC_CAUSE_ORDERED);
     assert_true(told(CORE_HIST_LIVY_DIED));
-    assert_int_equal(core.n_crashes, 1);
+    assert_int_equal(deaths_here(), 1);
     restarted(2);
+}
+
+/* The elector has no descriptor left to ask with: that is no sign of Livy's. */
+static void test_probes_that_could_not_be_made_do_not_count(void **state)
+{
+    (void)state;
+    become_active();
+    for (int i = 0; i < 20; i++) {
+        event((struct core_event){.type = CORE_EV_PROBE, .untold = true, .text = "Too many open files"});
+        assert_false(told(CORE_HIST_UNHEALTHY));
+        assert_int_equal(core.probe_at, now + 5000); /* it goes on asking */
+        nothing_else();
+    }
+    assert_string_equal(core_livy_name(&core), "serving");
 }
 
 static void test_one_good_probe_heals(void **state)
@@ -311,6 +230,8 @@ static void keeper_stops(void)
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
     nothing_else(); /* no renewal any more */
     assert_true(core.keeper_stuck);
+    assert_string_equal(core.livy_reason,
+                        "the keeper does not answer"); /* what history will say of the release */
 }
 
 static void heartbeats_until(int64_t until)
@@ -344,6 +265,8 @@ static void test_stuck_keeper_is_replaced_as_guard(void **state)
     assert_true(came(CORE_ACT_KILL));
     whatever();
     event((struct core_event){.type = CORE_EV_LIVY_GONE});
+    assert_true(told(CORE_HIST_FENCED)); /* now: the keeper's own word may never come */
+    assert_string_equal(core.livy_reason, "the lease ended without renewal: the keeper does not answer");
     heartbeats_until(102500 + LEASE + 1000 + 1); /* the furthest that was sent, and K */
     time_is(102500 + LEASE + 1000 + 1);
     assert_true(came(CORE_ACT_DELETE));
@@ -379,6 +302,7 @@ static void test_keeper_that_wakes_up_late(void **state)
     (void)state;
     test_stuck_keeper_is_replaced_as_guard(state);
     livy_dead(1, IPC_CAUSE_DEADLINE);
+    assert_false(told(CORE_HIST_FENCED) || told(CORE_HIST_LIVY_DIED)); /* told already */
     expect(CORE_ACT_SESSION);
     nothing_else(); /* the old node is doomed */
     reply(CORE_REQ_DELETE, CORE_OK);
@@ -438,16 +362,13 @@ int main(void)
         cmocka_unit_test(test_refused_start_is_tried_again),
         cmocka_unit_test(test_word_of_before_the_start_is_ignored),
         cmocka_unit_test(test_livy_that_cannot_be_run_counts),
-        cmocka_unit_test(test_crashes_back_off_and_then_give_up),
-        cmocka_unit_test(test_a_quiet_time_makes_old_crashes_good),
-        cmocka_unit_test(test_giving_up_takes_longer_each_time),
-        cmocka_unit_test(test_old_crashes_are_forgotten),
         cmocka_unit_test(test_exit_while_zookeeper_was_away_is_not_counted),
         cmocka_unit_test(test_short_absence_of_zookeeper_is_no_excuse),
         cmocka_unit_test(test_lease_that_ran_out_restarts_at_once),
         cmocka_unit_test(test_start_timeout_counts),
         cmocka_unit_test(test_probes_get_rarer_while_it_starts),
         cmocka_unit_test(test_unhealthy_livy_is_restarted),
+        cmocka_unit_test(test_probes_that_could_not_be_made_do_not_count),
         cmocka_unit_test(test_one_good_probe_heals),
         cmocka_unit_test(test_orderly_stop_keeps_the_lease),
         cmocka_unit_test(test_foreign_owner_of_the_port_ends_the_daemon),

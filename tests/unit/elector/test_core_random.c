@@ -13,7 +13,7 @@
 
 #include "sim_host.h"
 
-#define HOSTS 3
+#define HOSTS SIM_HOSTS
 #define FAULTS_UNTIL 300000
 #define CALM 150000 /* after the faults: a T, elections, back-off after crashes (60 s), a start */
 #define TICK 2000
@@ -309,6 +309,23 @@ static void faults_end(struct sim *s, int64_t unused, int64_t unused2)
     }
 }
 
+/* No member waits for ever for an order that its keeper never got: where keeper and elector run again, all is
+ * cleared up soon. */
+static void nobody_waits(struct sim *s, int64_t host, int64_t unused)
+{
+    struct sim_host *h = &s->hosts[host];
+    bool well = guarded_by_keeper(s, h) && guarded_by_elector(s, h) && !h->keeper_gone;
+    bool waits = h->core.keeper_stuck || h->core.start_run != 0;
+
+    (void)unused;
+    if (!well || !waits || h->waits_in != h->life)
+        h->waits_since = sim_now(s);
+    h->waits_in = h->life;
+    if (sim_now(s) - h->waits_since > 12000)
+        sim_die(s, "an order to a keeper was lost for good");
+    sim_after(s, 500, nobody_waits, host, 0);
+}
+
 /* ---- runs -------------------------------------------------------------------------------------------- */
 
 static bool somebody_serves(struct sim *s)
@@ -345,8 +362,11 @@ static void run_seed(struct sim *s, uint64_t seed, struct sum *sum)
         s->zk.reachable = 1;
     for (int i = 0; i < HOSTS; i++) {
         s->hosts[i].client.connection = -1;
+        s->hosts[i].channel = seed % 5 == 0 ? 1 + (int)sim_roll(s, 8) : 0; /* short: orders are lost */
         sim_client_tick(s, i, 0);
         sim_after(s, sim_roll(s, 500), sim_keeper_begin, i, 0);
+        sim_deaths_tick(s, i, 0);
+        nobody_waits(s, i, 0);
     }
     sim_after(s, 1000, fault, 0, 0);
     sim_at(s, FAULTS_UNTIL + 25000, faults_end, 0, 0);

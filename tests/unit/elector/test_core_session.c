@@ -92,6 +92,42 @@ static void test_no_connection_for_too_long(void **state)
     whatever();
 }
 
+/* Nor one whose addresses have changed: with the next handle the names are looked up again, and again. */
+static void test_never_connected_for_too_long(void **state)
+{
+    (void)state;
+    become_standby();
+    int64_t start = now;
+    suspended();
+    for (int i = 1; i <= 3; i++) {
+        time_is(start + i * 20000L - 1);
+        assert_false(came(CORE_ACT_CONNECT));
+        whatever();
+        time_is(start + i * 20000L);
+        assert_true(came(CORE_ACT_CONNECT));
+        whatever();
+    }
+}
+
+/* A look-up that takes nearly that long leaves the handle its time all the same. */
+static void test_slow_look_up_is_no_hopeless_handle(void **state)
+{
+    (void)state;
+    become_standby();
+    int64_t start = now;
+    suspended();
+    time_is(start + 19990);
+    whatever();
+    event((struct core_event){.type = CORE_EV_OPENED});
+    whatever();
+    time_is(start + 39989);
+    assert_false(came(CORE_ACT_CONNECT));
+    whatever();
+    time_is(start + 39990);
+    assert_true(came(CORE_ACT_CONNECT));
+    whatever();
+}
+
 static void test_hopeless_waits_for_livys_death(void **state)
 {
     (void)state;
@@ -424,7 +460,7 @@ static struct core_event random_event(void)
     switch (roll(19)) {
     case 0:
         if (!now_and_then())
-            break;
+            return (struct core_event){.type = CORE_EV_OPENED};
         return (struct core_event){.type = roll(9) == 0 ? CORE_EV_LOST : CORE_EV_SUSPENDED};
     case 1:
     case 2:
@@ -571,6 +607,8 @@ int main(void)
         cmocka_unit_test(test_session_lost_before_the_start_was_answered),
         cmocka_unit_test(test_session_lost_as_a_standby),
         cmocka_unit_test(test_no_connection_for_too_long),
+        cmocka_unit_test(test_never_connected_for_too_long),
+        cmocka_unit_test(test_slow_look_up_is_no_hopeless_handle),
         cmocka_unit_test(test_hopeless_waits_for_livys_death),
         cmocka_unit_test(test_quit_while_serving),
         cmocka_unit_test(test_quit_before_the_start_was_answered),

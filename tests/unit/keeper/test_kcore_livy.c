@@ -73,6 +73,42 @@ static void test_start_refused(void **state)
     assert_int_equal(bed.k.livy, KCORE_RUNNING);
 }
 
+static uint32_t answer_to(struct bed *bed, uint32_t number)
+{
+    hear(bed, (struct ipc_msg){.type = IPC_ASK, .run = number});
+    assert_non_null(sent(bed, IPC_LIVY));
+    assert_int_equal(sent(bed, IPC_LIVY)->answer, number);
+    struct ipc_livy livy;
+    kcore_livy(&bed->k, &livy);
+    return livy.run;
+}
+
+/* A START that was lost is not obeyed and not refused: the answer shows that it never came, and the same run
+ * may be ordered anew, once. */
+static void test_asked_after_a_lost_start(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    begin_connected(&bed);
+    struct ipc_msg first = good_start(&bed);
+    first.sent_at = bed.now;
+    assert_int_equal(answer_to(&bed, 1), 0);
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    later(&bed, 1000);
+    struct ipc_msg again = good_start(&bed);
+    hear(&bed, again);
+    forks(&bed);
+    assert_int_equal(answer_to(&bed, 2), 1);
+    hear(&bed, first); /* should the first one turn up after all */
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    livy_dies(&bed, 1);
+    lock_is_free(&bed);
+    hear(&bed, first);
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    assert_int_equal(cause(&bed), IPC_CAUSE_REFUSED);
+}
+
 static void test_start_refused_without_session(void **state)
 {
     (void)state;
@@ -290,6 +326,42 @@ static void test_killed_again(void **state)
 }
 
 /* Rule 2: dead means reaped, and the lock free. */
+/* One that hangs in the kernel: until it is dead nothing is started, the lease means nothing any more, and
+ * leave to close the session is not given, not even at an orderly stop. */
+static void test_livy_that_cannot_be_killed(void **state)
+{
+    struct bed bed;
+    struct ipc_livy livy;
+
+    (void)state;
+    begin_running(&bed);
+    hear(&bed, (struct ipc_msg){.type = IPC_STOP});
+    assert_true(did(&bed, KCORE_ACT_KILL_LIVY));
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.killed, 1);
+    hear(&bed, good_start(&bed));
+    assert_false(did(&bed, KCORE_ACT_FORK_LIVY));
+    assert_int_equal(cause(&bed), IPC_CAUSE_REFUSED);
+    hear(&bed, (struct ipc_msg){.type = IPC_LEASE, .epoch = EPOCH, .kill_at = bed.now + T - 1});
+    assert_int_not_equal(bed.k.kill_at, bed.now + T - 1);
+    terminate(&bed);
+    hear(&bed, (struct ipc_msg){.type = IPC_RELEASING});
+    for (int i = 0; i < 100; i++) {
+        assert_null(sent(&bed, IPC_LEAVE));
+        later(&bed, 1000);
+        assert_true(did(&bed, KCORE_ACT_KILL_LIVY));
+        assert_false(did(&bed, KCORE_ACT_EXIT) || did(&bed, KCORE_ACT_KILL_ELECTOR));
+        hear(&bed, (struct ipc_msg){.type = IPC_PONG});
+    }
+    livy_dies(&bed, 256 + 9);
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.killed, 1); /* something may hold its lock still */
+    lock_is_free(&bed);
+    assert_non_null(sent(&bed, IPC_LEAVE));
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.killed, 0);
+}
+
 static void test_reaped_until_the_lock_is_free(void **state)
 {
     (void)state;
@@ -391,6 +463,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start),
         cmocka_unit_test(test_start_refused),
+        cmocka_unit_test(test_asked_after_a_lost_start),
         cmocka_unit_test(test_start_refused_without_session),
         cmocka_unit_test(test_start_refused_of_older_epoch),
         cmocka_unit_test(test_start_refused_while_stopping),
@@ -406,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_stop_only_gets_shorter),
         cmocka_unit_test(test_stop_with_an_absurd_grace),
         cmocka_unit_test(test_killed_again),
+        cmocka_unit_test(test_livy_that_cannot_be_killed),
         cmocka_unit_test(test_reaped_until_the_lock_is_free),
         cmocka_unit_test(test_deaths_of_its_own),
         cmocka_unit_test(test_leave_only_after_death),
