@@ -14,6 +14,7 @@
 
 #define RESOLVE_AGAIN_MS 1000
 #define CLOSE_WAIT_MS 200 /* for the history's last entry, after the latch is given up */
+#define TELL_AFTER_MS 50  /* what people read keeps out of the way of a hand-over for that long */
 
 enum core_rc act_rc(int rc)
 {
@@ -236,21 +237,21 @@ static void on_reply(void *arg, const struct zk_reply *reply)
     answer(arg, &event);
 }
 
+/* Only the list that is sent right behind it counts: one session's requests are carried out in order. */
 static void on_synced(void *arg, const struct zk_reply *reply)
 {
-    struct elector_call *call = arg;
-    struct elector *e = call->e;
+    (void)arg;
+    if (reply->rc != ZOK)
+        log_debug("sync of the latch: %s", zerror(reply->rc));
+}
+
+static int list(struct elector *e, const struct core_action *a, struct elector_call *call)
+{
     char path[PATH_SIZE];
 
     path_make(path, e->conf->zookeeper.root, NULL, "leader");
-    /* A latch that is not there yet cannot be synced on some servers: the list tells. */
-    if (reply->rc != ZOK && reply->rc != ZNONODE) {
-        on_reply(arg, reply);
-        return;
-    }
-    int rc = e->zk != NULL ? zk_children(e->zk, path, 0, 0, on_reply, call) : ZINVALIDSTATE;
-    if (rc != ZOK)
-        on_reply(arg, &(struct zk_reply){.rc = rc});
+    int rc = a->sync ? zk_sync(e->zk, path, on_synced, NULL) : ZOK;
+    return rc == ZOK ? zk_children(e->zk, path, 0, 0, on_reply, call) : rc;
 }
 
 static void on_present(void *arg, const struct zk_reply *reply)
@@ -319,8 +320,7 @@ static void request(struct elector *e, const struct core_action *a)
         rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL, on_reply,
                        call);
     } else if (a->type == CORE_ACT_LIST) {
-        path_make(path, e->conf->zookeeper.root, NULL, "leader");
-        rc = zk_sync(e->zk, path, on_synced, call);
+        rc = list(e, a, call);
     } else if (a->type == CORE_ACT_HANDOVER) {
         path_make(path, e->conf->zookeeper.root, NULL, "handover");
         rc = zk_get(e->zk, path, 0, 0, on_handover, call);
@@ -334,10 +334,8 @@ static void request(struct elector *e, const struct core_action *a)
             rc = release(e, path, call);
         else if (a->type == CORE_ACT_DELETE)
             rc = zk_delete(e->zk, path, -1, on_reply, call);
-        else if (a->type == CORE_ACT_BEAT && a->quorum)
-            rc = zk_check(e->zk, path, on_reply, call);
         else if (a->type == CORE_ACT_BEAT)
-            rc = zk_exists(e->zk, path, 0, 0, on_reply, call);
+            rc = zk_check(e->zk, path, on_reply, call);
     }
     if (rc != ZOK) {
         call->used = false;
@@ -396,6 +394,34 @@ static void tell(struct elector *e, enum ipc_type type, const struct core_action
 /* ---- what people see
  * ------------------------------------------------------------------------------------------------- */
 
+/* Each word to the others is a write through the quorum, before which a hand-over would have to wait. So they
+ * are gathered for a moment. */
+static void on_tell_time(evutil_socket_t fd, short what, void *arg)
+{
+    struct elector *e = arg;
+
+    (void)fd;
+    (void)what;
+    if (e->publish_due) {
+        json_t *self = status_self(e);
+        if (self != NULL)
+            roster_publish(e->roster, self);
+        json_decref(self);
+        e->publish_due = false;
+    }
+    history_flush(e->history);
+}
+
+static void tell_others(struct elector *e)
+{
+    struct timeval later = {.tv_usec = TELL_AFTER_MS * 1000L};
+
+    if (e->on_tell == NULL)
+        e->on_tell = evtimer_new(e->base, on_tell_time, e);
+    if (e->on_tell == NULL || (!evtimer_pending(e->on_tell, NULL) && evtimer_add(e->on_tell, &later) != 0))
+        on_tell_time(-1, 0, e); /* out of memory: at once, then */
+}
+
 static void add_history(struct elector *e, const struct core_action *a)
 {
     char at[CLOCK_UTC_SIZE];
@@ -405,6 +431,7 @@ static void add_history(struct elector *e, const struct core_action *a)
                                       core_history_name(a->history), "member", e->conf->id, "epoch",
                                       a->epoch != 0 ? json_integer(a->epoch) : json_null(), "reason", a->text,
                                       "took_ms", (json_int_t)a->took));
+    tell_others(e);
 }
 
 void act_publish(struct elector *e)
@@ -417,10 +444,8 @@ void act_publish(struct elector *e)
     snprintf(e->shown_role, sizeof(e->shown_role), "%s", role);
     snprintf(e->shown_livy, sizeof(e->shown_livy), "%s", livy);
     e->change++;
-    json_t *self = status_self(e);
-    if (self != NULL)
-        roster_publish(e->roster, self);
-    json_decref(self);
+    e->publish_due = true;
+    tell_others(e);
     snprintf(msg.text, sizeof(msg.text), "%s, Livy %s", role, livy);
     channel_send(e, &msg, -1);
 }
@@ -450,6 +475,7 @@ static void close_session(struct elector *e)
 {
     struct timeval wait = {.tv_usec = CLOSE_WAIT_MS * 1000L};
 
+    history_flush(e->history);
     e->on_close = evtimer_new(e->base, on_close_time, e);
     if (e->zk == NULL || !e->core.connected || history_idle(e->history) || e->on_close == NULL ||
         evtimer_add(e->on_close, &wait) != 0)

@@ -76,7 +76,7 @@ static void void_requests(struct core *c)
     if (core_asking(c, CORE_REQ_CREATE))
         c->create_unknown = c->suspect = true;
     memset(c->pending, 0, sizeof(c->pending));
-    c->own_known = c->watching = false;
+    c->own_known = c->watching = c->told = false;
     if (!c->first)
         c->listed = false;
     c->retry_at = 0;
@@ -204,7 +204,7 @@ static void apply(struct step *s, const struct core_event *event)
         break;
     case CORE_EV_PRED_CHANGED:
         c->listed = c->watching = false;
-        c->beat_now = true; /* so that the proof is there when the list is */
+        c->told = true;
         break;
     case CORE_EV_LIVY:
         core_livy_event(s, event);

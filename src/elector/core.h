@@ -80,7 +80,7 @@ enum core_event_type {
     CORE_EV_KICKED, /* the action KICK found and shut down a connection */
     CORE_EV_REPLY,  /* request, op, rc; name (CREATE); names (LIST); owner, czxid (OWN, WATCH); text: the id
                        (WATCH);  left (HANDOVER) */
-    CORE_EV_BEAT,   /* op, rc: a heartbeat or a standby's read was answered */
+    CORE_EV_BEAT,   /* op, rc: a heartbeat was answered */
     CORE_EV_OWN_CHANGED, /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
     CORE_EV_LIVY,         /* livy, text: the keeper's word */
@@ -116,12 +116,12 @@ enum core_action_type {
     CORE_ACT_KICK,     /* shut the connection down; answer KICKED where one was found */
     CORE_ACT_REGISTER, /* make parents, members/, known/, check the store; reply REGISTER */
     CORE_ACT_CREATE,   /* the latch node with node = "_c_<uuid>-latch-" */
-    CORE_ACT_LIST,     /* sync, then the children of the latch */
+    CORE_ACT_LIST,     /* the children of the latch; with `sync` a sync before it */
     CORE_ACT_OWN,      /* exists(node) with a watch */
     CORE_ACT_WATCH,    /* get(node) with a watch: the predecessor */
     CORE_ACT_HANDOVER, /* how did the one with `node` and id `text` go? */
     CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover; reply to `request` */
-    CORE_ACT_BEAT,     /* quorum: check(node) through the quorum; else exists(node) */
+    CORE_ACT_BEAT,     /* check(node) through the quorum */
     CORE_ACT_SESSION,  /* tell the keeper the session (c->session, uuid, node) */
     CORE_ACT_START,    /* epoch, kill_at, run */
     CORE_ACT_LEASE,    /* epoch, kill_at */
@@ -165,7 +165,7 @@ struct core_action {
     uint64_t op;
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
-    bool quorum, in_order;
+    bool sync, in_order;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
     int code;
@@ -184,7 +184,6 @@ struct core_beat {
     int64_t sent;
     int64_t acked; /* 0: not yet */
     uint64_t node; /* node_tag of the node that was asked for */
-    bool quorum;
 };
 
 /* Private to the core_*.c files and to tests; plain data, may be copied and compared. */
@@ -227,6 +226,7 @@ struct core {
     bool suspect;               /* a node of ours that we do not know of may be there, or come */
     bool doomed;                /* a delete was asked for: never use this node again */
     bool listed, first, watching, own_known;
+    bool told;       /* by the server itself that the queue has changed: it needs no sync to list it */
     int64_t epoch;   /* czxid of the own node, 0 not known */
     int64_t list_at; /* when to look for strays while not standing */
     bool leading;    /* has been confirmed as the active member */
@@ -235,7 +235,7 @@ struct core {
     struct core_beat beats[CORE_BEATS];
     size_t next_beat;
     int64_t beat_sent; /* when the last one was sent */
-    bool beat_now, kicked;
+    bool kicked;
     unsigned kicks;     /* in a row, without an answer */
     int64_t proof;      /* the session was touched at the leader at this time or later */
     int64_t kill_at;    /* when Livy must be killed; 0: no lease */

@@ -341,6 +341,19 @@ static void ask_delete(struct step *s, enum core_request request, const char *no
         a->in_order = in_order;
 }
 
+/* A server that lags shows members that are gone, or misses a create of ours: hence the sync, which takes a
+ * round to the leader, behind all that is being written just then. Whoever is told of a change by its own
+ * server sees at least that change there. And a member that is lowest in any list stays lowest for as long
+ * as its session lives (numbers only grow), so that a START never leans on the list being new. */
+static void list(struct step *s)
+{
+    struct core_action *a = core_ask(s, CORE_REQ_LIST, CORE_ACT_LIST);
+    if (a == NULL)
+        return;
+    a->sync = !s->c->told;
+    s->c->told = false;
+}
+
 /* Stands with a node: keeps an eye on it and on the one before it. */
 static void stand(struct step *s)
 {
@@ -354,7 +367,7 @@ static void stand(struct step *s)
         }
     }
     if (!c->first && (!c->listed || (c->suspect && s->now >= c->list_at)))
-        core_ask(s, CORE_REQ_LIST, CORE_ACT_LIST);
+        list(s);
     if (c->listed && !c->first && !c->watching)
         ask_node(s, CORE_REQ_WATCH, CORE_ACT_WATCH, c->predecessor);
     if (c->first && c->succeeding && s->now >= c->handover_at) {
@@ -369,7 +382,7 @@ static void join(struct step *s)
     struct core *c = s->c;
 
     if (c->create_unknown) {
-        core_ask(s, CORE_REQ_LIST, CORE_ACT_LIST);
+        list(s);
         return;
     }
     if (core_asking(c, CORE_REQ_CREATE) || core_asking(c, CORE_REQ_LIST))
@@ -414,6 +427,6 @@ void core_latch_reconcile(struct step *s)
         if (c->registered && !core_livy_alive(c) && c->start_run == 0)
             join(s);
     } else if ((c->uuid[0] != '\0' || c->create_unknown) && s->now >= c->list_at) {
-        core_ask(s, CORE_REQ_LIST, CORE_ACT_LIST); /* a create on its way must not leave a node behind */
+        list(s); /* a create on its way must not leave a node behind */
     }
 }

@@ -4,7 +4,7 @@
  * that a follower takes (any request of ours) reaches the leader with the follower's next ping, up to tick/2
  * later; a check through the quorum that is acknowledged proves that the follower still had its leader, and
  * the leader its quorum, after all that it had sent before (DESIGN.md, "The lease"). So the session was
- * surely touched at the leader at time t or later if (a) a request j was sent at t and answered, and a check
+ * surely touched at the leader at time t or later if (a) a check j was sent at t and answered, and a check
  * n that was sent at least tick/2 + epsilon after that answer was acknowledged on the same connection; or (b)
  * this connection's own connect request was sent at t or later, and any check on it was acknowledged:
  *       connecting touches the session at the leader itself (LeaderZooKeeperServer.checkIfValidGlobalSession
@@ -31,8 +31,8 @@ static bool contending(const struct core *c)
     return c->first && c->node[0] != '\0' && !c->doomed;
 }
 
-/* The active member (and who is about to be) asks the quorum each h; a standby reads its own node now and
- * then, so that on the day it wins there is a touch old enough to lean on. */
+/* The active member (and who is about to be) asks the quorum each h; a standby each 2h, so that it has a
+ * lease already when it wins, and waits for no further round through the quorum. */
 static int64_t beat_interval(const struct core *c)
 {
     return contending(c) ? core_lease_interval(c) : 2 * core_lease_interval(c);
@@ -60,7 +60,6 @@ void core_lease_disconnected(struct core *c)
     memset(c->beats, 0, sizeof(c->beats));
     c->next_beat = 0;
     c->connect_touch = 0;
-    c->beat_now = false;
 }
 
 static int64_t deadline(const struct core *c, int64_t touched)
@@ -135,7 +134,7 @@ static const struct core_beat *newest_check(const struct core *c)
     const struct core_beat *newest = NULL;
     for (size_t i = 0; i < CORE_BEATS; i++) {
         const struct core_beat *b = &c->beats[i];
-        if (b->quorum && b->acked != 0 && (newest == NULL || b->sent > newest->sent))
+        if (b->acked != 0 && (newest == NULL || b->sent > newest->sent))
             newest = b;
     }
     return newest;
@@ -163,19 +162,17 @@ bool core_lease_checked(const struct core *c)
     return newest_check(c) != NULL;
 }
 
-static void send_beat(struct step *s, bool quorum)
+static void send_beat(struct step *s)
 {
     struct core *c = s->c;
     struct core_action *a = core_act(s, CORE_ACT_BEAT);
     struct core_beat *slot = &c->beats[c->next_beat];
 
     a->op = ++c->last_op;
-    a->quorum = quorum;
     memcpy(a->node, c->node, sizeof(a->node));
-    *slot = (struct core_beat){.op = a->op, .sent = s->now, .node = c->node_tag, .quorum = quorum};
+    *slot = (struct core_beat){.op = a->op, .sent = s->now, .node = c->node_tag};
     c->next_beat = (c->next_beat + 1) % CORE_BEATS;
     c->beat_sent = s->now;
-    c->beat_now = false;
 }
 
 static size_t outstanding(const struct core *c)
@@ -230,9 +227,8 @@ void core_lease_reconcile(struct step *s)
         c->kicked = c->connected; /* once a connection */
         c->kicks++;
     }
-    if (c->connected && may_beat(c) &&
-        (c->beat_now || c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
-        send_beat(s, contending(c) || c->beat_now || c->beat_sent == 0);
+    if (c->connected && may_beat(c) && (c->beat_sent == 0 || s->now - c->beat_sent >= beat_interval(c)))
+        send_beat(s);
 }
 
 int64_t core_lease_next(const struct core *c, int64_t now)

@@ -329,7 +329,8 @@ static void close_parts(struct elector *e)
         control_close(e->control);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
-    struct event *events[] = {e->on_channel, e->on_timer, e->on_guard, e->on_close, e->resolve_again};
+    struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,
+                              e->on_close,   e->on_tell,  e->resolve_again};
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i] != NULL)
             event_free(events[i]);

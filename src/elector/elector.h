@@ -49,7 +49,6 @@ struct elector {
     struct event *resolve_again;
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
-    uint64_t list_op;          /* the LIST whose sync is under way */
     struct elector_call calls[ELECTOR_CALLS];
     struct roster *roster;
     uint64_t register_op;
@@ -63,7 +62,7 @@ struct elector {
     pid_t keeper;
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
-    struct event *on_channel, *on_timer, *on_guard, *on_close;
+    struct event *on_channel, *on_timer, *on_guard, *on_close, *on_tell;
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
@@ -73,6 +72,7 @@ struct elector {
     int64_t since_wall, started_wall;
     char shown_role[16], shown_livy[16];
     uint64_t change;
+    bool publish_due; /* with the next on_tell */
     bool pending_restart;
 };
 

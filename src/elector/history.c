@@ -67,7 +67,7 @@ static void written(void *arg, const struct zk_reply *reply)
     if (reply->rc == ZOK || reply->rc == ZBADVERSION)
         next(h);
     else
-        log_debug("history: %s", zerror(reply->rc)); /* with the next connection, or the next entry */
+        log_debug("history: %s", zerror(reply->rc)); /* with the next connection, or the next flush */
 }
 
 static bool contains(const json_t *list, const json_t *entry)
@@ -127,6 +127,10 @@ void history_add(struct history *h, json_t *entry)
             h->in_flight--;
     }
     h->waiting[h->n_waiting++] = entry;
+}
+
+void history_flush(struct history *h)
+{
     next(h);
 }
 

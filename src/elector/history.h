@@ -16,8 +16,12 @@ struct history;
 struct history *history_new(const char *path);
 void history_free(struct history *history);
 
-/* Appends `entry` (takes over the reference). */
+/* Puts `entry` (takes over the reference) behind those that wait; it is written with the next
+ * history_flush(). */
 void history_add(struct history *history, json_t *entry);
+
+/* Writes what waits, as soon as there is a connection. */
+void history_flush(struct history *history);
 
 /* A handle that is connected and on which the node exists; NULL: there is none now. */
 void history_connect(struct history *history, struct zk *zk);

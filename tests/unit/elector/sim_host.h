@@ -431,7 +431,7 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
         sim_client_request(s, host, SIM_DELETE, a, false, 0);
         break;
     case CORE_ACT_BEAT:
-        sim_client_request(s, host, a->quorum ? SIM_CHECK : SIM_EXISTS, a, false, 0);
+        sim_client_request(s, host, SIM_CHECK, a, false, 0);
         break;
     case CORE_ACT_SESSION:
         sim_elector_send(s, host, IPC_SESSION, a);

@@ -42,6 +42,12 @@ static void wait_idle(const struct history *history)
     }
 }
 
+static void add(struct history *history, json_t *what)
+{
+    history_add(history, what);
+    history_flush(history);
+}
+
 static int number_at(const json_t *list, size_t i)
 {
     return (int)json_integer_value(json_object_get(json_array_get(list, i), "n"));
@@ -56,11 +62,11 @@ static void test_appends_in_order(void **state)
     client_open(&client);
     assert_int_equal(create(&client, "/h1", "[]", 0)->rc, ZOK);
     for (int i = 0; i < 5; i++)
-        history_add(history, entry("x", i)); /* before there is a connection */
+        add(history, entry("x", i)); /* before there is a connection */
     assert_false(history_idle(history));
     history_connect(history, client.zk);
     for (int i = 5; i < 10; i++)
-        history_add(history, entry("x", i));
+        add(history, entry("x", i));
     wait_idle(history);
     json_t *list = list_of(&client, "/h1");
     assert_int_equal(json_array_size(list), 10);
@@ -87,7 +93,7 @@ static void test_two_writers(void **state)
         history_connect(histories[i], clients[i].zk);
     for (int n = 0; n < 20; n++)
         for (size_t i = 0; i < 2; i++)
-            history_add(histories[i], entry(i == 0 ? "a" : "b", n));
+            add(histories[i], entry(i == 0 ? "a" : "b", n));
     wait_idle(histories[0]);
     wait_idle(histories[1]);
     json_t *list = list_of(&clients[0], "/h2");
@@ -110,7 +116,7 @@ static void test_connected_again(void **state)
     assert_int_equal(create(&client, "/h3", "[]", 0)->rc, ZOK);
     history_connect(history, client.zk);
     for (int i = 0; i < 30; i++) {
-        history_add(history, entry("x", i));
+        add(history, entry("x", i));
         history_connect(history, client.zk);
         if (i % 3 == 0)
             (void)event_base_loop(base, EVLOOP_ONCE);
@@ -135,7 +141,7 @@ static void test_keeps_the_last_hundred(void **state)
     assert_int_equal(create(&client, "/h4", "no list at all", 0)->rc, ZOK); /* garbage gives way */
     history_connect(history, client.zk);
     for (int i = 0; i < 130; i++) {
-        history_add(history, entry("x", i));
+        add(history, entry("x", i));
         wait_idle(history);
     }
     json_t *list = list_of(&client, "/h4");
@@ -157,7 +163,7 @@ static void test_what_waits_is_bounded(void **state)
     client_open(&client);
     assert_int_equal(create(&client, "/h5", "[]", 0)->rc, ZOK);
     for (int i = 0; i < 100; i++)
-        history_add(history, entry("x", i));
+        add(history, entry("x", i));
     history_connect(history, client.zk);
     wait_idle(history);
     json_t *list = list_of(&client, "/h5");
@@ -181,12 +187,12 @@ static void test_a_full_queue_keeps_the_newest(void **state)
         client_open(&client);
         assert_int_equal(create(&client, path, "[]", 0)->rc, ZOK);
         for (int i = 0; i < 32; i++)
-            history_add(history, entry("x", i));
+            add(history, entry("x", i));
         history_connect(history, client.zk);
         for (int i = 0; i < answers; i++)
             (void)event_base_loop(base, EVLOOP_ONCE);
         for (int i = 32; i < 40; i++)
-            history_add(history, entry("x", i));
+            add(history, entry("x", i));
         wait_idle(history);
         json_t *list = list_of(&client, path);
         size_t size = json_array_size(list);
