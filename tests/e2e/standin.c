@@ -9,18 +9,17 @@
  * STANDIN_MODE, or the file <STANDIN_DIR>/<STANDIN_NAME>.mode where there is one (so that a test can change
  * it between two lives), is a comma list of: start-delay=MS hang-term slow-term=MS exit-at-once=CODE
  * exit-after=MS:CODE exit-when-asked no-answer hang-after=MS status=CODE no-listen child-outlives
- * submit-outlives=MS keep-lock
+ * submit-outlives=MS keep-lock store-server=HOST:PORT
+ *
+ * With STANDIN_STORE=MS it also counts in Livy's state store every MS milliseconds, see standin_store.h.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,11 +27,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "standin_report.h"
+#include "standin_store.h"
+#include "standin_util.h"
 
 #define LIFE_LIMIT_MS 1800000  /* a stand-in that a broken test run has left ends by itself */
 #define HELPER_LIMIT_MS 120000 /* no helper outlives a broken test run by more */
@@ -55,6 +56,7 @@ struct mode {
     int exit_at_once, exit_after_code;                                    /* -1: not given */
     int status;
     bool hang_term, exit_when_asked, no_answer, no_listen, child_outlives, keep_lock;
+    char store_server[64];
 };
 
 /* Signal handlers and the ticking thread need these. */
@@ -64,31 +66,11 @@ static _Atomic int64_t exit_at_ns;
 static _Atomic int exit_at_code;
 static _Atomic bool hanging;
 
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-static void sleep_until(int64_t ns)
-{
-    struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &ts, NULL) == EINTR) {
-    }
-}
-
-static _Noreturn void fail(const char *what)
-{
-    fprintf(stderr, "standin: %s: %s\n", what, strerror(errno));
-    _exit(70);
-}
-
 static _Noreturn void end_life(int kind, int code)
 {
     life->exit_code = code;
     atomic_store(&life->exit_kind, kind);
-    atomic_store(&life->last_ns, now_ns());
+    atomic_store(&life->last_ns, util_now_ns());
     _exit(code);
 }
 
@@ -130,6 +112,8 @@ static void mode_apply(const char *word)
         mode.child_outlives = true;
     } else if (IS("keep-lock")) {
         mode.keep_lock = true;
+    } else if (IS("store-server")) {
+        snprintf(mode.store_server, sizeof mode.store_server, "%s", value);
     } else {
         fprintf(stderr, "standin: unknown word in STANDIN_MODE: %s\n", word);
         exit(64);
@@ -160,166 +144,6 @@ static void mode_read(const char *dir, const char *name)
     }
 }
 
-/* ---- what livy-ha handed down ----------------------------------------------------------------------------
- */
-
-static void json_string(FILE *out, const char *text)
-{
-    putc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\') {
-            fprintf(out, "\\%c", *c);
-        } else if (*c < 0x20 || *c > 0x7e) {
-            fprintf(out, "\\u%04x", *c);
-        } else {
-            putc(*c, out);
-        }
-    }
-    putc('"', out);
-}
-
-static void json_member(FILE *out, const char *key, const char *text)
-{
-    fprintf(out, ",\n ");
-    json_string(out, key);
-    fprintf(out, ": ");
-    json_string(out, text ? text : "");
-}
-
-static void json_file(FILE *out, const char *key, const char *path)
-{
-    static char text[65536];
-    FILE *file = fopen(path, "re");
-    text[0] = '\0';
-    if (file) {
-        text[fread(text, 1, sizeof text - 1, file)] = '\0';
-        fclose(file);
-    }
-    json_member(out, key, text);
-}
-
-static void report_signals(FILE *out)
-{
-    const char *comma = "";
-    sigset_t mask;
-    fprintf(out, ",\n \"not_default\": {");
-    for (int number = 1; number <= SIGRTMAX; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL) {
-            fprintf(out, "%s\"%d\": \"%s\"", comma, number,
-                    action.sa_handler == SIG_IGN ? "ignored" : "handled");
-            comma = ", ";
-        }
-    }
-    fprintf(out, "},\n \"blocked\": [");
-    comma = "";
-    sigprocmask(SIG_SETMASK, NULL, &mask);
-    for (int number = 1; number <= SIGRTMAX; number++) {
-        if (sigismember(&mask, number) == 1) {
-            fprintf(out, "%s%d", comma, number);
-            comma = ", ";
-        }
-    }
-    fprintf(out, "]");
-}
-
-static void report_descriptors(FILE *out, int own_lock)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    const char *comma = "";
-    if (!dir) {
-        fail("/proc/self/fd");
-    }
-    fprintf(out, ",\n \"fds\": {");
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        int fd = (int)strtol(entry->d_name, NULL, 10);
-        char link[PATH_MAX];
-        ssize_t length;
-        if (entry->d_name[0] == '.' || fd == dirfd(dir) || fd == fileno(out) || fd == own_lock) {
-            continue;
-        }
-        length = readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1);
-        link[length > 0 ? length : 0] = '\0';
-        fprintf(out, "%s\"%d\": ", comma, fd);
-        json_string(out, link);
-        comma = ", ";
-    }
-    fprintf(out, "}");
-    closedir(dir);
-}
-
-static bool env_must_not_be(const char *variable)
-{
-    return strncmp(variable, "LIVY_HA_", 8) == 0 || strncmp(variable, "NOTIFY_SOCKET=", 14) == 0 ||
-           strncmp(variable, "WATCHDOG_", 9) == 0;
-}
-
-static void report_environment(FILE *out)
-{
-    const char *comma = "";
-    fprintf(out, ",\n \"env_leaked\": [");
-    for (char **variable = environ; *variable; variable++) {
-        if (env_must_not_be(*variable)) {
-            fprintf(out, "%s", comma);
-            json_string(out, *variable);
-            comma = ", ";
-        }
-    }
-    fprintf(out, "],\n \"env\": {");
-    comma = "";
-    for (char **variable = environ; *variable; variable++) {
-        char name[256];
-        const char *equals = strchr(*variable, '=');
-        if (!equals || (size_t)(equals - *variable) >= sizeof name) {
-            continue;
-        }
-        snprintf(name, sizeof name, "%.*s", (int)(equals - *variable), *variable);
-        fprintf(out, "%s\n  ", comma);
-        json_string(out, name);
-        fprintf(out, ": ");
-        json_string(out, equals + 1);
-        comma = ",";
-    }
-    fprintf(out, "}");
-}
-
-/* Written to a name of its own first and renamed: a reader never sees half of it. */
-static void report_write(const char *base, int own_lock, int argc, char **argv)
-{
-    char path[PATH_MAX], made[PATH_MAX], conf[PATH_MAX], cwd[PATH_MAX] = "";
-    const char *conf_dir = getenv("LIVY_CONF_DIR");
-    int pdeathsig = 0;
-    FILE *out;
-    snprintf(path, sizeof path, "%s.env.part", base);
-    snprintf(made, sizeof made, "%s.env.json", base);
-    out = fopen(path, "we");
-    if (!out) {
-        fail(path);
-    }
-    prctl(PR_GET_PDEATHSIG, &pdeathsig);
-    fprintf(out, "{\"pid\": %d, \"ppid\": %d, \"sid\": %d, \"pgid\": %d, \"pdeathsig\": %d, \"policy\": %d",
-            getpid(), getppid(), getsid(0), getpgrp(), pdeathsig, sched_getscheduler(0));
-    report_signals(out);
-    report_descriptors(out, own_lock);
-    report_environment(out);
-    json_file(out, "oom_score_adj", "/proc/self/oom_score_adj");
-    json_member(out, "conf_dir", conf_dir);
-    snprintf(conf, sizeof conf, "%s/livy.conf", conf_dir ? conf_dir : "");
-    json_file(out, "conf_text", conf);
-    snprintf(conf, sizeof conf, "%s/livy-env.sh", conf_dir ? conf_dir : "");
-    json_file(out, "livy_env_text", conf);
-    json_member(out, "cwd", getcwd(cwd, sizeof cwd));
-    fprintf(out, ",\n \"argv\": [");
-    for (int i = 0; i < argc; i++) {
-        fprintf(out, "%s", i ? ", " : "");
-        json_string(out, argv[i]);
-    }
-    fprintf(out, "]}\n");
-    if (fclose(out) != 0 || rename(path, made) != 0) {
-        fail(made);
-    }
-}
-
 /* ---- the life file ---------------------------------------------------------------------------------------
  */
 
@@ -333,7 +157,7 @@ static int rival_check(const char *dir, int32_t *rival)
     snprintf(path, sizeof path, "%s/store.lock", dir);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        fail(path);
+        util_fail(path);
     }
     *rival = 0;
     if (fcntl(fd, F_SETLK, &lock) != 0) {
@@ -352,16 +176,16 @@ static void life_open(const char *base, int64_t first, const char *dir, int *loc
     snprintf(path, sizeof path, "%s.life", base);
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, sizeof *life) != 0) {
-        fail(path);
+        util_fail(path);
     }
     life = mmap(NULL, sizeof *life, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (life == MAP_FAILED) {
-        fail("mmap");
+        util_fail("mmap");
     }
     close(fd);
     life->pid = getpid();
     life->first_ns = first;
-    life->last_ns = now_ns();
+    life->last_ns = util_now_ns();
     *lock = rival_check(dir, &life->rival);
     memcpy(life->magic, "LIVYLIFE", sizeof life->magic);
 }
@@ -369,8 +193,8 @@ static void life_open(const char *base, int64_t first, const char *dir, int *loc
 static void *tick(void *arg)
 {
     (void)arg;
-    for (int64_t next = now_ns();;) {
-        int64_t now = now_ns();
+    for (int64_t next = util_now_ns();;) {
+        int64_t now = util_now_ns();
         atomic_store(&life->last_ns, now);
         if (now >= atomic_load(&exit_at_ns)) {
             end_life(2, atomic_load(&exit_at_code));
@@ -382,7 +206,7 @@ static void *tick(void *arg)
         if (next < now) {
             next = now; /* not run for a while: no burst of catching up */
         }
-        sleep_until(next);
+        util_sleep_until(next);
     }
     return NULL;
 }
@@ -394,7 +218,7 @@ static void on_end(int number)
     }
     if (mode.slow_term >= 0) {
         exit_at_code = 128 + number;
-        exit_at_ns = now_ns() + mode.slow_term * 1000000;
+        exit_at_ns = util_now_ns() + mode.slow_term * 1000000;
         return;
     }
     end_life(1, 128 + number);
@@ -412,7 +236,7 @@ static void close_all(void)
 static void submit_note(const char *path, const char *what)
 {
     char line[64];
-    int length = snprintf(line, sizeof line, "%s %lld\n", what, (long long)now_ns());
+    int length = snprintf(line, sizeof line, "%s %lld\n", what, (long long)util_now_ns());
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0 && write(fd, line, (size_t)length) == length) {
         close(fd);
@@ -421,9 +245,9 @@ static void submit_note(const char *path, const char *what)
 
 static int submit_main(char **argv)
 {
-    int64_t end = now_ns() + strtol(argv[2], NULL, 10) * 1000000;
+    int64_t end = util_now_ns() + strtol(argv[2], NULL, 10) * 1000000;
     submit_note(argv[3], "start");
-    sleep_until(end);
+    util_sleep_until(end);
     submit_note(argv[3], "end");
     return 0;
 }
@@ -434,12 +258,12 @@ static void helpers_start(const char *base)
     if (mode.child_outlives && fork() == 0) {
         setsid();
         close_all();
-        sleep_until(now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
+        util_sleep_until(util_now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
         _exit(0);
     }
     if (mode.keep_lock && fork() == 0) {
         setsid();
-        sleep_until(now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
+        util_sleep_until(util_now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
         _exit(0);
     }
     if (mode.submit_outlives >= 0) {
@@ -457,37 +281,14 @@ static void helpers_start(const char *base)
 /* ---- HTTP ------------------------------------------------------------------------------------------------
  */
 
-/* The last line for `key` in livy.conf wins, as in a Java properties file. */
-static void conf_value(const char *key, char *value, size_t size)
-{
-    char path[PATH_MAX], line[4096];
-    const char *dir = getenv("LIVY_CONF_DIR");
-    size_t length = strlen(key);
-    FILE *file;
-    snprintf(path, sizeof path, "%s/livy.conf", dir ? dir : ".");
-    file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file)) {
-        char *text = line + strspn(line, " \t");
-        if (strncmp(text, key, length) == 0 && strchr(" \t=:", text[length])) {
-            text += length;
-            text += strspn(text, " \t=:");
-            text[strcspn(text, " \t\r\n")] = '\0';
-            snprintf(value, size, "%s", text);
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-}
-
 static int http_listen(void)
 {
     char port[16] = "8998", host[256] = "0.0.0.0";
     struct sockaddr_in address = {.sin_family = AF_INET};
     int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    conf_value("livy.server.port", port, sizeof port);
-    conf_value("livy.server.host", host, sizeof host);
+    util_conf_value("livy.server.port", port, sizeof port);
+    util_conf_value("livy.server.host", host, sizeof host);
     address.sin_port = htons((uint16_t)strtol(port, NULL, 10));
     if (inet_pton(AF_INET, host, &address.sin_addr) != 1) {
         address.sin_addr.s_addr = htonl(INADDR_ANY);
@@ -535,7 +336,7 @@ static void http_answer(int client)
 static _Noreturn void http_serve(void)
 {
     int fd = http_listen();
-    life->serving_ns = now_ns();
+    life->serving_ns = util_now_ns();
     for (;;) {
         int client;
         if (mode.no_answer || hanging) {
@@ -555,7 +356,7 @@ static _Noreturn void http_serve(void)
 
 int main(int argc, char **argv)
 {
-    int64_t first = now_ns();
+    int64_t first = util_now_ns();
     const char *dir = getenv("STANDIN_DIR"), *name = getenv("STANDIN_NAME");
     char base[PATH_MAX - 32];
     pthread_t thread;
@@ -584,10 +385,13 @@ int main(int argc, char **argv)
         exit_at_ns = first + mode.exit_after * 1000000;
     }
     if (pthread_create(&thread, NULL, tick, NULL) != 0) {
-        fail("pthread_create");
+        util_fail("pthread_create");
     }
     if (mode.start_delay >= 0) {
-        sleep_until(first + mode.start_delay * 1000000);
+        util_sleep_until(first + mode.start_delay * 1000000);
+    }
+    if (getenv("STANDIN_STORE")) {
+        store_begin(base, strtol(getenv("STANDIN_STORE"), NULL, 10), mode.store_server);
     }
     if (mode.no_listen) {
         for (;;) {

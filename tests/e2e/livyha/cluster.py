@@ -26,7 +26,7 @@ class Cluster:
     """`count` members "a", "b", … in `directory`, not started. One at a time uses a root and a state store."""
 
     def __init__(self, zookeeper: Ensemble, directory: str, count: int = 3,
-                 settings: Mapping[str, Any] | None = None) -> None:
+                 settings: Mapping[str, Any] | None = None, writing_ms: int = 0) -> None:
         global _serial
         _serial += 1
         self.zookeeper = zookeeper
@@ -36,6 +36,7 @@ class Cluster:
         os.makedirs(self.oracle_dir, exist_ok=True)
         self.oracle = Oracle(self.oracle_dir)
         self.common = dict(settings or {})
+        self.writing_ms = writing_ms  # how often the stand-ins write to their state store; 0: never
         self.store_prefix = f"livy_{_serial}"
         self.members: list[Member] = []
         self._kazoo: KazooClient | None = None
@@ -49,6 +50,8 @@ class Cluster:
         os.makedirs(directory, exist_ok=True)
         member = Member(name, directory, self.zookeeper.hosts, self.root, self.oracle_dir,
                         {**self.common, **(settings or {})}, self.store_prefix)
+        if self.writing_ms:
+            member.env["STANDIN_STORE"] = str(self.writing_ms)
         self.members.append(member)
         return member
 
@@ -96,6 +99,11 @@ class Cluster:
         """The one thing that must never happen: two Livys at once."""
         overlap = self.oracle.overlap_us()
         assert overlap == 0, f"two Livys lived at once for {overlap} us:\n{self.oracle.describe()}\n{self.failure_text()}"
+
+    def assert_store_whole(self) -> None:
+        """No count of a writing stand-in was lost or overwritten."""
+        faults = self.oracle.store_faults()
+        assert not faults, "\n".join([*faults[:10], f"{len(faults)} in all", self.failure_text()])
 
     # ---- ZooKeeper, seen by an independent client ------------------------------------------------------------
 

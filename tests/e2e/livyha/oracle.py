@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from . import store
+
 _LIFE = struct.Struct("<8siiqqqii")
 
 
@@ -31,6 +33,11 @@ class Life:
     @property
     def submit_log(self) -> str:
         return self.path.removesuffix(".life") + ".submit"
+
+    @property
+    def writer(self) -> store.Writer | None:
+        """What a writing stand-in has written to the state store so far; None before it has read it."""
+        return store.read_writer(self.path.removesuffix(".life") + ".store")
 
 
 def read_life(path: str) -> Life | None:
@@ -104,6 +111,10 @@ class Oracle:
                     continue
                 worst = max(worst, (min(life.last, later.last) - later.first) // 1000, 1)
         return worst
+
+    def store_faults(self) -> list[str]:
+        """What was lost or overwritten in the state store, in words; always empty where no stand-in writes."""
+        return store.faults(self.directory)
 
     def gaps(self) -> list[Gap]:
         lives = self.lives()
