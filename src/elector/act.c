@@ -145,23 +145,40 @@ static void try_again(struct elector *e)
         abort(); /* out of memory: the keeper starts another one */
 }
 
+/* The name service may be away when a new handle is needed: then the servers are where they last were. Names
+ * are looked up again with each handle, so an address that has changed meanwhile is found in the end. */
+static const char *known_literals(struct elector *e, const char *literals, const char *error)
+{
+    if (error != NULL && !e->resolve_fails)
+        log_warn("%s%s", error,
+                 e->literals != NULL ? "; going on with the addresses that were found before" : "");
+    e->resolve_fails = error != NULL;
+    if (error != NULL)
+        return e->literals != NULL ? e->literals : literals;
+    char *copy = strdup(literals);
+    if (copy == NULL)
+        return literals;
+    free(e->literals);
+    e->literals = copy;
+    return e->literals;
+}
+
 static void on_resolved(void *arg, const char *literals, const char *error)
 {
     struct elector *e = arg;
     char tls[3 * PATH_MAX + 256];
     const struct conf_zookeeper *zookeeper = &e->conf->zookeeper;
-    struct zk_options options = {.hosts = literals,
+    const char *hosts = known_literals(e, literals, error);
+    struct zk_options options = {.hosts = hosts,
                                  .session_timeout = zookeeper->session_timeout,
                                  .auth_digest = zookeeper->auth_digest,
                                  .adopt = e->adopt.id != 0 ? &e->adopt : NULL};
 
     e->resolve = NULL;
-    if (error != NULL)
-        log_warn("zookeeper.hosts: %s", error);
     options.tls = act_tls(zookeeper, tls, sizeof(tls));
-    e->zk = literals != NULL ? zk_open(e->base, &options, on_session, on_watch, e) : NULL;
-    if (literals != NULL && e->zk == NULL)
-        log_error("the ZooKeeper client could not be started for %s", literals);
+    e->zk = hosts != NULL ? zk_open(e->base, &options, on_session, on_watch, e) : NULL;
+    if (hosts != NULL && e->zk == NULL)
+        log_error("the ZooKeeper client could not be started for %s", hosts);
     if (e->zk == NULL)
         try_again(e);
 }

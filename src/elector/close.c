@@ -101,7 +101,7 @@ static void on_resolved(void *arg, const char *literals, const char *error)
 
     c->resolve = NULL;
     if (error != NULL)
-        log_warn("zookeeper.hosts: %s", error);
+        log_warn("%s", error);
     if (literals != NULL)
         c->zk = zk_open(c->base, &options, on_session, on_watch, c);
     if (c->zk == NULL)

@@ -252,7 +252,8 @@ static void leave(struct step *s)
     }
 }
 
-/* An ensemble that has lost its data never says that the session is over: it just refuses the connection. */
+/* An ensemble that has lost its data never says that the session is over: it just refuses the connection. And
+ * addresses that lead nowhere are looked up anew with the next handle alone. */
 static int64_t hopeless_at(const struct core *c)
 {
     int64_t patience = 2 * c->timeout < HOPELESS_MIN ? HOPELESS_MIN : 2 * c->timeout;
@@ -261,8 +262,7 @@ static int64_t hopeless_at(const struct core *c)
 
 static bool may_be_hopeless(const struct core *c)
 {
-    return !c->connected && c->opened && c->session != 0 && !c->quitting && !core_livy_alive(c) &&
-           c->start_run == 0;
+    return !c->connected && c->opened && !c->quitting && !core_livy_alive(c) && c->start_run == 0;
 }
 
 static enum core_phase derive_phase(const struct core *c, int64_t now)

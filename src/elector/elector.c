@@ -336,6 +336,7 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    free(e->literals);
     roster_free(e->roster);
     history_free(e->history);
     view_free(e->view);

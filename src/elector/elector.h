@@ -47,6 +47,8 @@ struct elector {
     struct zk *zk;
     struct zk_resolve *resolve;
     struct event *resolve_again;
+    char *literals;     /* what zookeeper.hosts were when last all of them were found; NULL: never yet */
+    bool resolve_fails; /* told already */
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
     struct elector_call calls[ELECTOR_CALLS];

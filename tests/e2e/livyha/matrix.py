@@ -13,6 +13,7 @@ build/matrix/<test>.json; tests/e2e/matrix_table makes the table of them.
 import json
 import os
 import re
+import signal
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -74,7 +75,7 @@ class Row:
         self._fault_ns = 0
         self._processes: dict[str, int] = {}
         self._history: list[dict[str, Any]] = []
-        self._checked = False
+        self._mended = False
 
     # ---- before the fault -----------------------------------------------------------------------------------
 
@@ -125,8 +126,12 @@ class Row:
 
     def expect_same(self, seconds: float | None = None) -> None:
         """Nothing happens: the same pid, for as long as a lost lease would need to show (or `seconds`)."""
-        let_pass(seconds or self.lease_s + 1, lambda: proc.alive(self.life.pid), "the same Livy lives on", self.failure_text)
+        let_pass(seconds or self.timeout_s + 0.5, lambda: proc.alive(self.life.pid), "the same Livy lives on", self.failure_text)
         self.record.serves = SAME
+
+    def thaw_process(self, *pids: int) -> None:
+        for pid in pids:
+            proc.send(pid, signal.SIGCONT)
 
     def _next(self, timeout: float) -> Life:
         life = self.cluster.wait_new_life(self.life, timeout)
@@ -190,9 +195,15 @@ class Row:
                 return False
         return True
 
+    def mend(self) -> None:
+        """Undoes the faults."""
+        self.bed.mend()
+        self.cluster.forget_client()  # its session may have ended, or its ensemble lost what it knows
+        self._mended = True
+
     def finish(self, timeout: float = 60) -> None:
         """Undoes the faults. Then all three are back, none was started by hand, and no two Livys ever lived at once."""
-        self.bed.mend()
+        self.mend()
         mended = boot_ms()
         self.cluster.wait(self._whole, timeout, "one active member and two standbys, as each of them tells it")
         self.record.recovered_ms = boot_ms() - mended
@@ -228,11 +239,9 @@ class Row:
                 file.write("\n")
 
     def failure_text(self) -> str:
-        return f"fault at {self._fault_ns / 1e6:.3f} ms\n{self.cluster.failure_text()}\n{self.bed.describe()}" + \
-            f"\n--- history\n" + "\n".join(json.dumps(entry) for entry in self._history_or_nothing())
+        lines = [json.dumps(entry) for entry in self._history_or_nothing()]
+        return "\n".join([f"fault at {self._fault_ns / 1e6:.3f} ms", self.cluster.failure_text(), self.bed.describe(),
+                          "--- history", *lines])
 
     def _history_or_nothing(self) -> list[dict[str, Any]]:
-        try:
-            return self._news()
-        except Exception:  # noqa: BLE001 - ZooKeeper may be what has failed
-            return []
+        return self._news() if self._mended else []

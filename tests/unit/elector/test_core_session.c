@@ -91,6 +91,23 @@ static void test_no_connection_for_too_long(void **state)
     whatever();
 }
 
+/* Nor one whose addresses have changed: with the next handle the names are looked up again, and again. */
+static void test_never_connected_for_too_long(void **state)
+{
+    (void)state;
+    become_standby();
+    int64_t start = now;
+    suspended();
+    for (int i = 1; i <= 3; i++) {
+        time_is(start + i * 20000L - 1);
+        assert_false(came(CORE_ACT_CONNECT));
+        whatever();
+        time_is(start + i * 20000L);
+        assert_true(came(CORE_ACT_CONNECT));
+        whatever();
+    }
+}
+
 static void test_hopeless_waits_for_livys_death(void **state)
 {
     (void)state;
@@ -569,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_session_lost_before_the_start_was_answered),
         cmocka_unit_test(test_session_lost_as_a_standby),
         cmocka_unit_test(test_no_connection_for_too_long),
+        cmocka_unit_test(test_never_connected_for_too_long),
         cmocka_unit_test(test_hopeless_waits_for_livys_death),
         cmocka_unit_test(test_quit_while_serving),
         cmocka_unit_test(test_quit_before_the_start_was_answered),
