@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import pytest
 
@@ -54,6 +55,20 @@ def enter(config: pytest.Config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.stop_global_capturing()
+    _enter()
+
+
+def enter_or_exit(program: str) -> None:
+    """The same for a program that is nothing without them: it ends, and says what they need."""
+    if inside():
+        return
+    why = _why_not()
+    if why:
+        sys.exit(f"{program}: {why}")
+    _enter()
+
+
+def _enter() -> NoReturn:
     sys.stdout.flush()
     os.execvp("unshare", [*_UNSHARE, "sh", "-c", _FIRST, "sh", *sys.orig_argv])
 

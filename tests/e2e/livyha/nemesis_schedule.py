@@ -1,0 +1,180 @@
+"""The nemesis's schedule: which fault, on whom, when and for how long. Drawn from the seed alone, before anything runs, so
+that a seed tells the whole of it. Targets are names ("b", "zk2") or roles ("active", "leader") that are looked up when the
+fault is made."""
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MEMBERS = ("active", "active", "active", "standby-1", "standby-2", "a", "b", "c")
+SERVERS = ("leader", "leader", "follower-1", "follower-2", "connected", "zk1", "zk2", "zk3")
+ANY_SERVER = ("connected", "connected", "leader", "zk1", "zk2", "zk3")
+ROLES = ("active", "standby-1", "standby-2")
+# A killed daemon is started again after so long, as the unit's RestartSec has it.
+RESTART_S = 1.0
+# How long after an elector's death or freeze a fault that freezes its keeper alone has to wait: the keeper starts an
+# elector anew within that.
+_ELECTOR_BACK_S = 3.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    name: str
+    weight: int
+    targets: tuple[str, ...] = MEMBERS
+    lasts: bool = True             # else it is an instant
+    servers: tuple[str, ...] = ()  # for a cut: from which server
+    keeper_frozen: bool = False
+    elector_gone: bool = False     # alone, with Livy running on
+
+
+KINDS = (
+    Kind("kill-keeper", 4, lasts=False),
+    Kind("kill-elector", 4, lasts=False, elector_gone=True),
+    Kind("kill-livy", 3, ("active",), lasts=False),
+    Kind("kill-unit", 3, lasts=False),       # the keeper, and the rest by systemd, which then closes the session
+    Kind("kill-member", 3),                  # everything at once, and away for a while
+    Kind("stop-keeper", 4, keeper_frozen=True),
+    Kind("stop-elector", 4, elector_gone=True),
+    Kind("stop-livy", 2, ("active",)),
+    Kind("stop-member", 4),
+    Kind("livy-exits", 2),                   # each Livy of the member ends by itself, soon after its start
+    Kind("term", 4),                         # stopped in order, and started again
+    Kind("cut-all", 4),
+    Kind("cut-all-in", 3),
+    Kind("cut-all-out", 3),
+    Kind("cut-one", 3, servers=ANY_SERVER),
+    Kind("cut-one-in", 2, servers=ANY_SERVER),
+    Kind("cut-one-out", 2, servers=ANY_SERVER),
+    Kind("refuse-all", 2),                   # connections to all servers are reset
+    Kind("cut-servers", 3, ("follower-1", "follower-2"), servers=("leader",)),
+    Kind("server-kill", 4, SERVERS),
+    Kind("server-stop", 4, SERVERS),
+    Kind("ensemble-restart", 1, ("ensemble",)),
+    Kind("ensemble-stop", 1, ("ensemble",)),
+    Kind("latch-delete", 2, lasts=False),
+)
+
+
+def kind(name: str) -> Kind:
+    return next(each for each in KINDS if each.name == name)
+
+
+@dataclass(frozen=True)
+class Item:
+    number: int
+    phase: int
+    at: float       # seconds from the beginning of the phase
+    name: str       # of the kind
+    target: str
+    server: str     # "" where the kind has none
+    seconds: float  # 0 for an instant
+
+    @property
+    def kind(self) -> Kind:
+        return kind(self.name)
+
+    @property
+    def end(self) -> float:
+        return self.at + self.seconds
+
+    def __str__(self) -> str:
+        lasting = f" for {self.seconds:.2f} s" if self.seconds else ""
+        server = f" {self.server}" if self.server else ""
+        return f"#{self.number} {self.name} {self.target}{server}{lasting}"
+
+
+@dataclass(frozen=True)
+class Phase:
+    number: int
+    seconds: float
+    items: tuple[Item, ...]
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    """Whether two targets may turn out to be the same member."""
+    if one == other:
+        return True
+    return (one in ROLES) != (other in ROLES)
+
+
+def _forbidden(item: Item, others: list[Item]) -> bool:
+    """Keeper frozen while its elector is frozen or dead, and Livy running: then nobody is left who could end Livy at its
+    lease's end. That is outside what livy-ha promises (docs/safety.md)."""
+    for other in others:
+        for frozen, gone in ((item, other), (other, item)):
+            if not (frozen.kind.keeper_frozen and gone.kind.elector_gone and _may_be_one(frozen.target, gone.target)):
+                continue
+            if gone.at < frozen.end + 0.5 and frozen.at < gone.end + _ELECTOR_BACK_S:
+                return True
+    return False
+
+
+class _Draw:
+    def __init__(self, seed: int, timeout_s: float) -> None:
+        self.random = random.Random(f"livy-ha nemesis {seed}")
+        self.timeout_s = timeout_s
+        self.number = 0
+
+    def between(self, low: float, high: float) -> float:
+        """Short ones as often as long ones, in proportion."""
+        return math.exp(self.random.uniform(math.log(low), math.log(high)))
+
+    def duration(self) -> float:
+        """From 50 ms to 1.5 T; half of them short, half as likely to outlast the lease as not."""
+        longest = 1.5 * self.timeout_s
+        return self.between(0.05, longest) if self.random.random() < 0.5 else self.random.uniform(0.05, longest)
+
+    def item(self, phase: int, at: float, limit: float) -> Item:
+        chosen = self.random.choices(KINDS, [each.weight for each in KINDS])[0]
+        target = self.random.choice(chosen.targets)
+        server = self.random.choice(chosen.servers) if chosen.servers else ""
+        seconds = self.duration() if chosen.lasts else 0.0
+        return Item(self.number, phase, round(at, 3), chosen.name, target, server, round(min(seconds, limit - at), 3))
+
+    def burst(self, phase: int, begin: float, limit: float, before: list[Item]) -> list[Item]:
+        """One to three faults, the later ones within T of the first."""
+        count = self.random.choices((1, 2, 3), (4, 4, 2))[0]
+        starts = sorted([begin, *(begin + self.between(0.01, self.timeout_s) for _ in range(count - 1))])
+        found: list[Item] = []
+        for start in starts:
+            if start >= limit:
+                break
+            self.number += 1
+            item = self.item(phase, start, limit)
+            while _forbidden(item, before + found):
+                item = self.item(phase, start, limit)
+            found.append(item)
+        return found
+
+    def phase(self, number: int, seconds: float) -> Phase:
+        items: list[Item] = []
+        now = self.between(0.5, 2)
+        while now < seconds:
+            found = self.burst(number, now, seconds, items)
+            items += found
+            now = max([now, *(item.end for item in found)]) + self.between(0.1, 1.5 * self.timeout_s)
+        return Phase(number, seconds, tuple(items))
+
+
+def _lengths(seconds: float) -> Iterator[float]:
+    """The first minute is a phase of its own: what there is after it is what the end is compared with."""
+    first = min(60.0, seconds / 2)
+    yield first
+    rest = seconds - first
+    count = max(1, round(rest / 240))
+    for _ in range(count):
+        yield rest / count
+
+
+def draw(seed: int, minutes: float, timeout_s: float) -> list[Phase]:
+    drawing = _Draw(seed, timeout_s)
+    return [drawing.phase(number, length) for number, length in enumerate(_lengths(minutes * 60), 1)]
+
+
+def describe(phases: list[Phase]) -> str:
+    lines = []
+    for phase in phases:
+        lines.append(f"phase {phase.number}: {phase.seconds:.0f} s, then a calm")
+        lines += [f"  {item.at:8.3f}  {item}" for item in phase.items]
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""The nemesis's eyes: the stand-ins' record of their lives, gone through again and again; and what the faults cost."""
+import statistics
+from dataclasses import dataclass
+
+from . import store
+from .cluster import Cluster
+from .nemesis_faults import Made
+from .oracle import Life
+
+
+class Violation(Exception):
+    """Something that must never be."""
+
+
+def told(life: Life) -> str:
+    return (f"{life.name} pid {life.pid}: {life.first / 1e6:.3f} .. {life.last / 1e6:.3f} ms, serving "
+            f"{life.serving / 1e6:.3f}, rival {life.rival}, exit {life.exit_kind}/{life.exit_code}")
+
+
+def overlap(lives: list[Life]) -> tuple[int, str]:
+    """The longest time in µs that two of them had in common, 1 at least where the kernel's lock has shown a rival; and
+    the two in words. 0 where there is none. `lives` in the order of their beginning."""
+    worst, text = 0, ""
+    latest: Life | None = None  # of those so far the one that ended last
+    for life in lives:
+        if latest is not None:
+            common = min(life.last, latest.last) - life.first
+            if common > 0 or life.rival:
+                found = max(1, common // 1000)
+                if found > worst:
+                    worst, text = found, f"{told(latest)}\n{told(life)}"
+        if latest is None or life.last > latest.last:
+            latest = life
+    return worst, text
+
+
+class Watch:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._seen = 0
+        self.lives: list[Life] = []
+
+    def look(self) -> None:
+        """Violation where two lives had any time in common."""
+        self.lives = self._cluster.oracle.lives()
+        worst, text = overlap(self.lives)
+        if worst:
+            raise Violation(f"two Livys lived at once for {worst} us:\n{text}")
+
+    def look_at_store(self) -> list[str]:
+        """Every count lost or overwritten so far. What a dead Livy had handed to a frozen or cut-off server is carried out
+        as long as its session lives: the caller judges."""
+        return store.faults(self._cluster.oracle_dir)
+
+    def writes(self) -> int:
+        return sum(len(writer.acks) for writer in store.read_writers(self._cluster.oracle_dir))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without a Livy, and the faults that were under way when it began."""
+    ms: float
+    cause: str
+    failover: bool
+    began_ms: float
+
+
+def _at_work(made: Made, begin: float, lease_ms: float) -> bool:
+    """Whether the fault may be why a Livy ended at `begin`: those that take the lease do so up to T later."""
+    ended = made.began if made.ended is None else made.ended
+    return made.began <= begin + 5 and ended + (lease_ms if made.item.kind.lasts else 1000) >= begin
+
+
+def gaps(lives: list[Life], faults: list[Made], lease_ms: float) -> list[Gap]:
+    """The cause is the kind of the fault that began last before it, with those that overlapped that one in "+"."""
+    found = []
+    for before, after in zip(lives, lives[1:], strict=False):
+        begin = before.last / 1e6
+        causes = [made for made in faults if _at_work(made, begin, lease_ms)]
+        names = sorted({made.item.name for made in causes})
+        found.append(Gap((after.first - before.last) / 1e6, " + ".join(names) or "none", before.name != after.name, begin))
+    return found
+
+
+def by_cause(found: list[Gap]) -> dict[str, tuple[int, float, float]]:
+    """For each cause that stood alone: how many gaps, the median, the longest."""
+    causes: dict[str, list[float]] = {}
+    for gap in found:
+        causes.setdefault(gap.cause if "+" not in gap.cause else "several at once", []).append(gap.ms)
+    return {cause: (len(values), statistics.median(values), max(values)) for cause, values in sorted(causes.items())}
