@@ -26,27 +26,33 @@ class Kind:
     servers: tuple[str, ...] = ()  # for a cut: from which server
     keeper_frozen: bool = False
     elector_gone: bool = False     # alone, with Livy running on
+    ends_livy: bool = False        # at once, whatever else goes on
 
 
 KINDS = (
-    Kind("kill-keeper", 4, lasts=False),
+    Kind("kill-keeper", 4, lasts=False, ends_livy=True),
     Kind("kill-elector", 4, lasts=False, elector_gone=True),
-    Kind("kill-livy", 3, ("active",), lasts=False),
-    Kind("kill-unit", 3, lasts=False),       # the keeper, and the rest by systemd, which then closes the session
-    Kind("kill-member", 3),                  # everything at once, and away for a while
+    Kind("kill-livy", 3, ("active",), lasts=False, ends_livy=True),
+    # The keeper, then the rest by systemd, which closes the session after it.
+    Kind("kill-unit", 3, lasts=False, ends_livy=True),
+    # Everything at once, and away for a while.
+    Kind("kill-member", 3, ends_livy=True),
     Kind("stop-keeper", 4, keeper_frozen=True),
     Kind("stop-elector", 4, elector_gone=True),
     Kind("stop-livy", 2, ("active",)),
     Kind("stop-member", 4),
-    Kind("livy-exits", 2),                   # each Livy of the member ends by itself, soon after its start
-    Kind("term", 4),                         # stopped in order, and started again
+    # Each Livy of the member ends by itself, soon after its start.
+    Kind("livy-exits", 2, ends_livy=True),
+    # Stopped in order, and started again.
+    Kind("term", 4, ends_livy=True),
     Kind("cut-all", 4),
     Kind("cut-all-in", 3),
     Kind("cut-all-out", 3),
     Kind("cut-one", 3, servers=ANY_SERVER),
     Kind("cut-one-in", 2, servers=ANY_SERVER),
     Kind("cut-one-out", 2, servers=ANY_SERVER),
-    Kind("refuse-all", 2),                   # connections to all servers are reset
+    # Connections to all servers are reset.
+    Kind("refuse-all", 2),
     Kind("cut-servers", 3, ("follower-1", "follower-2"), servers=("leader",)),
     Kind("server-kill", 4, SERVERS),
     Kind("server-stop", 4, SERVERS),
@@ -92,10 +98,8 @@ class Phase:
 
 
 def _may_be_one(one: str, other: str) -> bool:
-    """Whether two targets may turn out to be the same member."""
-    if one == other:
-        return True
-    return (one in ROLES) != (other in ROLES)
+    """Whether two targets may turn out to be the same member; roles change between two faults."""
+    return one == other or one in ROLES or other in ROLES
 
 
 def _forbidden(item: Item, others: list[Item]) -> bool:

@@ -8,6 +8,10 @@ from .nemesis_faults import Made
 from .oracle import Life
 
 
+_SLACK_MS = 5        # between the fault's own time and that of the record
+_INSTANT_MS = 300    # so soon shows what ends a Livy at once
+
+
 class Violation(Exception):
     """Something that must never be."""
 
@@ -65,21 +69,27 @@ class Gap:
     began_ms: float
 
 
-def _at_work(made: Made, begin: float, lease_ms: float) -> bool:
-    """Whether the fault may be why a Livy ended at `begin`: those that take the lease do so up to T later."""
+def _at_work(made: Made, life: Life, lease_ms: float) -> bool:
+    """Whether the fault may be why this life ended: it hit its member, or the servers, and was under way then, or had
+    been within the lease's time."""
+    end = life.last / 1e6
     ended = made.began if made.ended is None else made.ended
-    return made.began <= begin + 5 and ended + (lease_ms if made.item.kind.lasts else 1000) >= begin
+    hit = made.on.split()[0]
+    return (hit == life.name or hit.startswith("zk")) and made.began <= end + _SLACK_MS and \
+        ended + (lease_ms if made.item.kind.lasts else _INSTANT_MS) >= end
+
+
+def _cause(life: Life, faults: list[Made], lease_ms: float) -> str:
+    causes = [made for made in faults if _at_work(made, life, lease_ms)]
+    # One that ends Livy, or all of a member, at once needs no other.
+    ends = [made for made in causes if abs(life.last / 1e6 - made.began) <= _INSTANT_MS and made.item.kind.ends_livy]
+    return " + ".join(sorted({made.item.name for made in ends or causes})) or "none"
 
 
 def gaps(lives: list[Life], faults: list[Made], lease_ms: float) -> list[Gap]:
-    """The cause is the kind of the fault that began last before it, with those that overlapped that one in "+"."""
-    found = []
-    for before, after in zip(lives, lives[1:], strict=False):
-        begin = before.last / 1e6
-        causes = [made for made in faults if _at_work(made, begin, lease_ms)]
-        names = sorted({made.item.name for made in causes})
-        found.append(Gap((after.first - before.last) / 1e6, " + ".join(names) or "none", before.name != after.name, begin))
-    return found
+    """The cause: the kinds of the faults that may have ended the life before."""
+    return [Gap((after.first - before.last) / 1e6, _cause(before, faults, lease_ms), before.name != after.name,
+                before.last / 1e6) for before, after in zip(lives, lives[1:], strict=False)]
 
 
 def by_cause(found: list[Gap]) -> dict[str, tuple[int, float, float]]:
