@@ -4,7 +4,7 @@ import itertools
 import pytest
 from livyha.nemesis_faults import Made
 from livyha.nemesis_schedule import KINDS, Item, draw, kind
-from livyha.nemesis_watch import gaps, overlap
+from livyha.nemesis_watch import FOREVER, gaps, judge
 from livyha.oracle import Life
 
 MS = 1_000_000
@@ -56,12 +56,25 @@ def test_durations_and_overlap_of_faults() -> None:
 
 def test_overlap_is_seen() -> None:
     one, two, three = _life("a", 0, 100), _life("b", 100, 200), _life("c", 300, 400)
-    assert overlap([one, two, three]) == (0, "")
-    assert overlap([one, _life("b", 99.5, 200)])[0] == 500
+    assert judge([one, two, three], []).worst_us == 0
+    assert judge([one, _life("b", 99.5, 200)], []).worst_us == 500
     # The one that ended last of those before counts, not the neighbour.
-    assert overlap([_life("a", 0, 350), two, three])[0] == 100_000
+    assert judge([_life("a", 0, 350), two, three], []).worst_us == 100_000
     # Clocks that saw nothing: the kernel's lock did.
-    assert overlap([one, _life("b", 101, 200, rival=1)])[0] == 1
+    assert judge([one, _life("b", 101, 200, rival=1)], []).worst_us == 1
+
+
+def test_sleepers_are_told_apart() -> None:
+    """Only those that were asleep, all of the member, when the other began; and that were killed when they woke."""
+    other = _life("b", 5000, 9000, rival=1)
+    asleep = [(1, 100 * MS, 6000 * MS)]
+    assert judge([_life("a", 0, 100), other], asleep).woken == {"a.1.1.life": 0}
+    woken = judge([_life("a", 0, 6002), other], asleep)
+    assert woken.worst_us == 0 and woken.woken == {"a.1.1.life": 2000}
+    assert judge([_life("a", 0, 6100), other], asleep).worst_us == 1_100_000, "it lived on after waking"
+    assert judge([_life("a", 0, 6002), other], [(2, 100 * MS, 6000 * MS)]).worst_us > 0, "somebody else slept"
+    assert judge([_life("a", 0, 6002), other], [(1, 100 * MS, 4999 * MS)]).worst_us > 0, "it was awake by then"
+    assert judge([_life("a", 0, 100), other], [(1, 100 * MS, FOREVER)]).worst_us == 0, "it still sleeps"
 
 
 def test_cause_of_a_gap() -> None:

@@ -29,6 +29,7 @@ class Made:
     on: str                       # what the target turned out to be
     began: int
     ended: int | None = None
+    pids: list[int] = field(default_factory=list)  # of those that it froze
     notes: list[str] = field(default_factory=list)
     undo: list[Callable[[], None]] = field(default_factory=list)
 
@@ -231,6 +232,7 @@ class Faults:
         """Several faults may freeze one process: it stays so until the last one of them has ended. The first of `pids`
         is frozen last and continued first."""
         keys = [(pid, proc.start_ticks(pid)) for pid in pids]
+        made.pids = pids
         for pid, start in reversed(keys):
             self._frozen.setdefault((pid, start), set()).add(made.item.number)
             proc.send(pid, signal.SIGSTOP)

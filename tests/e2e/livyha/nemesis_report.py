@@ -28,6 +28,7 @@ class Report:
     failovers: int = 0
     restarts: int = 0
     overlap_us: int = 0
+    woken_us: list[int] = field(default_factory=list)  # Livys that slept beyond their lease, with all of their member
     longest_gap_ms: float = 0
     median_gap_ms: float = 0
     gaps: dict[str, tuple[int, float, float]] = field(default_factory=dict)
@@ -59,6 +60,8 @@ class Report:
             ("Faults", f"{sum(self.faults.values())}: " + ", ".join(f"{kind} {n}" for kind, n in self.faults.items())),
             ("Lives of Livy", f"{self.lives}; fail-overs {self.failovers}, started again on the same member {self.restarts}"),
             ("Overlap of any two Livys", f"{self.overlap_us} µs"),
+            ("Members that slept beyond their lease", f"{len(self.woken_us)}; their Livys lived for at most "
+             f"{max(self.woken_us, default=0)} µs after waking"),
             ("Time without a Livy", f"median {self.median_gap_ms:,.0f} ms, longest {self.longest_gap_ms:,.0f} ms"),
         ]
         if self.writes:
@@ -73,7 +76,7 @@ class Report:
         return rows
 
     def text(self) -> str:
-        lines = [f"{name + ':':<27} {value}" for name, value in self._rows()]
+        lines = [f"{name + ':':<38} {value}" for name, value in self._rows()]
         lines += [f"  {cause:<24} {count:4d} gaps, median {median:8,.0f} ms, longest {longest:8,.0f} ms"
                   for cause, (count, median, longest) in self.gaps.items()]
         lines += [f"late: {line}" for line in self.late_writes[:10]]

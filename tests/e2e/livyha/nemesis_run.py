@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 from .bed import Bed
 from .cluster import Cluster
-from .member import Member
-from .nemesis_faults import ELECTOR, KEEPER, Faults, Made
+from .nemesis_faults import Faults, Made
 from .nemesis_leaks import Holding, compare, hold
 from .nemesis_report import Report
 from .nemesis_schedule import Phase
-from .nemesis_watch import Violation, Watch, gaps
+from .nemesis_watch import FOREVER, Violation, Watch, gaps
 from .wait import boot_ms
 
 CALM_LIMIT_S = 60.0
@@ -34,6 +33,7 @@ class Nemesis:
         self._say = say
         self._began = boot_ms()
         self._next_look = 0
+        self._faults_over: float = FOREVER  # boot ms; gaps after it are of our own making
         self.bed: Bed
         self.cluster: Cluster
         self.faults: Faults
@@ -54,7 +54,7 @@ class Nemesis:
                 raise Violation(daemon.gave_up)
         if boot_ms() >= self._next_look:
             self._next_look = boot_ms() + _LOOK_EVERY_MS
-            self.watch.look()
+            self.watch.look(self.faults.made)
         time.sleep(_TURN_S)
 
     def _until(self, condition: Callable[[], bool], limit_s: float, what: Callable[[], str], every_ms: int = _ASK_EVERY_MS) -> None:
@@ -191,8 +191,9 @@ class Nemesis:
         for phase in self.phases:
             self._phase(phase)
             holdings.append(self._calm())
+        self._faults_over = boot_ms()
         fresh = self._renew()
-        self.watch.look()
+        self.watch.look(self.faults.made)
         self._judge_store()
         self.report.leaks = compare(holdings[0], holdings[-1], fresh)
         bad = self.report.leaks.bad()
@@ -203,8 +204,10 @@ class Nemesis:
     def _fill(self) -> None:
         report = self.report
         lives = self.cluster.oracle.lives()
-        report.fill(self.faults.made, lives, gaps(lives, self.faults.made, self._timeout_s * 1000 + 1.5 * TICK_MS))
-        report.overlap_us = self.cluster.oracle.overlap_us()
+        found = gaps(lives, self.faults.made, self._timeout_s * 1000 + 1.5 * TICK_MS)
+        report.fill(self.faults.made, lives, [gap for gap in found if gap.began_ms < self._faults_over])
+        report.overlap_us = self.watch.judged.worst_us
+        report.woken_us = list(self.watch.judged.woken.values())
         report.writes = self.watch.writes()
         for daemon in self.faults.daemons.values():
             for status, count in daemon.exits.items():

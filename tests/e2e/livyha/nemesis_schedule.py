@@ -15,6 +15,8 @@ RESTART_S = 1.0
 # How long after an elector's death or freeze a fault that freezes its keeper alone has to wait: the keeper starts an
 # elector anew within that.
 _ELECTOR_BACK_S = 3.0
+# From this length on, the last phase lets the daemons live, so that what they leak has time to grow.
+SPARING_FROM_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,25 @@ class Kind:
     keeper_frozen: bool = False
     elector_gone: bool = False     # alone, with Livy running on
     ends_livy: bool = False        # at once, whatever else goes on
+    ends_daemon: bool = False      # the keeper or the elector
 
 
 KINDS = (
-    Kind("kill-keeper", 4, lasts=False, ends_livy=True),
-    Kind("kill-elector", 4, lasts=False, elector_gone=True),
+    Kind("kill-keeper", 4, lasts=False, ends_livy=True, ends_daemon=True),
+    Kind("kill-elector", 4, lasts=False, elector_gone=True, ends_daemon=True),
     Kind("kill-livy", 3, ("active",), lasts=False, ends_livy=True),
     # The keeper, then the rest by systemd, which closes the session after it.
-    Kind("kill-unit", 3, lasts=False, ends_livy=True),
+    Kind("kill-unit", 3, lasts=False, ends_livy=True, ends_daemon=True),
     # Everything at once, and away for a while.
-    Kind("kill-member", 3, ends_livy=True),
-    Kind("stop-keeper", 4, keeper_frozen=True),
-    Kind("stop-elector", 4, elector_gone=True),
+    Kind("kill-member", 3, ends_livy=True, ends_daemon=True),
+    Kind("stop-keeper", 4, keeper_frozen=True, ends_daemon=True),
+    Kind("stop-elector", 4, elector_gone=True, ends_daemon=True),
     Kind("stop-livy", 2, ("active",)),
     Kind("stop-member", 4),
     # Each Livy of the member ends by itself, soon after its start.
     Kind("livy-exits", 2, ends_livy=True),
     # Stopped in order, and started again.
-    Kind("term", 4, ends_livy=True),
+    Kind("term", 4, ends_livy=True, ends_daemon=True),
     Kind("cut-all", 4),
     Kind("cut-all-in", 3),
     Kind("cut-all-out", 3),
@@ -119,6 +122,7 @@ class _Draw:
         self.random = random.Random(f"livy-ha nemesis {seed}")
         self.timeout_s = timeout_s
         self.number = 0
+        self.kinds = list(KINDS)
 
     def between(self, low: float, high: float) -> float:
         """Short ones as often as long ones, in proportion."""
@@ -130,7 +134,7 @@ class _Draw:
         return self.between(0.05, longest) if self.random.random() < 0.5 else self.random.uniform(0.05, longest)
 
     def item(self, phase: int, at: float, limit: float) -> Item:
-        chosen = self.random.choices(KINDS, [each.weight for each in KINDS])[0]
+        chosen = self.random.choices(self.kinds, [each.weight for each in self.kinds])[0]
         target = self.random.choice(chosen.targets)
         server = self.random.choice(chosen.servers) if chosen.servers else ""
         seconds = self.duration() if chosen.lasts else 0.0
@@ -151,7 +155,8 @@ class _Draw:
             found.append(item)
         return found
 
-    def phase(self, number: int, seconds: float) -> Phase:
+    def phase(self, number: int, seconds: float, sparing: bool) -> Phase:
+        self.kinds = [each for each in KINDS if not (sparing and each.ends_daemon)]
         items: list[Item] = []
         now = self.between(0.5, 2)
         while now < seconds:
@@ -162,18 +167,24 @@ class _Draw:
 
 
 def _lengths(seconds: float) -> Iterator[float]:
-    """The first minute is a phase of its own: what there is after it is what the end is compared with."""
+    """The first minute is a phase of its own: what there is after it is what the end is compared with. The last fifth of
+    a longer run is one too."""
     first = min(60.0, seconds / 2)
     yield first
-    rest = seconds - first
+    last = seconds / 5 if seconds >= SPARING_FROM_S else 0
+    rest = seconds - first - last
     count = max(1, round(rest / 240))
     for _ in range(count):
         yield rest / count
+    if last:
+        yield last
 
 
 def draw(seed: int, minutes: float, timeout_s: float) -> list[Phase]:
     drawing = _Draw(seed, timeout_s)
-    return [drawing.phase(number, length) for number, length in enumerate(_lengths(minutes * 60), 1)]
+    lengths = list(_lengths(minutes * 60))
+    return [drawing.phase(number, length, number == len(lengths) and minutes * 60 >= SPARING_FROM_S)
+            for number, length in enumerate(lengths, 1)]
 
 
 def describe(phases: list[Phase]) -> str:

@@ -1,6 +1,6 @@
 """The nemesis's eyes: the stand-ins' record of their lives, gone through again and again; and what the faults cost."""
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import store
 from .cluster import Cluster
@@ -9,6 +9,7 @@ from .oracle import Life
 
 
 _SLACK_MS = 5        # between the fault's own time and that of the record
+WOKEN_LIMIT_US = 50_000  # a keeper that wakes kills first of all; the machine may be busy
 _INSTANT_MS = 300    # so soon shows what ends a Livy at once
 
 
@@ -21,35 +22,59 @@ def told(life: Life) -> str:
             f"{life.serving / 1e6:.3f}, rival {life.rival}, exit {life.exit_kind}/{life.exit_code}")
 
 
-def overlap(lives: list[Life]) -> tuple[int, str]:
-    """The longest time in µs that two of them had in common, 1 at least where the kernel's lock has shown a rival; and
-    the two in words. 0 where there is none. `lives` in the order of their beginning."""
-    worst, text = 0, ""
+# Pid of a process that was frozen with all of its member, from and to (ns; a freeze that goes on: FOREVER).
+Freeze = tuple[int, int, int]
+FOREVER = 1 << 62
+
+
+@dataclass
+class Judged:
+    """What the record says of lives that had time in common."""
+    worst_us: int = 0
+    text: str = ""                                        # the two of the worst
+    woken: dict[str, int] = field(default_factory=dict)   # by its record: µs that a Livy lived after it had slept too long
+
+
+def _awake_us(life: Life, since: int, freezes: list[Freeze]) -> int | None:
+    """How long `life` lived on after it had been frozen, all of its member with it, at `since`; None where it was not."""
+    ends = [end for pid, begin, end in freezes if pid == life.pid and begin <= since < end and life.first < begin]
+    return max(0, (life.last - max(ends)) // 1000) if ends else None
+
+
+def judge(lives: list[Life], freezes: list[Freeze]) -> Judged:
+    """`lives` in the order of their beginning. A rival that the kernel's lock has shown counts as 1 µs at least. A Livy
+    that sleeps while its lease ends, with both its guards, does nothing meanwhile; it is killed when they wake. What it
+    lives then, WOKEN_LIMIT_US at most, is told apart: no daemon can prevent it (docs/safety.md)."""
+    judged = Judged()
     latest: Life | None = None  # of those so far the one that ended last
     for life in lives:
-        if latest is not None:
-            common = min(life.last, latest.last) - life.first
-            if common > 0 or life.rival:
-                found = max(1, common // 1000)
-                if found > worst:
-                    worst, text = found, f"{told(latest)}\n{told(life)}"
+        if latest is not None and (latest.last > life.first or life.rival):
+            awake = _awake_us(latest, life.first, freezes)
+            if awake is not None and awake <= WOKEN_LIMIT_US:
+                judged.woken[latest.path] = awake
+            else:
+                found = max(1, (min(life.last, latest.last) - life.first) // 1000)
+                if found > judged.worst_us:
+                    judged.worst_us, judged.text = found, f"{told(latest)}\n{told(life)}"
         if latest is None or life.last > latest.last:
             latest = life
-    return worst, text
+    return judged
 
 
 class Watch:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._seen = 0
         self.lives: list[Life] = []
+        self.judged = Judged()
 
-    def look(self) -> None:
+    def look(self, made: list[Made]) -> None:
         """Violation where two lives had any time in common."""
+        freezes = [(pid, each.began * 1_000_000, FOREVER if each.ended is None else each.ended * 1_000_000)
+                   for each in made if each.item.name == "stop-member" for pid in each.pids]
         self.lives = self._cluster.oracle.lives()
-        worst, text = overlap(self.lives)
-        if worst:
-            raise Violation(f"two Livys lived at once for {worst} us:\n{text}")
+        self.judged = judge(self.lives, freezes)
+        if self.judged.worst_us:
+            raise Violation(f"two Livys lived at once for {self.judged.worst_us} us:\n{self.judged.text}")
 
     def look_at_store(self) -> list[str]:
         """Every count lost or overwritten so far. What a dead Livy had handed to a frozen or cut-off server is carried out
