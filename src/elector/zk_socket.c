@@ -1,5 +1,6 @@
 /* zk_socket.c - the library's connection, which it does not show: found among this process's descriptors by
- * the address of its peer. Every connection of this process to one of the servers matches.
+ * the address of its peer. Every connection of this process to one of the servers matches, and every one that
+ * is still being made.
  *
  * The IO thread may close and open sockets meanwhile. So a descriptor is duplicated before it is judged: the
  * duplicate cannot become another connection under our hands.
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,13 +83,24 @@ static bool address_equal(const struct zk_address *a, const struct sockaddr_stor
            memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof a6->sin6_addr) == 0;
 }
 
+/* The kernel does not tell the peer of a connection before it is answered. Whoever else connects from this
+ * process is a probe of the own host's Livy, which waits for an answer only where nobody takes it: it has
+ * failed either way. */
+static bool is_connecting(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_SYN_SENT;
+}
+
 static bool peer_is_server(struct zk *zk, int fd)
 {
     struct sockaddr_storage peer = {0};
     socklen_t length = sizeof peer;
 
     if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0)
-        return false;
+        return errno == ENOTCONN && is_connecting(fd);
     for (int i = 0; i < zk->n_addresses; i++)
         if (address_equal(&zk->addresses[i], &peer))
             return true;
