@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MEMBERS = ("active", "active", "active", "standby-1", "standby-2", "a", "b", "c")
+MEMBERS = ("active", "active", "active", "active", "active", "standby-1", "standby-2", "a", "b", "c")
 SERVERS = ("leader", "leader", "follower-1", "follower-2", "connected", "zk1", "zk2", "zk3")
 ANY_SERVER = ("connected", "connected", "leader", "zk1", "zk2", "zk3")
 ROLES = ("active", "standby-1", "standby-2")
@@ -48,9 +48,9 @@ KINDS = (
     Kind("livy-exits", 2, ends_livy=True),
     # Stopped in order, and started again.
     Kind("term", 4, ends_livy=True, ends_daemon=True),
-    Kind("cut-all", 4),
-    Kind("cut-all-in", 3),
-    Kind("cut-all-out", 3),
+    Kind("cut-all", 6),
+    Kind("cut-all-in", 4),
+    Kind("cut-all-out", 4),
     Kind("cut-one", 3, servers=ANY_SERVER),
     Kind("cut-one-in", 2, servers=ANY_SERVER),
     Kind("cut-one-out", 2, servers=ANY_SERVER),
@@ -129,9 +129,9 @@ class _Draw:
         return math.exp(self.random.uniform(math.log(low), math.log(high)))
 
     def duration(self) -> float:
-        """From 50 ms to 1.5 T; half of them short, half as likely to outlast the lease as not."""
-        longest = 1.5 * self.timeout_s
-        return self.between(0.05, longest) if self.random.random() < 0.5 else self.random.uniform(0.05, longest)
+        """From 50 ms to 1.5 T. A third of them are certain to outlast a session: that is where two Livys would meet."""
+        low, high = self.random.choices(((0.0, 0.5), (0.5, 1.2), (1.2, 1.5)), (4, 3, 3))[0]
+        return self.between(0.05, high * self.timeout_s) if low == 0 else self.timeout_s * self.random.uniform(low, high)
 
     def item(self, phase: int, at: float, limit: float) -> Item:
         chosen = self.random.choices(self.kinds, [each.weight for each in self.kinds])[0]
@@ -162,7 +162,7 @@ class _Draw:
         while now < seconds:
             found = self.burst(number, now, seconds, items)
             items += found
-            now = max([now, *(item.end for item in found)]) + self.between(0.1, 1.5 * self.timeout_s)
+            now = max([now, *(item.end for item in found)]) + self.between(0.1, self.timeout_s)
         return Phase(number, seconds, tuple(items))
 
 

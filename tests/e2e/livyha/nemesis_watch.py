@@ -10,7 +10,8 @@ from .oracle import Life
 
 _SLACK_MS = 5        # between the fault's own time and that of the record
 WOKEN_LIMIT_US = 50_000  # a keeper that wakes kills first of all; the machine may be busy
-_INSTANT_MS = 300    # so soon shows what ends a Livy at once
+_INSTANT_MS = 300       # so soon shows what ends a Livy at once
+_LATER_MS = 2000        # and so late what an instant has led to
 
 
 class Violation(Exception):
@@ -101,7 +102,7 @@ def _at_work(made: Made, life: Life, lease_ms: float) -> bool:
     ended = made.began if made.ended is None else made.ended
     hit = made.on.split()[0]
     return (hit == life.name or hit.startswith("zk")) and made.began <= end + _SLACK_MS and \
-        ended + (lease_ms if made.item.kind.lasts else _INSTANT_MS) >= end
+        ended + (lease_ms if made.item.kind.lasts else _LATER_MS) >= end
 
 
 def _cause(life: Life, faults: list[Made], lease_ms: float) -> str:
@@ -112,8 +113,9 @@ def _cause(life: Life, faults: list[Made], lease_ms: float) -> str:
 
 
 def gaps(lives: list[Life], faults: list[Made], lease_ms: float) -> list[Gap]:
-    """The cause: the kinds of the faults that may have ended the life before."""
-    return [Gap((after.first - before.last) / 1e6, _cause(before, faults, lease_ms), before.name != after.name,
+    """The cause: the kinds of the faults that may have ended the life before. A Livy that was woken after its lease ended
+    with that, not when it was killed: there is no saying when, so that it counts as no time at all."""
+    return [Gap(max(0, after.first - before.last) / 1e6, _cause(before, faults, lease_ms), before.name != after.name,
                 before.last / 1e6) for before, after in zip(lives, lives[1:], strict=False)]
 
 
