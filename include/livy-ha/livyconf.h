@@ -10,6 +10,8 @@
 #define LIVY_HA_LIVYCONF_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "livy-ha/conf.h"
 
@@ -36,6 +38,15 @@ void livyconf_free(struct livyconf *livyconf);
 /* Where the state store is, in one line that two members can compare: "zookeeper a:2181,b:2181/chroot livy"
  * with the hosts sorted and lower-case, the default port added; "filesystem hdfs://…"; "none". malloc'ed. */
 char *livyconf_fingerprint(const struct livyconf *livyconf);
+
+/* A connect string with its hosts lower-case, ported, sorted, each once, and its chroot; malloc'ed or NULL.
+ */
+char *livyconf_zookeeper_normal(const char *url);
+/* The path of a file: URL or of a bare path, malloc'ed; NULL with errno 0 where `url` is neither. */
+char *livyconf_fs_path(const char *url);
+/* 1 where `path`, or its nearest existing parent, is on a file system that other hosts share, 0 where on a
+ * local one, -1 with errno. `where` gets the directory that was asked, `type` its f_type. */
+int livyconf_fs_shared(const char *path, char *where, size_t size, uint32_t *type);
 
 /* Makes <runtime_dir>/livy-conf anew (built beside it, then renamed) and the log directory. The user's files
  * are read as they are now; where livy.conf has come to name another recovery mode or store than `livyconf`

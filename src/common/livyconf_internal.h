@@ -49,19 +49,11 @@ void livyconf_store_decide(struct livyconf_input *input, struct livyconf *out, F
 void livyconf_put(FILE *file, const char *key, const char *value);
 /* The store settings as Livy takes them from `props` alone: NULL where not set. */
 const char *livyconf_effective_url(const struct props *props, const char *type);
-/* A connect string with its hosts lower-case, ported, sorted, each once, and its chroot; malloc'ed or NULL.
- */
-char *livyconf_zookeeper_normal(const char *url);
 
 /* ---- livyconf_fs.c: is a directory one that the other members see too ---------------------------------- */
 
-/* The path of a file: URL or of a bare path, malloc'ed; NULL with errno 0 where `url` is neither. */
-char *livyconf_fs_path(const char *url);
 /* True for the f_type of a file system that hosts share. */
 bool livyconf_fs_type_shared(uint32_t type);
-/* 1 where `path`, or its nearest existing parent, is on a shared file system, 0 where on a local one, -1
- * with errno. `where` gets the directory that was asked, `type` its f_type. */
-int livyconf_fs_shared(const char *path, char *where, size_t size, uint32_t *type);
 
 /* ---- livyconf_env.c: what livy-env.sh assigns ---------------------------------------------------------- */
 

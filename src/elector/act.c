@@ -314,10 +314,11 @@ static void on_released(void *arg, const struct zk_reply *reply)
         on_reply(call, reply);
 }
 
-static int release(struct elector *e, const char *path, struct elector_call *call)
+static int release(struct elector *e, struct elector_call *call)
 {
-    char marker[PATH_SIZE];
-    path_make(marker, e->conf->zookeeper.root, NULL, "handover");
+    char path[PATH_SIZE], marker[PATH_SIZE];
+
+    path_release(path, marker, e->conf->zookeeper.root, call->node);
     return zk_release(e->zk, path, marker, call->node, on_released, call);
 }
 
@@ -348,7 +349,7 @@ static void request(struct elector *e, const struct core_action *a)
         else if (a->type == CORE_ACT_WATCH)
             rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, on_reply, call);
         else if (a->type == CORE_ACT_DELETE && a->in_order)
-            rc = release(e, path, call);
+            rc = release(e, call);
         else if (a->type == CORE_ACT_DELETE)
             rc = zk_delete(e->zk, path, -1, on_reply, call);
         else if (a->type == CORE_ACT_BEAT)

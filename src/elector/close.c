@@ -47,8 +47,7 @@ static void close_session(struct closer *c)
     char path[PATH_SIZE], marker[PATH_SIZE];
 
     log_info("closing session 0x%" PRIx64, (uint64_t)c->session.id);
-    path_make(path, c->conf->zookeeper.root, "leader", c->node);
-    path_make(marker, c->conf->zookeeper.root, NULL, "handover");
+    path_release(path, marker, c->conf->zookeeper.root, c->node);
     if (c->node[0] == '\0' || zk_release(c->zk, path, marker, c->node, on_released, c) != ZOK)
         close_now(c);
 }

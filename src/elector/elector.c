@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,16 @@ void elector_livy_at(struct elector *e, const char *text)
 /* ---- registering
  * --------------------------------------------------------------------------------------------------- */
 
+/* It is tried again twice a second: each reason is logged once. */
+static bool new_reason(struct elector *e, const char *why)
+{
+    bool fresh = strncmp(e->register_why, why, sizeof(e->register_why) - 1) != 0;
+
+    if (fresh)
+        snprintf(e->register_why, sizeof(e->register_why), "%s", why);
+    return fresh;
+}
+
 static void on_registered(void *arg, enum roster_result result, const char *why)
 {
     struct elector *e = arg;
@@ -214,16 +225,16 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
     case ROSTER_OK:
         event.rc = CORE_OK;
         e->register_why[0] = '\0';
-        if (e->core.stand_reason[0] != '\0' && !e->core.may_stand)
+        if (e->refused)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
+        e->refused = false;
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         break;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
-        if (strncmp(e->register_why, why, sizeof(e->register_why) - 1) != 0) /* tried again twice a second */
+        if (new_reason(e, why))
             log_info("not registered yet: %s", why);
-        snprintf(e->register_why, sizeof(e->register_why), "%s", why);
         break;
     case ROSTER_DENIED:
         event.rc = CORE_UNKNOWN;
@@ -235,8 +246,9 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         break;
     case ROSTER_STORE:
         event.rc = CORE_UNKNOWN; /* asked again: the operator may mend either side */
-        if (e->core.may_stand)
+        if (new_reason(e, why))
             log_error("not standing: %s", why);
+        e->refused = true;
         elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = false, .text = why});
         break;
     }
@@ -245,9 +257,20 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
 
 static int open_roster(struct elector *e)
 {
+    char tls[3 * PATH_MAX + 256];
+    struct claim_options claim = {.store = e->store,
+                                  .hosts = e->conf->zookeeper.hosts,
+                                  .root = e->conf->zookeeper.root,
+                                  .id = e->conf->id,
+                                  .tls = act_tls(&e->conf->zookeeper, tls, sizeof(tls)),
+                                  .must_be_shared = e->conf->livy.recovery};
+    e->claim = claim_new(e->base, &claim);
+    if (e->claim == NULL)
+        return -1;
     struct roster_options options = {.root = e->conf->zookeeper.root,
                                      .id = e->conf->id,
                                      .fingerprint = e->store,
+                                     .claim = e->claim,
                                      .host = e->conf->host,
                                      .runtime_dir = e->conf->runtime_dir,
                                      .boot = e->boot};
@@ -338,6 +361,7 @@ static void close_parts(struct elector *e)
         probe_free(e->probe);
     free(e->literals);
     roster_free(e->roster);
+    claim_free(e->claim);
     history_free(e->history);
     view_free(e->view);
     if (e->timerfd >= 0)

@@ -52,9 +52,11 @@ struct elector {
     struct zk_session session; /* of the current handle; id 0: none yet */
     struct zk_session adopt;   /* to re-attach at the first connection; id 0: none */
     struct elector_call calls[ELECTOR_CALLS];
+    struct claim *claim;
     struct roster *roster;
     uint64_t register_op;
-    char register_why[160]; /* what was last logged about registering */
+    bool refused;           /* the state store is not ours: said to the core, which does not stand */
+    char register_why[768]; /* why not, as was last logged; "" once it is done */
     struct history *history;
     struct view *view;
     char boot[64];

@@ -11,3 +11,9 @@ void path_make(char path[PATH_SIZE], const char *root, const char *directory, co
     if (n < 0 || n >= PATH_SIZE)
         abort(); /* conf.c bounds the root and the id, the core bounds node names */
 }
+
+void path_release(char path[PATH_SIZE], char marker[PATH_SIZE], const char *root, const char *node)
+{
+    path_make(path, root, "leader", node);
+    path_make(marker, root, NULL, "handover");
+}

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "paths.h"
 
+#define CLUSTER_KEY "cluster " /* in <root>/store */
 #define EXPIRY_SLACK                                                                                         \
     2000 /* ms beyond 1.5 T after which a node that is still there belongs to somebody alive */
 
@@ -20,6 +22,8 @@ enum step {            /* in this order, each counts the next one up */
             STEP_HISTORY,
             STEP_HANDOVER,
             STEP_STORE,
+            STEP_KNOWN_ALREADY, /* has this session registered before? */
+            STEP_CLAIM,
             STEP_MEMBER,    /* members/<id> */
             STEP_SHOULD_BE, /* known/<id> */
             STEP_DONE,
@@ -28,6 +32,8 @@ enum step {            /* in this order, each counts the next one up */
 struct roster {
     char root[520], id[160], host[256], runtime_dir[256], boot[64], member_path[PATH_SIZE];
     char *fingerprint;
+    char cluster[CLAIM_CLUSTER_SIZE]; /* the cluster's id, of <root>/store; "": not known yet */
+    struct claim *claim;
     roster_done *done;
     void *arg;
     struct zk *zk; /* NULL: stopped */
@@ -53,6 +59,7 @@ struct roster *roster_new(const struct roster_options *options, roster_done *don
     snprintf(r->boot, sizeof(r->boot), "%s", options->boot);
     path_make(r->member_path, r->root, "members", r->id);
     r->fingerprint = options->fingerprint != NULL ? strdup(options->fingerprint) : NULL;
+    r->claim = options->claim;
     r->done = done;
     r->arg = arg;
     return r;
@@ -71,6 +78,8 @@ void roster_stop(struct roster *r)
 {
     r->zk = NULL;
     r->registered = r->publishing = false;
+    if (r->claim != NULL)
+        claim_stop(r->claim);
 }
 
 void roster_resume(struct roster *r, struct zk *zk)
@@ -141,13 +150,57 @@ static void store_made(void *arg, const struct zk_reply *reply)
     struct roster *r = arg;
     if (r->zk == NULL)
         return;
-    if (reply->rc == ZOK)
-        r->step++;
-    else if (reply->rc != ZNODEEXISTS) { /* somebody was quicker: look at it */
+    /* Looked at in any case: somebody may have been quicker. */
+    if (reply->rc != ZOK && reply->rc != ZNODEEXISTS && reply->rc != ZBADVERSION && reply->rc != ZNONODE) {
         fail(r, reply->rc, "store");
         return;
     }
     advance(r);
+}
+
+/* 128 random bits in hexadecimal. False where there are none: tried again. */
+static bool draw_cluster(char cluster[static CLAIM_CLUSTER_SIZE])
+{
+    unsigned char bits[(CLAIM_CLUSTER_SIZE - 1) / 2];
+
+    if (getrandom(bits, sizeof(bits), GRND_NONBLOCK) != (ssize_t)sizeof(bits))
+        return false;
+    for (size_t i = 0; i < sizeof(bits); i++)
+        snprintf(cluster + 2 * i, 3, "%02x", bits[i]);
+    return true;
+}
+
+/* <root>/store is two lines: the fingerprint, and the id of the cluster. A root that was removed while we ran
+ * gets the id that we know, so that our claim on the store stays ours. `version` -1: made, else written over.
+ */
+static void write_store(struct roster *r, const char *path, int version)
+{
+    char *text = NULL;
+
+    if ((r->cluster[0] == '\0' && !draw_cluster(r->cluster)) ||
+        asprintf(&text, "%s\n" CLUSTER_KEY "%s", r->fingerprint, r->cluster) < 0) {
+        finish(r, ROSTER_RETRY, "no random numbers or no memory for the cluster's id");
+        return;
+    }
+    int length = (int)strlen(text);
+    int rc = version < 0 ? zk_create(r->zk, path, text, length, 0, store_made, r)
+                         : zk_set(r->zk, path, text, length, version, store_made, r);
+    free(text);
+    if (rc != ZOK)
+        fail(r, rc, path);
+}
+
+static bool take_cluster(struct roster *r, const char *line)
+{
+    size_t length = sizeof(CLUSTER_KEY) - 1;
+
+    if (strncmp(line, CLUSTER_KEY, length) != 0)
+        return false;
+    line += length;
+    if (strspn(line, "0123456789abcdef") != CLAIM_CLUSTER_SIZE - 1)
+        return false;
+    memcpy(r->cluster, line, CLAIM_CLUSTER_SIZE - 1);
+    return true;
 }
 
 /* Rule 7: one store, one cluster. */
@@ -160,26 +213,69 @@ static void store_read(void *arg, const struct zk_reply *reply)
         return;
     path_make(path, r->root, NULL, "store");
     if (reply->rc == ZNONODE) {
-        int rc = zk_create(r->zk, path, r->fingerprint, (int)strlen(r->fingerprint), 0, store_made, r);
-        if (rc != ZOK)
-            fail(r, rc, path);
+        write_store(r, path, -1);
         return;
     }
     if (reply->rc != ZOK) {
         fail(r, reply->rc, path);
         return;
     }
-    if (reply->value_length >= 0 && strcmp(reply->value, r->fingerprint) != 0) {
+    const char *value = reply->value_length > 0 ? reply->value : "";
+    size_t line = strcspn(value, "\n");
+    if (line > 0 && (line != strlen(r->fingerprint) || strncmp(value, r->fingerprint, line) != 0)) {
         snprintf(why, sizeof(why),
-                 "this member's state store is \"%.120s\", but the cluster's is \"%.120s\": set "
+                 "this member's state store is \"%.120s\", but the cluster's is \"%.*s\": set "
                  "livy.state_store_url alike on all "
                  "members, or remove %.100s while all of them are stopped",
-                 r->fingerprint, reply->value, path);
+                 r->fingerprint, line < 120 ? (int)line : 120, value, path);
         finish(r, ROSTER_STORE, why);
+        return;
+    }
+    if (value[line] != '\n' || !take_cluster(r, value + line + 1)) {
+        write_store(r, path, reply->stat->version);
         return;
     }
     r->step++;
     advance(r);
+}
+
+/* ---- the claim on the store's side ---- */
+
+/* Where members/<id> is this session's, an elector before us has laid the claim in it: Livy may be running,
+ * and must not depend on asking once more. */
+static void known_already(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+
+    if (r->zk == NULL)
+        return;
+    if (reply->rc != ZOK && reply->rc != ZNONODE) {
+        fail(r, reply->rc, r->member_path);
+        return;
+    }
+    bool ours = reply->rc == ZOK && reply->stat->ephemeralOwner == r->session.id;
+    r->step = ours ? STEP_MEMBER : STEP_CLAIM;
+    advance(r);
+}
+
+static void claimed(void *arg, enum claim_answer answer, const char *why)
+{
+    struct roster *r = arg;
+
+    if (r->zk == NULL)
+        return;
+    switch (answer) {
+    case CLAIM_OURS:
+        r->step++;
+        advance(r);
+        return;
+    case CLAIM_ANOTHERS:
+        finish(r, ROSTER_STORE, why);
+        return;
+    case CLAIM_AWAY:
+        finish(r, ROSTER_RETRY, why);
+        return;
+    }
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -314,6 +410,17 @@ static void advance(struct roster *r)
             path_make(path, r->root, NULL, "store");
             rc = zk_get(r->zk, path, 0, 0, store_read, r);
             break;
+        }
+        r->step = STEP_MEMBER;
+        advance(r);
+        return;
+    case STEP_KNOWN_ALREADY:
+        rc = zk_exists(r->zk, r->member_path, 0, 0, known_already, r);
+        break;
+    case STEP_CLAIM:
+        if (r->claim != NULL) {
+            claim_ask(r->claim, r->zk, r->session.id, r->cluster, claimed, r);
+            return;
         }
         r->step = STEP_MEMBER;
         /* fall through */

@@ -1,4 +1,5 @@
-/* roster.h - registering this member: the parents, the store's fingerprint, known/<id>, members/<id>.
+/* roster.h - registering this member: the parents, the store's fingerprint and the cluster's id, the claim on
+ * the store, known/<id>, members/<id>.
  *
  * One request after the other; each connection starts anew. Runs before the latch node is made, so that a
  * member whose id is in use elsewhere, or whose state store differs, never stands. Never blocks.
@@ -9,6 +10,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "claim.h"
 #include "zk.h"
 
 struct roster;
@@ -18,11 +20,12 @@ enum roster_result {
     ROSTER_RETRY,    /* try again soon: the connection, or a node of ours that has yet to expire */
     ROSTER_DENIED,   /* no rights */
     ROSTER_ID_TAKEN, /* another member lives under our id */
-    ROSTER_STORE,    /* the cluster uses another state store */
+    ROSTER_STORE,    /* the cluster uses another state store, or another cluster uses this one */
 };
 
 struct roster_options {
     const char *root, *id, *fingerprint;   /* fingerprint NULL: not known now, not checked */
+    struct claim *claim;                   /* NULL: none is laid */
     const char *host, *runtime_dir, *boot; /* to know a node of our own dead predecessor */
 };
 

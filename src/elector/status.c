@@ -61,7 +61,9 @@ static json_t *alarms(const struct elector *e)
     if (e->core.keeper_stuck)
         json_array_append_new(list,
                               json_string("the keeper does not answer: its process is stopped or hangs"));
-    if (!e->core.may_stand)
+    if (e->register_why[0] != '\0') /* in full: the core keeps the beginning */
+        json_array_append_new(list, json_string(e->register_why));
+    else if (!e->core.may_stand)
         json_array_append_new(list, json_string(e->core.stand_reason));
     if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
         json_array_append_new(

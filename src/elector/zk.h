@@ -105,6 +105,9 @@ bool zk_kick(struct zk *zk);
  *
  * zk_create and zk_set: NULL with length 0 is data of no bytes, with -1 no data. With auth_digest a created
  * node is ours alone to change, and readable by all (clients that look up server.uri have no credentials). */
+/* Put before a path, it makes that a path as the server knows it, without our chroot. */
+#define ZK_OUTSIDE_CHROOT "/"
+
 int zk_create(struct zk *zk, const char *path, const char *data, int length, int mode, zk_done *done,
               void *arg);
 int zk_delete(struct zk *zk, const char *path, int version, zk_done *done, void *arg);

@@ -143,16 +143,22 @@ static void on_children(int rc, const struct String_vector *names, const void *d
     request_end(item, rc, rc == ZOK);
 }
 
-/* Returns ZOK with `full` the path as the server knows it. */
+/* Returns ZOK with `full` the path as the server knows it. No path of ZooKeeper's has two slashes in a row,
+ * so they can tell what is not below our chroot. */
 static int request_path(const struct zk *zk, const char *path, char full[static PATH_MAX])
 {
+    const char *chroot = zk->chroot;
     int length;
 
     if (path == NULL || path[0] != '/')
         return ZBADARGUMENTS;
-    if (zk->chroot[0] != '\0' && path[1] == '\0')
+    if (path[1] == '/') {
+        chroot = "";
+        path++;
+    } else if (chroot[0] != '\0' && path[1] == '\0') {
         path = "";
-    length = snprintf(full, PATH_MAX, "%s%s", zk->chroot, path);
+    }
+    length = snprintf(full, PATH_MAX, "%s%s", chroot, path);
     return length > 0 && length < PATH_MAX ? ZOK : ZBADARGUMENTS;
 }
 

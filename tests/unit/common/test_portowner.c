@@ -16,26 +16,7 @@
 #include <unistd.h>
 
 #include "livy-ha/portowner.h"
-
-static int listen_loopback(const char *address, int *port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    const bool six = inet_pton(AF_INET, address, &v4.sin_addr) != 1;
-    struct sockaddr *any = six ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4;
-    socklen_t size = six ? sizeof v6 : sizeof v4;
-    const int fd = socket(any->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (six && inet_pton(AF_INET6, address, &v6.sin6_addr) != 1)
-        return -1;
-    if (fd < 0 || bind(fd, any, size) != 0 || listen(fd, 8) != 0 || getsockname(fd, any, &size) != 0) {
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    *port = ntohs(six ? v6.sin6_port : v4.sin_port);
-    return fd;
-}
+#include "loopback.h"
 
 static void test_owner_is_this_process(void **state)
 {

@@ -135,7 +135,8 @@ static void test_registers(void **state)
     (void)state;
     member_open(&a, "/r1/deep/root", "a", "host-a", "boot-a", "zookeeper h:2181 livy");
     assert_int_equal(register_at(&a, data_of("a", "host-a", "boot-a", "joining"), 1000), ROSTER_OK);
-    assert_string_equal(fetch(&a, "store")->value, "zookeeper h:2181 livy");
+    assert_ptr_equal(strstr(fetch(&a, "store")->value, "zookeeper h:2181 livy\ncluster "),
+                     fetch(&a, "store")->value);
     assert_string_equal(fetch(&a, "history")->value, "[]");
     assert_int_equal(fetch(&a, "leader")->rc, ZOK);
     struct done *member = fetch(&a, "members/a");
@@ -202,6 +203,42 @@ static void test_another_store(void **state)
     member_close(&a);
     member_close(&b);
     member_close(&c);
+}
+
+/* <root>/store: the fingerprint, and an id that is drawn once. */
+static void test_cluster_id(void **state)
+{
+    struct member a, b;
+    struct client other;
+    char first[256];
+
+    (void)state;
+    client_open(&other);
+    assert_int_equal(create(&other, "/r9", "", 0)->rc, ZOK);
+    assert_int_equal(create(&other, "/r9/store", "zookeeper h:2181 livy", 0)->rc,
+                     ZOK); /* of an older version */
+    member_open(&a, "/r9", "a", "host-a", "boot-a", "zookeeper h:2181 livy");
+    assert_int_equal(register_at(&a, data_of("a", "host-a", "boot-a", "joining"), 1000), ROSTER_OK);
+    (void)snprintf(first, sizeof(first), "%s", fetch(&a, "store")->value);
+    assert_int_equal(strlen(first), strlen("zookeeper h:2181 livy\ncluster ") + 32);
+
+    member_open(&b, "/r9", "b", "host-b", "boot-b", "zookeeper h:2181 livy");
+    assert_int_equal(register_at(&b, data_of("b", "host-b", "boot-b", "joining"), 1000), ROSTER_OK);
+    assert_string_equal(fetch(&b, "store")->value, first);
+
+    /* Removed while members run: they know the id, and the claim on the store stays theirs. */
+    assert_int_equal(erase(&other, "/r9/store")->rc, ZOK);
+    assert_int_equal(register_at(&b, data_of("b", "host-b", "boot-b", "joining"), 1000), ROSTER_OK);
+    assert_string_equal(fetch(&b, "store")->value, first);
+
+    /* Another cluster draws another. */
+    member_close(&a);
+    member_open(&a, "/r10", "a", "host-a", "boot-a", "zookeeper h:2181 livy");
+    assert_int_equal(register_at(&a, data_of("a", "host-a", "boot-a", "joining"), 1000), ROSTER_OK);
+    assert_string_not_equal(fetch(&a, "store")->value, first);
+    member_close(&a);
+    member_close(&b);
+    client_close(&other);
 }
 
 /* Another member lives under our id: waited for as long as a dead one's node could stand, then said. */
@@ -350,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_registers),
         cmocka_unit_test(test_publishes),
         cmocka_unit_test(test_another_store),
+        cmocka_unit_test(test_cluster_id),
         cmocka_unit_test(test_id_in_use),
         cmocka_unit_test(test_garbage_under_our_id),
         cmocka_unit_test(test_node_of_a_dead_predecessor),
