@@ -255,6 +255,13 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
     elector_step(e, &event);
 }
 
+static void on_view(void *arg)
+{
+    struct elector *e = arg;
+
+    roster_seen(e->roster, json_object_get(view_members(e->view), e->conf->id));
+}
+
 static int open_roster(struct elector *e)
 {
     char tls[3 * PATH_MAX + 256];
@@ -334,7 +341,7 @@ static int open_parts(struct elector *e)
     e->on_timer = e->timerfd >= 0 ? event_new(e->base, e->timerfd, EV_READ | EV_PERSIST, on_timer, e) : NULL;
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
-    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW);
+    e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
         open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);

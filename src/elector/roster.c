@@ -489,6 +489,11 @@ static void published(void *arg, const struct zk_reply *reply)
     }
 }
 
+static void write_member(struct roster *r)
+{
+    r->publishing = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, published, r) == ZOK;
+}
+
 void roster_publish(struct roster *r, const json_t *json)
 {
     if (r->zk == NULL || !r->registered || !set_json(r, json))
@@ -496,5 +501,18 @@ void roster_publish(struct roster *r, const json_t *json)
     if (r->publishing)
         r->publish_again = true;
     else
-        r->publishing = zk_set(r->zk, r->member_path, r->json, (int)strlen(r->json), -1, published, r) == ZOK;
+        write_member(r);
+}
+
+void roster_seen(struct roster *r, const json_t *seen)
+{
+    if (r->zk == NULL || !r->registered || r->publishing)
+        return;
+    json_t *own = json_loads(r->json, 0, NULL);
+    bool same = own == NULL || (seen != NULL && json_equal(seen, own));
+    json_decref(own);
+    if (same)
+        return;
+    log_warn("%s is not as this member wrote it: written anew", r->member_path);
+    write_member(r);
 }

@@ -45,5 +45,9 @@ void roster_resume(struct roster *roster, struct zk *zk);
 
 /* Writes members/<id> anew; the latest text wins. Does nothing before registering was done. */
 void roster_publish(struct roster *roster, const json_t *json);
+/* `seen` is what members/<id> says (NULL: it is not there). Where that is not what was last published, and
+ * nothing is under way, it is written anew: a request of a dead process of ours, held up in a frozen server,
+ * may be carried out after our own. */
+void roster_seen(struct roster *roster, const json_t *seen);
 
 #endif

@@ -19,6 +19,8 @@ struct slot { /* a node that is being read */
 struct view {
     char *root;
     uint32_t kind;
+    view_renewed *renewed;
+    void *arg;
     struct zk *zk;
     unsigned outstanding;
     bool dirty;
@@ -30,13 +32,15 @@ struct view {
     uint64_t version;
 };
 
-struct view *view_new(const char *root, uint32_t watch_kind)
+struct view *view_new(const char *root, uint32_t watch_kind, view_renewed *renewed, void *arg)
 {
     struct view *v = calloc(1, sizeof(*v));
     if (v == NULL)
         return NULL;
     v->root = strdup(root);
     v->kind = watch_kind;
+    v->renewed = renewed;
+    v->arg = arg;
     v->members = json_object();
     v->known = json_object();
     v->history = json_array();
@@ -91,6 +95,8 @@ static void answered(struct view *v, int rc)
     }
     if (v->dirty)
         load(v);
+    else if (!v->torn && v->renewed != NULL)
+        v->renewed(v->arg);
 }
 
 static void sent(struct view *v, int rc)

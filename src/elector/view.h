@@ -13,8 +13,11 @@
 
 struct view;
 
-/* `watch_kind` is what the owner's on_watch passes on to view_changed. */
-struct view *view_new(const char *root, uint32_t watch_kind);
+/* A whole new picture has been read, and nothing is known to have changed meanwhile. */
+typedef void view_renewed(void *arg);
+
+/* `watch_kind` is what the owner's on_watch passes on to view_changed. `renewed` may be NULL. */
+struct view *view_new(const char *root, uint32_t watch_kind, view_renewed *renewed, void *arg);
 void view_free(struct view *view);
 
 /* Reads everything on this handle; NULL: the handle is going away. */

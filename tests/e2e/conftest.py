@@ -94,9 +94,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    """Three ZooKeeper servers, hosts for three members. A test leaves it whole (Row does)."""
-    with Bed(str(tmp_path_factory.mktemp("bed"))) as made:
+def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """Three ZooKeeper servers with the module's TICK_MS (500), hosts for three members. A test leaves it whole (Row does)."""
+    with Bed(str(tmp_path_factory.mktemp("bed")), getattr(request.module, "TICK_MS", 500)) as made:
         yield made
 
 

@@ -11,6 +11,7 @@ MEMBERS = ("a", "b", "c")
 Party = Member | Server
 _CLIENT_PORT = 2181
 _ESTABLISHED = "01"
+_CLOSE_SESSION = "|fffffff5|"  # the request's type, -11
 
 
 def _hex_address(address: str, port: int) -> str:
@@ -21,8 +22,7 @@ def _hex_address(address: str, port: int) -> str:
 class Bed:
     """Use as a context manager. One ensemble for all rows of a module; clusters come and go."""
 
-    def __init__(self, directory: str, tick_ms: int | None = 500) -> None:
-        """tick_ms None: ZooKeeper's default."""
+    def __init__(self, directory: str, tick_ms: int = 500) -> None:
         self.network = Network(directory)
         places: list[Place] = []
         for number in (1, 2, 3):
@@ -30,7 +30,7 @@ class Bed:
             places.append(Place(host.address, host.wrapper, _CLIENT_PORT, (2888, 3888)))
         for number, name in enumerate(MEMBERS, 11):
             self.network.add(name, number)
-        self.ensemble = Ensemble(os.path.join(directory, "ensemble"), 3, tick_ms or 2000, places=places)
+        self.ensemble = Ensemble(os.path.join(directory, "ensemble"), 3, tick_ms, places=places)
 
     def __enter__(self) -> "Bed":
         self.ensemble.start()
@@ -114,6 +114,13 @@ class Bed:
     def cut_servers(self, one: Server, other: Server) -> None:
         self.cut(one, other)
 
+    def hold_close(self, member: Member, *servers: Server) -> None:
+        """The member's requests to close a session do not arrive; TCP sends them again until they do, whether their
+        process lives or not."""
+        for server in servers:
+            self.host(server).filter([f"-A INPUT -s {self.host(member).address} -p tcp -m string --algo bm "
+                                      f'--hex-string "{_CLOSE_SESSION}" -j DROP'])
+
     def refuse(self, member: Member, *servers: Server) -> None:
         """Connections to these servers are refused at once, as where no server runs."""
         for server in servers:
@@ -146,6 +153,11 @@ class Bed:
         """Starts servers that have been killed; does not wait."""
         for server in servers:
             server.start()
+
+    def wipe(self) -> None:
+        """The whole ensemble, which must not run, loses its data."""
+        for server in self.servers:
+            server.wipe()
 
     def mend(self) -> None:
         """All faults undone, and the ensemble whole."""

@@ -40,6 +40,7 @@ class Cluster:
         self.store_prefix = f"livy_{_serial}"
         self.members: list[Member] = []
         self._kazoo: KazooClient | None = None
+        self.eye = zookeeper.hosts  # the servers through which the test itself looks at ZooKeeper
         self.outside_assumptions = ""  # why no overlap is no claim in this test; "" where it is
         for _ in range(count):
             self.add()
@@ -110,7 +111,7 @@ class Cluster:
     @property
     def zk(self) -> KazooClient:
         if self._kazoo is None:
-            self._kazoo = KazooClient(hosts=self.zookeeper.hosts, timeout=20)
+            self._kazoo = KazooClient(hosts=self.eye, timeout=20)
             self._kazoo.start(timeout=30)
         return self._kazoo
 

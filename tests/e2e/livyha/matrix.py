@@ -1,6 +1,6 @@
 """A row of the fault matrix: one fault on a fresh cluster, who serves after it, how long nobody did, and that all three
 members come back by themselves. What is told of Livy's lives is the stand-ins' own record. Each row that has run leaves
-build/matrix/<test>.json; tests/e2e/matrix_table makes the table of them.
+build/matrix/<test>.json (of the modules test_matrix_*), of which tests/e2e/matrix_table makes the table.
 
     def test_something(row: Row) -> None:
         row.start("active one cut from …")      # three members, one active: row.active, row.life, row.cluster, row.bed
@@ -26,9 +26,10 @@ from .build import ROOT
 from .cluster import Cluster
 from .member import Member
 from .oracle import Life
-from .wait import boot_ms, let_pass
+from .wait import boot_ms, let_pass, wait_for
 from .zookeeper import Server
 
+DEFAULT_TIMEOUT = "10s"
 DIRECTORY = os.path.join(ROOT, "build", "matrix")
 SAME, AGAIN, ANOTHER, NOBODY = "the same Livy", "the same member, Livy started again", "another member", "nobody"
 # What a row in which nothing happens may still find in the history: a replaced elector says so.
@@ -66,6 +67,7 @@ class Row:
         self.bed = bed
         self._make = cluster
         line = item.reportinfo()[1] or 0
+        self._in_table = os.path.basename(str(item.path)).startswith("test_matrix_")
         group = os.path.splitext(os.path.basename(str(item.path)))[0].removeprefix("test_matrix_")
         self.record = Record((group, line, item.name), at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                              tick_ms=bed.ensemble.tick_ms)
@@ -85,7 +87,7 @@ class Row:
         self.record.fault = fault
         self.cluster = self._make(3, self.bed.ensemble, **settings)
         self.bed.house(self.cluster)
-        self.record.timeout = str(self.cluster["a"].settings["zookeeper.session_timeout"])
+        self.record.timeout = str(self.cluster["a"].settings["zookeeper.session_timeout"] or DEFAULT_TIMEOUT)
         first = self.cluster["a"]
         if on is None:
             first.start()
@@ -113,11 +115,6 @@ class Row:
     def timeout_s(self) -> float:
         return float(self.record.timeout.removesuffix("s"))
 
-    @property
-    def lease_s(self) -> float:
-        """After which a session that nobody renews has ended for certain."""
-        return self.timeout_s + 1.5 * self.record.tick_ms / 1000
-
     def fault(self) -> None:
         """Now, right before it is made."""
         self._fault_ns = boot_ms() * 1_000_000
@@ -128,6 +125,10 @@ class Row:
         """Nothing happens: the same pid, for as long as a lost lease would need to show (or `seconds`)."""
         let_pass(seconds or self.timeout_s + 0.5, lambda: proc.alive(self.life.pid), "the same Livy lives on", self.failure_text)
         self.record.serves = SAME
+
+    def expect_nobody(self, seconds: float) -> None:
+        """No Livy lives for so long from now."""
+        let_pass(seconds, lambda: not any(member.livy() for member in self.cluster.members), "no Livy lives", self.failure_text)
 
     def thaw_process(self, *pids: int) -> None:
         for pid in pids:
@@ -195,9 +196,15 @@ class Row:
                 return False
         return True
 
+    def look_elsewhere(self, *servers: Server) -> None:
+        """The test itself looks at ZooKeeper through the other servers until the faults are undone."""
+        self.cluster.forget_client()
+        self.cluster.eye = ",".join(server.address for server in self.bed.servers if server not in servers)
+
     def mend(self) -> None:
         """Undoes the faults."""
         self.bed.mend()
+        self.cluster.eye = self.bed.ensemble.hosts
         self.cluster.forget_client()  # its session may have ended, or its ensemble lost what it knows
         self._mended = True
 
@@ -205,13 +212,14 @@ class Row:
         """Undoes the faults. Then all three are back, none was started by hand, and no two Livys ever lived at once."""
         self.mend()
         mended = boot_ms()
-        self.cluster.wait(self._whole, timeout, "one active member and two standbys, as each of them tells it")
+        wait_for(self._whole, timeout, "one active member and two standbys, as each of them tells it", self.failure_text)
         self.record.recovered_ms = boot_ms() - mended
         for member in self.cluster.members:
             assert member.running() and member.pid == self._processes[member.name], \
                 f"the daemon {member.name} is not the one that was started\n{self.failure_text()}"
-        assert len(self.cluster.latch()) == len(self.cluster.members)
-        self.cluster.wait(self._history_as_expected, 20, f"the history tells {self.record.expected}")
+        count = len(self.cluster.members)
+        self.cluster.wait(lambda: len(self.cluster.latch()) == count, 15, f"{count} latch nodes, and no other")
+        wait_for(self._history_as_expected, 20, f"the history tells {self.record.expected}", self.failure_text)
         self.record.history = [_told(entry) for entry in self._news()]
         if self.record.serves == SAME:
             assert proc.alive(self.life.pid) and self.cluster.oracle.lives()[-1].pid == self.life.pid, self.failure_text()
@@ -232,14 +240,20 @@ class Row:
         finally:
             if self.record.overlap_ms is None and hasattr(self, "cluster"):
                 self.record.overlap_ms = self.cluster.oracle.overlap_us() / 1000
-            os.makedirs(DIRECTORY, exist_ok=True)
-            name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join((self.record.order[0], self.record.order[2])))
-            with open(os.path.join(DIRECTORY, f"{name}.json"), "w", encoding="utf-8") as file:
-                json.dump({"v": 1, **asdict(self.record)}, file, indent=1)
-                file.write("\n")
+            if self._in_table:
+                self._write()
+
+    def _write(self) -> None:
+        os.makedirs(DIRECTORY, exist_ok=True)
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join((self.record.order[0], self.record.order[2])))
+        with open(os.path.join(DIRECTORY, f"{name}.json"), "w", encoding="utf-8") as file:
+            json.dump({"v": 1, **asdict(self.record)}, file, indent=1)
+            file.write("\n")
 
     def failure_text(self) -> str:
         lines = [json.dumps(entry) for entry in self._history_or_nothing()]
+        lines += [json.dumps({"asked": member.name, **(member.status() or {})}) for member in self.cluster.members] \
+            if self._mended else []
         return "\n".join([f"fault at {self._fault_ns / 1e6:.3f} ms", self.cluster.failure_text(), self.bed.describe(),
                           "--- history", *lines])
 

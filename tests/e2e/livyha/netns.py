@@ -138,5 +138,6 @@ class Network:
 
     def close(self) -> None:
         for host in self.hosts:
+            _run("ip", "link", "del", f"bed-{host.name}")  # a namespace goes later than its name: with its last process
             _run("ip", "netns", "del", host.name)
         _run("ip", "link", "del", "bed")

@@ -12,7 +12,7 @@ struct member {
     struct zk_session session;
     struct roster *roster;
     struct view *view;
-    int connected, done, changes;
+    int connected, done, changes, renewed;
     enum roster_result result;
     char why[512], root[64];
 };
@@ -355,7 +355,7 @@ static void test_view_follows(void **state)
     (void)state;
     member_open(&a, "/r8", "a", "host-a", "boot-a", "store");
     assert_int_equal(register_at(&a, data_of("a", "host-a", "boot-a", "joining"), 1000), ROSTER_OK);
-    a.view = view_new("/r8", WATCH_VIEW);
+    a.view = view_new("/r8", WATCH_VIEW, NULL, NULL);
     assert_non_null(a.view);
     view_connect(a.view, a.zk);
     member_open(&b, "/r8", "b", "host-b", "boot-b", "store");
@@ -381,6 +381,52 @@ static void test_view_follows(void **state)
     member_close(&b);
 }
 
+static struct done *overwrite(struct client *client, const char *path, const char *data)
+{
+    static struct done done;
+
+    memset(&done, 0, sizeof done);
+    return finish(zk_set(client->zk, path, data, (int)strlen(data), -1, on_done, &done), &done);
+}
+
+static void on_renewed(void *arg)
+{
+    struct member *m = arg;
+
+    m->renewed++;
+    roster_seen(m->roster, json_object_get(view_members(m->view), "a"));
+}
+
+/* What somebody else has written over our node, or removed, is written anew, and then there is peace. */
+static void test_own_node_is_kept_right(void **state)
+{
+    struct member a;
+    struct client other;
+
+    (void)state;
+    client_open(&other);
+    member_open(&a, "/r9", "a", "host-a", "boot-a", "store");
+    assert_int_equal(register_at(&a, data_of("a", "host-a", "boot-a", "standby"), 1000), ROSTER_OK);
+    a.view = view_new("/r9", WATCH_VIEW, on_renewed, &a);
+    assert_non_null(a.view);
+    view_connect(a.view, a.zk);
+    assert_true(wait_count(&a.renewed, 1));
+    assert_int_equal(overwrite(&other, "/r9/members/a", "{\"role\": \"active\"}")->rc, ZOK);
+    wait_data(&a, "members/a", "standby");
+    assert_int_equal(erase(&other, "/r9/members/a")->rc, ZOK);
+    wait_data(&a, "members/a", "standby");
+    assert_int_equal(fetch(&a, "members/a")->owner, a.session.id);
+    int version = fetch(&a, "members/a")->version, pictures = a.renewed;
+    json_t *json = data_of("a", "host-a", "boot-a", "active");
+    roster_publish(a.roster, json);
+    json_decref(json);
+    wait_data(&a, "members/a", "active");
+    assert_true(wait_count(&a.renewed, pictures + 1));
+    assert_int_equal(fetch(&a, "members/a")->version, version + 1);
+    member_close(&a);
+    client_close(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_garbage_under_our_id),
         cmocka_unit_test(test_node_of_a_dead_predecessor),
         cmocka_unit_test(test_view_follows),
+        cmocka_unit_test(test_own_node_is_kept_right),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -57,7 +57,7 @@ static struct event_base *base;
 static struct event *tick; /* so that waiting for a condition ends */
 
 struct done {
-    int calls, rc, n_children, value_length, order;
+    int calls, rc, n_children, value_length, version, order;
     int64_t at;
     bool stat;
     int64_t owner;
@@ -134,6 +134,7 @@ static inline void on_done(void *arg, const struct zk_reply *reply)
     done->at = reply->at;
     done->stat = reply->stat != NULL;
     done->owner = reply->stat != NULL ? reply->stat->ephemeralOwner : 0;
+    done->version = reply->stat != NULL ? reply->stat->version : -1;
     done->value_length = reply->value_length;
     (void)snprintf(done->value, sizeof done->value, "%s", reply->value != NULL ? reply->value : "");
     done->n_children = reply->n_children;
