@@ -48,6 +48,7 @@ struct control {
     int fd;
     struct event *listener;
     struct event *retry; /* takes up listening again after accept(2) lacked resources */
+    bool short_of;       /* … which was logged, and has not ended yet */
     dev_t dev;           /* the socket file as it was made */
     ino_t ino;
     char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
@@ -252,12 +253,18 @@ static void control_on_accept(evutil_socket_t fd, short what, void *arg)
 
     (void)what;
     if (client >= 0) {
+        if (control->short_of)
+            log_info("control socket %s: connections are accepted again", control->path);
+        control->short_of = false;
         client_open(control, client);
         return;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         /* The connection stays queued and the descriptor readable: without a pause this would spin. */
-        log_warn("control socket %s: cannot accept a connection: %s", control->path, strerror(errno));
+        if (!control->short_of)
+            log_warn("control socket %s: cannot accept a connection: %s; trying on", control->path,
+                     strerror(errno));
+        control->short_of = true;
         (void)event_del(control->listener);
         (void)evtimer_add(control->retry, &pause);
     }

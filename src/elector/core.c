@@ -213,7 +213,7 @@ static void apply(struct step *s, const struct core_event *event)
         core_livy_leased(s, event->kill_at);
         break;
     case CORE_EV_LIVY_GONE:
-        c->gone_seen = true;
+        core_livy_gone(s);
         break;
     case CORE_EV_PROBE:
         core_livy_probe(s, event);

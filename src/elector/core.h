@@ -86,10 +86,10 @@ enum core_event_type {
     CORE_EV_LIVY,         /* livy, text: the keeper's word */
     CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
     CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
-    CORE_EV_PROBE,        /* alive, foreign, status, text */
-    CORE_EV_STAND,        /* stand (may this member be active?), text: why not */
-    CORE_EV_QUIT,         /* orderly stop requested; text: why, NULL for a signal */
-    CORE_EV_LEAVE,        /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_PROBE, /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
+    CORE_EV_STAND, /* stand (may this member be active?), text: why not */
+    CORE_EV_QUIT,  /* orderly stop requested; text: why, NULL for a signal */
+    CORE_EV_LEAVE, /* the keeper has forgotten the session: it may be closed */
 };
 
 struct core_event {
@@ -108,7 +108,7 @@ struct core_event {
     enum core_left left;
     const char *text; /* may be NULL */
     int status;
-    bool deleted, alive, foreign, stand;
+    bool deleted, alive, foreign, untold, stand;
 };
 
 enum core_action_type {
@@ -249,6 +249,7 @@ struct core {
     struct ipc_livy livy;
     uint32_t start_run; /* START was sent for this run and not answered yet; 0: none */
     bool serving, served, unhealthy, stop_sent, kill_sent, gone_seen, failed, counted;
+    bool fence_told;    /* history has it already that this Livy was killed at its deadline */
     int64_t stop_grace; /* of the last STOP */
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;

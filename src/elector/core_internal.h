@@ -50,6 +50,7 @@ int64_t core_lease_next(const struct core *c, int64_t now);
 
 /* core_livy.c */
 void core_livy_event(struct step *s, const struct core_event *event);
+void core_livy_gone(struct step *s);
 void core_livy_leased(struct step *s, int64_t kill_at);
 void core_livy_probe(struct step *s, const struct core_event *event);
 void core_livy_stop(struct step *s, int64_t grace, const char *why);

@@ -86,7 +86,7 @@ static void started(struct step *s)
     c->leased = c->livy.kill_at;
     if (c->livy.kill_at > c->max_sent)
         c->max_sent = c->livy.kill_at;
-    c->stop_sent = c->kill_sent = c->gone_seen = c->failed = c->counted = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->failed = c->counted = false;
     c->serving = c->served = c->unhealthy = false;
     c->probe_failures = 0;
     c->probe_at = s->now;
@@ -142,7 +142,9 @@ static void died(struct step *s, const char *text)
     bool ordered = c->livy.cause == IPC_CAUSE_ORDERED;
 
     ipc_livy_describe(&c->livy, text != NULL ? text : "", how, sizeof(how));
-    if (fenced) {
+    if (c->fence_told) {
+        /* when this process saw it dead itself */
+    } else if (fenced) {
         core_history(s, CORE_HIST_FENCED, 0, "%s",
                      c->stop_sent ? c->livy_reason : "the lease ended without renewal");
     } else if (!ordered || c->counted) {
@@ -154,9 +156,24 @@ static void died(struct step *s, const char *text)
     if (!c->stop_sent)
         core_say(c->livy_reason, "%s", how);
     c->serving = c->unhealthy = false;
-    c->stop_sent = c->kill_sent = c->gone_seen = c->counted = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->counted = false;
     c->probe_failures = 0;
     c->max_sent = c->leased = c->lease_sent = 0;
+}
+
+/* Livy is dead, as this process has seen for itself while the keeper's word is out. That word may come in
+ * hours or never: history is told now. */
+void core_livy_gone(struct step *s)
+{
+    struct core *c = s->c;
+
+    c->gone_seen = true;
+    if (!c->kill_sent || c->fence_told || !core_livy_alive(c))
+        return;
+    c->fence_told = true;
+    core_say(c->livy_reason, "the lease ended without renewal%s",
+             c->keeper_stuck ? ": the keeper does not answer" : "");
+    core_history(s, CORE_HIST_FENCED, 0, "%s", c->livy_reason);
 }
 
 void core_livy_event(struct step *s, const struct core_event *event)
@@ -244,7 +261,9 @@ void core_livy_probe(struct step *s, const struct core_event *event)
 
     if (c->livy.state != IPC_LIVY_ALIVE || c->stop_sent)
         return;
-    if (event->foreign)
+    if (event->untold)
+        c->probe_at = s->now + (c->served ? c->config.probe_interval : PROBE_LATER);
+    else if (event->foreign)
         foreign(s, event);
     else if (event->alive)
         answered(s);
@@ -288,6 +307,7 @@ static void guard(struct step *s)
     if (c->unanswered != 0 && s->now - c->unanswered >= CORE_KEEPER_PATIENCE && !c->keeper_stuck) {
         c->keeper_stuck = true;
         core_say(c->reason, "the keeper does not answer");
+        core_say(c->livy_reason, "%s", c->reason); /* why the latch will be given up */
     }
     if (!core_livy_alive(c) && c->start_run == 0)
         return;
@@ -359,7 +379,7 @@ void core_livy_reconcile(struct step *s)
     struct core *c = s->c;
 
     guard(s);
-    if (core_livy_alive(c) && !legitimate(c) && !c->doomed)
+    if (core_livy_alive(c) && !c->gone_seen && !legitimate(c) && !c->doomed)
         core_livy_stop(s, 0, "it runs under a latch node that is not ours any more");
     if (c->quitting)
         core_livy_stop(s, c->config.stop_grace, c->quit_reason);

@@ -163,9 +163,17 @@ static void on_probe(void *arg, const struct probe_result *result)
 {
     struct elector *e = arg;
     char text[CORE_TEXT_SIZE];
-    struct core_event event = {
-        .type = CORE_EV_PROBE, .alive = result->alive, .status = result->status, .text = result->reason};
+    struct core_event event = {.type = CORE_EV_PROBE,
+                               .alive = result->alive,
+                               .untold = result->untold,
+                               .status = result->status,
+                               .text = result->reason};
 
+    if (result->untold != e->probe_untold)
+        log_warn("Livy %s (livy.probe_interval)%s%s",
+                 result->untold ? "cannot be probed, and goes on unwatched" : "is probed again",
+                 result->untold ? ": " : "", result->untold ? result->reason : "");
+    e->probe_untold = result->untold;
     if (result->alive && !e->core.serving && core_livy_alive(&e->core))
         check_owner(e, &event, text, sizeof(text));
     elector_step(e, &event);

@@ -70,6 +70,7 @@ struct elector {
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
+    bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
 
     /* what people see */

@@ -58,13 +58,34 @@ static void probe_close(struct probe *probe)
 }
 
 /* The one way out of a probe. Nothing of `probe` is touched after the call-back: it may free it. */
+static void probe_deliver(struct probe *probe, const struct probe_result *told)
+{
+    const struct probe_result result = *told; /* it may be in `probe` */
+
+    probe_close(probe);
+    probe->done(probe->arg, &result);
+}
+
 static void probe_finish(struct probe *probe, bool alive, int status, const char *reason)
 {
     struct probe_result result = {.alive = alive, .status = status};
 
     (void)snprintf(result.reason, sizeof result.reason, "%s", reason);
-    probe_close(probe);
-    probe->done(probe->arg, &result);
+    probe_deliver(probe, &result);
+}
+
+/* A healthy Livy must not be ended because the one who asks has no descriptor left to ask with. */
+static void probe_finish_untold(struct probe *probe, int error)
+{
+    struct probe_result result = {.untold = true};
+
+    (void)snprintf(result.reason, sizeof result.reason, "%s", strerror(error));
+    probe_deliver(probe, &result);
+}
+
+static bool probe_lacked(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 static const char *probe_connect_error(int error)
@@ -218,14 +239,14 @@ static void probe_on_connect(evutil_socket_t fd, short what, void *arg)
     }
     probe->bev = probe_wrap(probe);
     if (probe->bev == NULL) {
-        probe_finish(probe, false, 0, "out of memory");
+        probe_finish_untold(probe, ENOMEM);
         return;
     }
     probe->fd = -1;
     bufferevent_setcb(probe->bev, probe_on_read, NULL, probe_on_event, probe);
     bufferevent_setwatermark(probe->bev, EV_READ, 0, PROBE_LINE_MAX);
     if (bufferevent_enable(probe->bev, EV_READ | EV_WRITE) != 0 || probe_request(probe) < 0)
-        probe_finish(probe, false, 0, "out of memory");
+        probe_finish_untold(probe, ENOMEM);
 }
 
 static void probe_on_limit(evutil_socket_t fd, short what, void *arg)
@@ -242,11 +263,10 @@ static void probe_on_limit(evutil_socket_t fd, short what, void *arg)
 static void probe_on_deferred(evutil_socket_t fd, short what, void *arg)
 {
     struct probe *probe = arg;
-    const struct probe_result result = probe->result;
 
     (void)fd;
     (void)what;
-    probe_finish(probe, result.alive, result.status, result.reason);
+    probe_deliver(probe, &probe->result);
 }
 
 /* An IP literal and a port to a socket address; 0 where it is no literal. */
@@ -331,36 +351,36 @@ void probe_free(struct probe *probe)
 }
 
 /* A failure inside probe_start waits for the loop's next turn, so that `done` never runs within it. */
-static void probe_defer(struct probe *probe, const char *reason)
+static void probe_defer(struct probe *probe, int error)
 {
     const struct timeval now = {0, 0};
 
-    probe->result = (struct probe_result){.alive = false};
-    (void)snprintf(probe->result.reason, sizeof probe->result.reason, "%s", reason);
+    probe->result = (struct probe_result){.untold = probe_lacked(error)};
+    (void)snprintf(probe->result.reason, sizeof probe->result.reason, "%s", probe_connect_error(error));
     (void)evtimer_add(probe->deferred, &now);
 }
 
-/* Returns NULL, or why the connection could not even be begun. */
-static const char *probe_connect(struct probe *probe)
+/* Returns 0, or the errno of why the connection could not even be begun. */
+static int probe_connect(struct probe *probe)
 {
     struct sockaddr_storage address;
     const socklen_t size = probe_sockaddr(&probe->target, &address);
 
     probe->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (probe->fd < 0)
-        return strerror(errno);
+        return errno;
     if (connect(probe->fd, (struct sockaddr *)&address, size) != 0 && errno != EINPROGRESS)
-        return probe_connect_error(errno);
+        return errno;
     probe->connect = event_new(probe->base, probe->fd, EV_WRITE, probe_on_connect, probe);
     if (probe->connect == NULL || event_add(probe->connect, NULL) != 0)
-        return "out of memory";
-    return NULL;
+        return ENOMEM;
+    return 0;
 }
 
 void probe_start(struct probe *probe, int64_t timeout)
 {
     const struct timeval limit = {.tv_sec = timeout / 1000, .tv_usec = timeout % 1000 * 1000};
-    const char *failed;
+    int failed;
 
     if (probe->busy)
         return;
@@ -368,9 +388,9 @@ void probe_start(struct probe *probe, int64_t timeout)
     probe->secured = false;
     probe->timeout = timeout;
     failed = probe_connect(probe);
-    if (failed == NULL && evtimer_add(probe->limit, &limit) != 0)
-        failed = "out of memory";
-    if (failed != NULL)
+    if (failed == 0 && evtimer_add(probe->limit, &limit) != 0)
+        failed = ENOMEM;
+    if (failed != 0)
         probe_defer(probe, failed);
 }
 

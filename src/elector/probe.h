@@ -23,6 +23,7 @@ struct probe_target {
 
 struct probe_result {
     bool alive;
+    bool untold;      /* this process lacked descriptors or memory: nothing was learnt about Livy */
     int status;       /* the HTTP status, 0 where there was none */
     char reason[128]; /* "HTTP 200", "connection refused", "no answer within 5000 ms", … */
 };

@@ -39,7 +39,9 @@
 #define HELPER_LIMIT_MS 120000 /* no helper outlives a broken test run by more */
 #define SUBMIT_CLASS "org.apache.spark.deploy.SparkSubmit"
 
-/* What is mapped; tests/e2e/livyha/oracle.py unpacks it as "<8siiqqqii". */
+#define PAUSE_NS 100000000 /* not having run for longer counts as a pause */
+
+/* What is mapped; tests/e2e/livyha/oracle.py unpacks it as "<8siiqqqiiqq". */
 struct life {
     char magic[8]; /* "LIVYLIFE", written last */
     int32_t pid;
@@ -49,6 +51,7 @@ struct life {
     _Atomic int64_t serving_ns;
     _Atomic int32_t exit_kind; /* 0 running or killed, 1 by TERM, 2 of its own accord */
     int32_t exit_code;
+    int64_t paused_ns, woke_ns; /* the last instant before the last pause, the first one after it; 0: none */
 };
 
 struct mode {
@@ -195,6 +198,11 @@ static void *tick(void *arg)
     (void)arg;
     for (int64_t next = util_now_ns();;) {
         int64_t now = util_now_ns();
+        int64_t last = atomic_load(&life->last_ns);
+        if (now - last > PAUSE_NS) {
+            life->paused_ns = last;
+            life->woke_ns = now;
+        }
         atomic_store(&life->last_ns, now);
         if (now >= atomic_load(&exit_at_ns)) {
             end_life(2, atomic_load(&exit_at_code));
@@ -358,6 +366,7 @@ int main(int argc, char **argv)
 {
     int64_t first = util_now_ns();
     const char *dir = getenv("STANDIN_DIR"), *name = getenv("STANDIN_NAME");
+    const char *store = getenv("STANDIN_STORE");
     char base[PATH_MAX - 32];
     pthread_t thread;
     int lock;
@@ -390,8 +399,8 @@ int main(int argc, char **argv)
     if (mode.start_delay >= 0) {
         util_sleep_until(first + mode.start_delay * 1000000);
     }
-    if (getenv("STANDIN_STORE")) {
-        store_begin(base, strtol(getenv("STANDIN_STORE"), NULL, 10), mode.store_server);
+    if (store) {
+        store_begin(base, strtol(store, NULL, 10), mode.store_server);
     }
     if (mode.no_listen) {
         for (;;) {

@@ -19,7 +19,7 @@
 #include "standin_util.h"
 
 #define PATH_SIZE 512
-#define POLL_NS 1000000
+#define POLL_NS INT64_C(1000000)
 
 struct store {
     zhandle_t *zh;

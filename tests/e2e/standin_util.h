@@ -5,8 +5,16 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
-int64_t util_now_ns(void); /* CLOCK_BOOTTIME */
+/* CLOCK_BOOTTIME; for signal handlers too. */
+static inline int64_t util_now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 void util_sleep_until(int64_t ns);
 
 /* Says what failed, with errno's words, and ends the process with status 70. */

@@ -223,6 +223,27 @@ def test_other_children_of_a_dead_livy_are_ended(make_cluster: ClusterMaker) -> 
     member.wait_gone(helpers[0], what="(a child that Livy left)")
 
 
+def test_children_of_livy_are_let_be_until_it_is_dead(make_cluster: ClusterMaker) -> None:
+    """A spark-submit that ends first makes Livy drop its session: no signal before Livy is reaped."""
+    cluster = make_cluster(1, livy__stop_grace="20s", livy__orphan_grace="0s")
+    member = cluster["a"]
+    member.set_mode("slow-term=1500,child-outlives,submit-outlives=60000")
+    member.start()
+    life = member.wait_serving()
+    member.wait(lambda: _submit_said(life) == ["start"], 10, "spark-submit runs")
+    helpers = proc.children(life.pid)
+    assert len(helpers) == 2
+    member.stop_begin()
+
+    def one_has_gone() -> bool:
+        return any(not proc.alive(pid) for pid in [*helpers, life.pid])
+    member.wait(one_has_gone, 15, "Livy ends")
+    assert not proc.alive(life.pid), "its children have been ended while it lived"
+    assert member.wait_exit() == 0
+    for pid in helpers:
+        member.wait_gone(pid, what="(what Livy left)")
+
+
 def test_children_of_a_livy_that_died_are_ended(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1)
     member = cluster["a"]
@@ -337,6 +358,47 @@ def test_elector_dies_with_a_standby_keeper(make_cluster: ClusterMaker) -> None:
     elector = standby.wait_elector()
     standby.kill()
     standby.wait_gone(elector, what="(the elector of a dead keeper)")
+
+
+def test_elector_killed_while_livy_is_being_stopped(make_cluster: ClusterMaker) -> None:
+    """Rule 4: the session is neither closed nor its node deleted before Livy is dead, whoever dies meanwhile; and once the
+    keeper has let it go, nobody takes it up again: no session file is left."""
+    cluster = make_cluster(2, livy__stop_grace="20s")
+    cluster["a"].set_mode("slow-term=2000")
+    cluster["a"].start()
+    life = cluster["a"].wait_serving()
+    cluster["b"].start()
+    cluster.wait_settled()
+    elector = cluster["a"].wait_elector()
+    cluster["a"].stop_begin()
+    cluster["a"].wait_log("livy running -> terminating")
+    proc.send(elector, signal.SIGKILL)
+    cluster["a"].wait_elector(other_than=elector)
+    assert cluster["a"].wait_exit() == 0
+    new = cluster.wait_new_life(life)
+    assert new.name == "b" and new.first - life.first > 2_000_000_000
+    cluster.assert_exclusive()
+    assert [entry.name for entry in os.scandir(cluster["a"].runtime_dir) if "session" in entry.name] == []
+
+
+def test_session_file_of_a_dead_daemon_is_never_adopted(make_cluster: ClusterMaker) -> None:
+    """Rule 5: the daemon that follows on the same host closes that session at most; it stands with one of its own."""
+    cluster = make_cluster(1).start()
+    member = cluster["a"]
+    node, life = cluster.latch_node(member), member.serving()
+    assert node is not None and life is not None
+    session = cluster.zk.exists(node).ephemeralOwner
+    for pid in (member.wait_elector(), member.pid):
+        proc.send(pid, signal.SIGSTOP)
+    for pid in (member.wait_elector(), member.pid, life.pid):
+        proc.send(pid, signal.SIGKILL)
+    member.wait_exit()
+    assert any("session" in entry.name for entry in os.scandir(member.runtime_dir)), "else this test shows nothing"
+    member.start()
+    member.wait_serving(30, other_than=life)
+    later = cluster.latch_node(member)
+    assert later is not None and cluster.zk.exists(later).ephemeralOwner != session
+    assert f"adopting session {session:#x}" not in member.log()
 
 
 # ---- reload, systemd, containers ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import store
 
-_LIFE = struct.Struct("<8siiqqqii")
+_LIFE = struct.Struct("<8siiqqqiiqq")
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,19 @@ class Life:
     serving: int    # 0: never listened
     exit_kind: int  # 0: running or killed, 1: ended by TERM, 2: of its own accord
     exit_code: int
+    paused: int     # the last instant before it did not run for a while (SIGSTOP), 0: it ran all the time
+    woke: int       # the first one after that
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """What the stand-in was given, ….env.json; see standin.c."""
         with open(self.path.removesuffix(".life") + ".env.json", encoding="utf-8") as file:
             return dict(json.load(file))
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """From when to when it ran: its life less its last pause."""
+        return [(self.first, self.paused), (self.woke, self.last)] if self.woke else [(self.first, self.last)]
 
     @property
     def submit_log(self) -> str:
@@ -49,11 +56,11 @@ def read_life(path: str) -> Life | None:
         return None
     if len(data) != _LIFE.size:
         return None
-    magic, pid, rival, first, last, serving, kind, code = _LIFE.unpack(data)
+    magic, pid, rival, first, last, serving, kind, code, paused, woke = _LIFE.unpack(data)
     if magic != b"LIVYLIFE":
         return None
     name = os.path.basename(path).rsplit(".", 3)[0]
-    return Life(path, name, pid, rival, first, last, serving, kind, code)
+    return Life(path, name, pid, rival, first, last, serving, kind, code, paused, woke)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,19 @@ class Oracle:
                 if later.first >= life.last:
                     continue
                 worst = max(worst, (min(life.last, later.last) - later.first) // 1000, 1)
+        return worst
+
+    def ran_together_us(self) -> int:
+        """As overlap_us(), for Livys that were stopped (SIGSTOP): the longest time for which two of them *ran* at once.
+        A process that is stopped does nothing, though it holds the record lock."""
+        worst = 0
+        lives = self.lives()
+        for index, life in enumerate(lives):
+            for later in lives[index + 1:]:
+                for first, last in life.runs:
+                    for begun, ended in later.runs:
+                        if begun <= last and first <= ended:
+                            worst = max(worst, (min(last, ended) - max(first, begun)) // 1000, 1)
         return worst
 
     def store_faults(self) -> list[str]:

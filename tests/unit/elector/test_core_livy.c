@@ -250,6 +250,20 @@ static void test_unhealthy_livy_is_restarted(void **state)
     restarted(2);
 }
 
+/* The elector has no descriptor left to ask with: that is no sign of Livy's. */
+static void test_probes_that_could_not_be_made_do_not_count(void **state)
+{
+    (void)state;
+    become_active();
+    for (int i = 0; i < 20; i++) {
+        event((struct core_event){.type = CORE_EV_PROBE, .untold = true, .text = "Too many open files"});
+        assert_false(told(CORE_HIST_UNHEALTHY));
+        assert_int_equal(core.probe_at, now + 5000); /* it goes on asking */
+        nothing_else();
+    }
+    assert_string_equal(core_livy_name(&core), "serving");
+}
+
 static void test_one_good_probe_heals(void **state)
 {
     (void)state;
@@ -307,6 +321,8 @@ static void keeper_stops(void)
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
     nothing_else(); /* no renewal any more */
     assert_true(core.keeper_stuck);
+    assert_string_equal(core.livy_reason,
+                        "the keeper does not answer"); /* what history will say of the release */
 }
 
 static void heartbeats_until(int64_t until)
@@ -340,6 +356,8 @@ static void test_stuck_keeper_is_replaced_as_guard(void **state)
     assert_true(came(CORE_ACT_KILL));
     whatever();
     event((struct core_event){.type = CORE_EV_LIVY_GONE});
+    assert_true(told(CORE_HIST_FENCED)); /* now: the keeper's own word may never come */
+    assert_string_equal(core.livy_reason, "the lease ended without renewal: the keeper does not answer");
     heartbeats_until(102500 + LEASE + 1000 + 1); /* the furthest that was sent, and K */
     time_is(102500 + LEASE + 1000 + 1);
     assert_true(came(CORE_ACT_DELETE));
@@ -375,6 +393,7 @@ static void test_keeper_that_wakes_up_late(void **state)
     (void)state;
     test_stuck_keeper_is_replaced_as_guard(state);
     livy_dead(1, IPC_CAUSE_DEADLINE);
+    assert_false(told(CORE_HIST_FENCED) || told(CORE_HIST_LIVY_DIED)); /* told already */
     expect(CORE_ACT_SESSION);
     nothing_else(); /* the old node is doomed */
     reply(CORE_REQ_DELETE, CORE_OK);
@@ -443,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_start_timeout_counts),
         cmocka_unit_test(test_probes_get_rarer_while_it_starts),
         cmocka_unit_test(test_unhealthy_livy_is_restarted),
+        cmocka_unit_test(test_probes_that_could_not_be_made_do_not_count),
         cmocka_unit_test(test_one_good_probe_heals),
         cmocka_unit_test(test_orderly_stop_keeps_the_lease),
         cmocka_unit_test(test_foreign_owner_of_the_port_ends_the_daemon),

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -311,6 +312,31 @@ static void test_refused(void **state)
     assert_string_equal(result.reason, "connection refused");
 }
 
+/* Without a descriptor to ask with nothing is learnt about Livy. */
+static void test_no_descriptor_left(void **state)
+{
+    struct outcome outcome;
+    struct rlimit old, none;
+    int lowest;
+
+    (void)state;
+    outcome_open(&outcome, "127.0.0.1", 1, false);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    lowest = dup(STDERR_FILENO); /* the lowest number that is free */
+    assert_true(lowest >= 0);
+    close(lowest);
+    none = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    probe_start(outcome.probe, 5000);
+    event_base_dispatch(outcome.base);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(outcome.calls, 1);
+    assert_true(outcome.result.untold && !outcome.result.alive);
+    assert_string_equal(outcome.result.reason, "Too many open files");
+    outcome_close(&outcome);
+    assert_false(probe_port(1, false, 5000).untold); /* nobody listens there: that is Livy's */
+}
+
 /* The limit is one for all of it: bytes that trickle in do not move it. */
 static void test_absolute_limit(void **state)
 {
@@ -504,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_endless_line),
         cmocka_unit_test(test_closed_early),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_descriptor_left),
         cmocka_unit_test(test_absolute_limit),
         cmocka_unit_test(test_crawl_in_time),
         cmocka_unit_test(test_never_accepted),
