@@ -1,10 +1,11 @@
 """The nemesis's own parts: a schedule that its seed tells the whole of, and an oracle that sees what it has to see."""
 import itertools
+from dataclasses import replace
 
 import pytest
 from livyha.nemesis_faults import Made
 from livyha.nemesis_schedule import KINDS, Item, draw, kind
-from livyha.nemesis_watch import FOREVER, gaps, judge
+from livyha.nemesis_watch import FOREVER, gaps, judge, may_be_late
 from livyha.oracle import Life
 
 MS = 1_000_000
@@ -12,7 +13,7 @@ SEEDS = range(30)
 
 
 def _life(name: str, first: float, last: float, rival: int = 0) -> Life:
-    return Life(f"{name}.1.1.life", name, 1, rival, int(first * MS), int(last * MS), int(first * MS), 0, 0)
+    return Life(f"{name}.1.1.life", name, 1, rival, int(first * MS), int(last * MS), int(first * MS), 0, 0, 0, 0)
 
 
 def _made(name: str, on: str, began: int, ended: int) -> Made:
@@ -77,6 +78,18 @@ def test_sleepers_are_told_apart() -> None:
     assert judge([_life("a", 0, 100), other], [(1, 100 * MS, FOREVER)]).worst_us == 0, "it still sleeps"
 
 
+def test_late_writes_are_told_apart() -> None:
+    """Only where a server was frozen, or the writer cut off, when a Livy before died."""
+    lives = [_life("a", 0, 5000), _life("b", 5100, 9000)]
+    complaint = "overwritten: between b.1.1's 7 (version 7) and 8 (version 9, 0 of unknown outcome) somebody else wrote"
+    assert may_be_late(complaint, lives, [_made("server-stop", "zk2", 4900, 6000)], 4750)
+    assert may_be_late(complaint, lives, [_made("cut-one", "a from zk1", 3000, 4000)], 4750), "what was lost is sent again"
+    assert not may_be_late(complaint, lives, [_made("server-stop", "zk2", 5100, 6000)], 4750), "after its death"
+    assert not may_be_late(complaint, lives, [_made("server-stop", "zk2", 1000, 4000)], 4750), "over before its death"
+    assert not may_be_late(complaint, lives, [_made("cut-all", "c from zk1 zk2 zk3", 4900, 6000)], 4750), "somebody else"
+    assert not may_be_late(complaint, lives, [_made("kill-keeper", "a 17", 4999, 4999)], 4750)
+
+
 def test_cause_of_a_gap() -> None:
     lives = [_life("a", 0, 5000), _life("b", 5100, 9000), _life("b", 9018, 10000)]
     cut = _made("cut-all", "a from zk1 zk2 zk3", 1000, 4000)
@@ -87,3 +100,5 @@ def test_cause_of_a_gap() -> None:
     assert [gap.cause for gap in gaps(lives, [cut, killed], 4750)] == ["kill-keeper", "none"]
     assert [gap.failover for gap in gaps(lives, [], 4750)] == [True, False]
     assert [round(gap.ms) for gap in gaps(lives, [], 4750)] == [100, 18]
+    slept = replace(lives[0], paused=1000 * MS, woke=6000 * MS, last=6001 * MS)
+    assert [round(gap.ms) for gap in gaps([slept, *lives[1:]], [], 4750)] == [4100, 18], "a sleeper serves nobody"

@@ -1,4 +1,5 @@
-"""What a calm cluster of three holds: descriptors, memory, znodes, processes, files. Taken after the first phase and at the end."""
+"""What a calm cluster of three holds: descriptors, memory, znodes, processes, files. Taken after the first phase and at
+the end."""
 import os
 import re
 from dataclasses import dataclass, field

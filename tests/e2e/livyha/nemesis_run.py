@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from .bed import Bed
 from .cluster import Cluster
+from .member import Member
 from .nemesis_faults import Faults, Made
 from .nemesis_leaks import Holding, compare, hold
 from .nemesis_report import Report
 from .nemesis_schedule import Phase
-from .nemesis_watch import FOREVER, Violation, Watch, gaps
+from .nemesis_watch import FOREVER, Violation, Watch, gaps, may_be_late
 from .wait import boot_ms
 
 CALM_LIMIT_S = 60.0
@@ -38,7 +39,8 @@ class Nemesis:
         self.cluster: Cluster
         self.faults: Faults
         self.watch: Watch
-        self._timeout_s = float(report.timeout.removesuffix("s"))
+        # After which a session that nobody renews has ended for certain.
+        self._lease_ms = float(report.timeout.removesuffix("s")) * 1000 + 1.5 * TICK_MS
 
     def say(self, text: str) -> None:
         now = boot_ms()
@@ -57,14 +59,14 @@ class Nemesis:
             self.watch.look(self.faults.made)
         time.sleep(_TURN_S)
 
-    def _until(self, condition: Callable[[], bool], limit_s: float, what: Callable[[], str], every_ms: int = _ASK_EVERY_MS) -> None:
+    def _until(self, condition: Callable[[], bool], limit_s: float, what: Callable[[], str]) -> None:
         deadline, ask = boot_ms() + limit_s * 1000, 0
         while True:
             self._turn()
             if boot_ms() >= ask:
                 if condition():
                     return
-                ask = boot_ms() + every_ms
+                ask = boot_ms() + _ASK_EVERY_MS
             if boot_ms() >= deadline:
                 raise Violation(f"not within {limit_s:g} s: {what()}")
 
@@ -135,37 +137,28 @@ class Nemesis:
         return hold(self.faults, active)
 
     def _judge_store(self) -> None:
-        """A write that a dead Livy had handed to a frozen or cut-off server is carried out when that one wakes, while
-        the session lives: outside what can be promised, and counted apart. Anything else is a violation."""
+        """Anything lost or overwritten is a violation, but for what a dead Livy may have left in a server's hands."""
         for fault in self.watch.look_at_store():
             if fault in self.report.late_writes:
                 continue
-            if self._delayed(fault):
-                self.report.late_writes.append(fault)
-                self.say(f"late write: {fault}")
-                continue
-            self.report.store_faults.append(fault)
-            raise Violation(fault)
-
-    def _delayed(self, fault: str) -> bool:
-        """Whether a server was frozen, or a member cut off, around the time of a life that the fault names."""
-        delaying = ("server-stop", "ensemble-stop", "cut-", "stop-member")
-        named = [life for life in self.watch.lives if os.path.basename(life.path).removesuffix(".life") in fault]
-        lease_ms = self._timeout_s * 1000 + 1.5 * TICK_MS
-        spans = [(made.began, (made.ended or boot_ms()) + lease_ms) for made in self.faults.made
-                 if made.item.name.startswith(delaying)]
-        ends = [(life.first / 1e6, life.last / 1e6) for life in named]
-        return any(begin <= last and end >= first for begin, end in spans for first, last in ends)
+            if not may_be_late(fault, self.watch.lives, self.faults.made, self._lease_ms):
+                self.report.store_faults.append(fault)
+                raise Violation(fault)
+            self.report.late_writes.append(fault)
+            self.say(f"late write: {fault}")
 
     def _renew(self) -> Holding:
         """All three daemons stopped in order and started again, one after the other."""
         for member in self.cluster.members:
-            before = member.pid
-            member.stop_begin()
-            self._until(lambda member=member, before=before: member.running() and member.pid != before,  # type: ignore[misc]
-                        CALM_LIMIT_S, lambda member=member: f"{member.name} stopped in order and started again")  # type: ignore[misc]
+            self._restart(member)
             self._whole()
         return self._hold()
+
+    def _restart(self, member: Member) -> None:
+        before = member.pid
+        member.stop_begin()
+        self._until(lambda: member.running() and member.pid != before, CALM_LIMIT_S,
+                    lambda: f"{member.name} stopped in order and started again")
 
     # ---- all of it ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +197,7 @@ class Nemesis:
     def _fill(self) -> None:
         report = self.report
         lives = self.cluster.oracle.lives()
-        found = gaps(lives, self.faults.made, self._timeout_s * 1000 + 1.5 * TICK_MS)
+        found = gaps(lives, self.faults.made, self._lease_ms)
         report.fill(self.faults.made, lives, [gap for gap in found if gap.began_ms < self._faults_over])
         report.overlap_us = self.watch.judged.worst_us
         report.woken_us = list(self.watch.judged.woken.values())

@@ -1,4 +1,5 @@
 """The nemesis's eyes: the stand-ins' record of their lives, gone through again and again; and what the faults cost."""
+import os
 import statistics
 from dataclasses import dataclass, field
 
@@ -78,12 +79,32 @@ class Watch:
             raise Violation(f"two Livys lived at once for {self.judged.worst_us} us:\n{self.judged.text}")
 
     def look_at_store(self) -> list[str]:
-        """Every count lost or overwritten so far. What a dead Livy had handed to a frozen or cut-off server is carried out
-        as long as its session lives: the caller judges."""
+        """Every count lost or overwritten so far; see may_be_late."""
         return store.faults(self._cluster.oracle_dir)
 
     def writes(self) -> int:
         return sum(len(writer.acks) for writer in store.read_writers(self._cluster.oracle_dir))
+
+
+def may_be_late(fault: str, lives: list[Life], faults: list[Made], lease_ms: float) -> bool:
+    """Whether what the store's record complains of may be a write that a Livy had under way when it died: handed to a
+    server that was frozen, or to a connection that was cut, it is carried out once that is over, as long as the dead
+    Livy's session lives. No daemon can take it back (docs/safety.md). The complaint names the one that found it, or both."""
+    named = [number for number, life in enumerate(lives) if os.path.basename(life.path).removesuffix(".life") in fault]
+    dead = [lives[number] for each in named for number in (each - 1, each) if number >= 0]
+    return any(_held_back(made, life, lease_ms) for made in faults for life in dead)
+
+
+def _held_back(made: Made, life: Life, lease_ms: float) -> bool:
+    """Whether the fault kept writes of that life from their server when it ended."""
+    ended = FOREVER / 1e6 if made.ended is None else made.ended
+    slack = 200.0
+    if made.item.name.startswith(("cut-", "refuse-")):
+        slack += min(ended - made.began, lease_ms)  # what was lost is sent again after as long a pause as it took
+    elif made.item.name not in ("server-stop", "ensemble-stop"):
+        return False
+    hit = made.on.split()[0]
+    return (hit == life.name or hit.startswith("zk")) and made.began <= life.last / 1e6 <= ended + slack
 
 
 @dataclass(frozen=True)
@@ -113,10 +134,14 @@ def _cause(life: Life, faults: list[Made], lease_ms: float) -> str:
 
 
 def gaps(lives: list[Life], faults: list[Made], lease_ms: float) -> list[Gap]:
-    """The cause: the kinds of the faults that may have ended the life before. A Livy that was woken after its lease ended
-    with that, not when it was killed: there is no saying when, so that it counts as no time at all."""
-    return [Gap(max(0, after.first - before.last) / 1e6, _cause(before, faults, lease_ms), before.name != after.name,
+    """The cause: the kinds of the faults that may have ended the life before."""
+    return [Gap((after.first - _end(before, after)) / 1e6, _cause(before, faults, lease_ms), before.name != after.name,
                 before.last / 1e6) for before, after in zip(lives, lives[1:], strict=False)]
+
+
+def _end(before: Life, after: Life) -> int:
+    """One that slept until after its successor had begun ended when it fell asleep."""
+    return before.paused if before.woke > after.first else min(before.last, after.first)
 
 
 def by_cause(found: list[Gap]) -> dict[str, tuple[int, float, float]]:
