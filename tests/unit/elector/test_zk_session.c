@@ -71,7 +71,7 @@ static void test_kick_while_connecting(void **state)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), queue[8];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), queue[8], stranger, error = -1;
     struct client client;
     char hosts[64];
     int64_t end;
@@ -87,6 +87,16 @@ static void test_kick_while_connecting(void **state)
     }
     for (size_t i = 0; i < sizeof queue / sizeof queue[0]; i++)
         close(queue[i]); /* their places stay taken; none of them may be what is kicked */
+    /* One that connects to somebody else, a probe for instance, is none of its business. */
+    stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)connect(stranger, (struct sockaddr *)&address, sizeof address);
+    client_open(&client);
+    assert_true(zk_kick(client.zk));
+    assert_int_equal(getsockopt(stranger, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+    assert_int_equal(error, 0);
+    client_close(&client);
+    close(stranger);
+
     client_start(&client, hosts, NULL);
     end = clock_boot_ms() + LIMIT;
     while (!zk_kick(client.zk) && clock_boot_ms() < end)
