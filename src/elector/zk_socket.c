@@ -1,5 +1,6 @@
 /* zk_socket.c - the library's connection, which it does not show: found among this process's descriptors by
- * the address of its peer. Every connection of this process to one of the servers matches.
+ * the address of its peer. Every connection of this process to one of the servers matches, also one that is
+ * still being made.
  *
  * The IO thread may close and open sockets meanwhile. So a descriptor is duplicated before it is judged: the
  * duplicate cannot become another connection under our hands.
@@ -13,9 +14,11 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* "1.2.3.4:2181" or "::1:2181", as the library splits it: at the last colon. */
@@ -81,12 +84,81 @@ static bool address_equal(const struct zk_address *a, const struct sockaddr_stor
            memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof a6->sin6_addr) == 0;
 }
 
+/* "0100007F:0885", as /proc/net/tcp and tcp6 have it: the address is the kernel's words in hexadecimal. */
+static bool table_address(const char *text, struct sockaddr_storage *out)
+{
+    const char *colon = strchr(text, ':');
+    size_t digits = colon != NULL ? (size_t)(colon - text) : 0;
+    struct sockaddr_in *v4 = (void *)out;
+    struct sockaddr_in6 *v6 = (void *)out;
+    uint32_t words[4];
+
+    if (digits != 8 && digits != 32)
+        return false;
+    for (size_t i = 0; i < digits / 8; i++) {
+        char word[9];
+
+        (void)snprintf(word, sizeof word, "%.8s", text + i * 8);
+        words[i] = (uint32_t)strtoul(word, NULL, 16);
+    }
+    memset(out, 0, sizeof *out);
+    if (digits == 8) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 16));
+        v4->sin_addr.s_addr = words[0];
+    } else {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)strtoul(colon + 1, NULL, 16));
+        memcpy(&v6->sin6_addr, words, sizeof words);
+    }
+    return true;
+}
+
+/* A line of the table: true where it is the socket with that inode, whose peer is then `out`. */
+static bool table_line(char *line, ino_t inode, struct sockaddr_storage *out)
+{
+    enum { REMOTE = 2, INODE = 9, FIELDS };
+    char *field[FIELDS], *next = NULL;
+
+    for (size_t i = 0; i < FIELDS; i++) {
+        field[i] = strtok_r(i == 0 ? line : NULL, " \n", &next);
+        if (field[i] == NULL)
+            return false;
+    }
+    return strtoul(field[INODE], NULL, 10) == inode && table_address(field[REMOTE], out);
+}
+
+/* getpeername() knows no peer before a connection is answered; the kernel's table does. */
+static bool connecting_to(int fd, struct sockaddr_storage *peer)
+{
+    static const char *const tables[] = {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"};
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    struct stat status;
+    bool found = false;
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state != TCP_SYN_SENT ||
+        fstat(fd, &status) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0] && !found; i++) {
+        FILE *table = fopen(tables[i], "re");
+        char line[512];
+
+        while (table != NULL && !found && fgets(line, sizeof line, table) != NULL)
+            found = table_line(line, status.st_ino, peer);
+        if (table != NULL)
+            (void)fclose(table);
+    }
+    return found;
+}
+
 static bool peer_is_server(struct zk *zk, int fd)
 {
     struct sockaddr_storage peer = {0};
     socklen_t length = sizeof peer;
 
-    if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0)
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0 &&
+        !(errno == ENOTCONN && connecting_to(fd, &peer)))
         return false;
     for (int i = 0; i < zk->n_addresses; i++)
         if (address_equal(&zk->addresses[i], &peer))

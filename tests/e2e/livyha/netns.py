@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import pytest
 
@@ -58,6 +59,20 @@ def enter(config: pytest.Config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.stop_global_capturing()
+    _enter()
+
+
+def enter_or_exit(program: str) -> None:
+    """The same for a program that is nothing without them: it ends, and says what they need."""
+    if inside():
+        return
+    why = _why_not()
+    if why:
+        sys.exit(f"{program}: {why}")
+    _enter()
+
+
+def _enter() -> NoReturn:
     sys.stdout.flush()
     child = subprocess.Popen([*_UNSHARE, "sh", "-c", _FIRST, "sh", *sys.orig_argv], preexec_fn=die_with_parent)
     signal.signal(signal.SIGTERM, lambda *_: child.kill())  # the whole namespace goes with it

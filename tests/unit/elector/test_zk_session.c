@@ -64,6 +64,49 @@ static void test_kick(void **state)
     client_close(&client);
 }
 
+/* A server whose host does not even answer: the library would wait for it for T/3 and longer, all of the time
+ * that is left of the lease where another server has fallen silent before. Here: a listener with a full
+ * queue, which drops what comes. */
+static void test_kick_while_connecting(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), queue[8], stranger, error = -1;
+    struct client client;
+    char hosts[64];
+    int64_t end;
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    (void)snprintf(hosts, sizeof hosts, "127.0.0.1:%d", ntohs(address.sin_port));
+    for (size_t i = 0; i < sizeof queue / sizeof queue[0]; i++) {
+        queue[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(queue[i], (struct sockaddr *)&address, sizeof address);
+    }
+    for (size_t i = 0; i < sizeof queue / sizeof queue[0]; i++)
+        close(queue[i]); /* their places stay taken; none of them may be what is kicked */
+    /* One that connects to somebody else, a probe for instance, is none of its business. */
+    stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)connect(stranger, (struct sockaddr *)&address, sizeof address);
+    client_open(&client);
+    assert_true(zk_kick(client.zk));
+    assert_int_equal(getsockopt(stranger, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+    assert_int_equal(error, 0);
+    client_close(&client);
+    close(stranger);
+
+    client_start(&client, hosts, NULL);
+    end = clock_boot_ms() + LIMIT;
+    while (!zk_kick(client.zk) && clock_boot_ms() < end)
+        (void)event_base_loop(base, EVLOOP_ONCE);
+    assert_true(clock_boot_ms() < end);
+    assert_int_equal(client.connected, 0);
+    client_close(&client);
+    close(listener);
+}
+
 /* What was under way when the connection broke is answered, after SUSPENDED was told. */
 static void test_kick_outstanding(void **state)
 {
@@ -338,12 +381,19 @@ static void test_auth_failed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_connect),        cmocka_unit_test(test_open_refuses),
-        cmocka_unit_test(test_kick),           cmocka_unit_test(test_kick_outstanding),
-        cmocka_unit_test(test_adopt_and_lose), cmocka_unit_test(test_adopt_dead),
-        cmocka_unit_test(test_keep_session),   cmocka_unit_test(test_close_outstanding),
-        cmocka_unit_test(test_close_inside),   cmocka_unit_test(test_cloexec),
-        cmocka_unit_test(test_signal_mask),    cmocka_unit_test(test_auth_failed),
+        cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_open_refuses),
+        cmocka_unit_test(test_kick),
+        cmocka_unit_test(test_kick_outstanding),
+        cmocka_unit_test(test_kick_while_connecting),
+        cmocka_unit_test(test_adopt_and_lose),
+        cmocka_unit_test(test_adopt_dead),
+        cmocka_unit_test(test_keep_session),
+        cmocka_unit_test(test_close_outstanding),
+        cmocka_unit_test(test_close_inside),
+        cmocka_unit_test(test_cloexec),
+        cmocka_unit_test(test_signal_mask),
+        cmocka_unit_test(test_auth_failed),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
