@@ -49,6 +49,11 @@ class Server:
         return f"{self.host}:{self.port}"
 
     @property
+    def log_folder(self) -> str:
+        """Where its transaction logs are."""
+        return os.path.join(self.directory, "data", "version-2")
+
+    @property
     def pid(self) -> int:
         assert self.process is not None, f"ZooKeeper server {self.number} has not been started"
         return self.process.pid
