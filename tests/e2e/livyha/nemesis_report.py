@@ -13,6 +13,9 @@ from .nemesis_store import Verdict
 from .nemesis_watch import Gap, by_cause
 from .oracle import Life
 
+NOT_DRAWN = ("Not drawn: a keeper frozen while its elector is dead or frozen, with Livy running on. Nobody is left then who could "
+             "end Livy at its lease's end, until one of the two is back.")
+
 
 @dataclass
 class Report:
@@ -99,11 +102,11 @@ class Report:
             waits = f", waits of {self.longest_gap_waits_ms} ms in it" if self.longest_gap_waits_ms else ""
             lines.append(f"in the longest gap{waits}: {', '.join(self.longest_gap_during)}")
         lines += [f"late: {line}" for line in self.late[:10]] + self.rolled_back
-        return "\n".join([*lines, f"VIOLATION: {self.violation}" if self.violation else "ok"])
+        return "\n".join([*lines, NOT_DRAWN, f"VIOLATION: {self.violation}" if self.violation else "ok"])
 
     def markdown(self) -> str:
         lines = ["| A run of the nemesis | |", "|---|---|", *(f"| {name} | {value} |" for name, value in self._rows()), "",
                  "| Cause | Gaps | Median, ms | Longest, ms |", "|---|---:|---:|---:|"]
         lines += [f"| {cause} | {count} | {median:,.0f} | {longest:,.0f} |"
                   for cause, (count, median, longest) in self.gaps.items()]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, "", NOT_DRAWN]) + "\n"
