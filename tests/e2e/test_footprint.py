@@ -80,8 +80,8 @@ def test_log_is_quiet(standby: Member) -> None:
     assert standby.log()[before:] == ""
 
 
-def test_descriptors_do_not_grow(shared_cluster: Cluster, standby: Member) -> None:
-    shared_cluster.wait_settled()
+def test_descriptors_do_not_grow(standby: Member) -> None:
+    standby.wait(lambda: standby.ctl("status").code == 0, 15, "knows that an active Livy serves")
     pids = [standby.pid, standby.wait_elector()]
 
     def descriptors() -> list[int]:
