@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 from livyha.nemesis_faults import Made
+from livyha.nemesis_leaks import Holding, compare
 from livyha.nemesis_schedule import KINDS, Item, draw, kind
 from livyha.nemesis_store import Bounds, Verdict, judge_store
 from livyha.nemesis_watch import FOREVER, WAITS, by_cause, gaps, judge
@@ -229,3 +230,11 @@ def test_cause_of_a_gap() -> None:
     assert [round(gap.ms) for gap in gaps(lives, [], 4750, 20_000)] == [100, 18]
     slept = replace(lives[0], paused=1000 * MS, woke=6000 * MS, last=6001 * MS)
     assert [round(gap.ms) for gap in gaps([slept, *lives[1:]], [], 4750, 20_000)] == [4100, 18], "a sleeper serves nobody"
+
+
+def test_what_is_left_behind_is_seen() -> None:
+    whole = Holding(znodes={"/members/a"}, files={"active: lock"}, latch=3, tenures=1)
+    assert compare(whole, whole, whole).bad() == []
+    for left in (replace(whole, latch=4), replace(whole, tenures=2), replace(whole, tenures=0), replace(whole, processes=["9 java"]),
+                 replace(whole, znodes={"/members/a", "/members/b"}), replace(whole, files={"active: lock", "active: new"})):
+        assert len(compare(whole, left, whole).bad()) == 1, left
