@@ -212,9 +212,11 @@ def test_wait_after_deaths_is_told() -> None:
     found = gaps(lives, [], 4750, 20_000)
     assert [gap.waits_ms for gap in found] == [0, 1000, 2000, 0]
     assert set(by_cause(found)) == {"none", WAITS}
-    killed = [_made("kill-livy", "a 1", 100, 100), _made("kill-livy", "a 1", 210, 210)]
-    lives = [_life("a", 0, 100), _life("a", 110, 210), _life("a", 1210, 1300)]
+    killed = [_made("kill-livy", "a 2", 100, 100), _made("kill-livy", "a 1", 210, 210)]
+    lives = [replace(_life("a", 0, 100), pid=2), _life("a", 110, 210), _life("a", 1210, 1300)]
     assert [gap.waits_ms for gap in gaps(lives, killed, 4750, 20_000)] == [0, 1000]
+    other = [killed[0], _made("kill-livy", "a 7", 200, 200), _made("stop-member", "a 5 6 1", 210, 1000)]
+    assert [gap.waits_ms for gap in gaps(lives, other, 4750, 20_000)] == [0, 0], "this one was not the one that was killed"
     assert [gap.waits_ms for gap in gaps(lives, [], 4750, 20_000)] == [0, 0], "a fail-over is no death of Livy's own"
 
 

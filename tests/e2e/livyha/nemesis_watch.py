@@ -133,9 +133,11 @@ def _cause(life: Life, faults: list[Made], lease_ms: float) -> str:
     return " + ".join(sorted({made.item.name for made in ends or causes})) or "none"
 
 
-def _died(life: Life, cause: str) -> bool:
+def _died(life: Life, faults: list[Made]) -> bool:
     """Whether livy-ha counts its end as a death of Livy's own: of its own accord, or by a hand that was not the keeper's."""
-    return life.exit_kind == 2 or not {"kill-livy", "livy-exits"}.isdisjoint(cause.split(" + "))
+    return life.exit_kind == 2 or any(
+        made.item.name in ("kill-livy", "livy-exits") and str(life.pid) in made.on.split()[1:] and
+        abs(life.last / 1e6 - made.began) <= _INSTANT_MS for made in faults)
 
 
 def _waits_ms(deaths: list[float], window_ms: float) -> int:
@@ -151,7 +153,7 @@ def gaps(lives: list[Life], faults: list[Made], lease_ms: float, window_ms: floa
     deaths: list[float] = []
     for before, after in zip(lives, lives[1:], strict=False):
         cause = _cause(before, faults, lease_ms)
-        died = _died(before, cause)
+        died = _died(before, faults)
         if died:
             deaths.append(before.last / 1e6)
         found.append(Gap((after.first - _end(before, after)) / 1e6, cause, before.name != after.name, before.last / 1e6,
