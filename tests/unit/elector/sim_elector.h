@@ -138,7 +138,8 @@ static void sim_looked(struct sim *s, int64_t host, int64_t op)
     int victim = h->core.takeover.victim.tenure[0] - '0';
 
     n->event.op = (uint64_t)op;
-    n->event.alive = victim >= 0 && sim_host(s, victim)->livy && sim_chance(s, 900);
+    n->event.untold = sim_chance(s, 50);
+    n->event.alive = !n->event.untold && victim >= 0 && sim_host(s, victim)->livy && sim_chance(s, 900);
     sim_elector_news(s, host, n);
 }
 
