@@ -169,6 +169,7 @@ def test_all_latch_nodes_deleted_by_hand(row: Row) -> None:
 
 
 def _steal_session(row: Row) -> None:
+    """The one before did not leave in order: who takes over makes sure that its Livy is dead."""
     node = row.cluster.latch_node(row.active)
     session = kept_session(row.active)
     connected = row.bed.connected_server(row.active)
@@ -178,30 +179,24 @@ def _steal_session(row: Row) -> None:
         close_session(session, server)
         return row.cluster.zk.exists(node) is None
 
-    row.cluster.wait(stolen, 10, "the session's nodes are gone")
-
-
-def test_session_closed_by_a_third_party(row: Row) -> None:
-    """The one before did not leave in order: who takes over makes sure that its Livy is dead."""
-    row.start("the active one's session closed by another client, with its password")
     row.fault()
-    _steal_session(row)
+    row.cluster.wait(stolen, 10, "the session's nodes are gone")
     row.expect_another()
     row.expect_dead_within(row.timeout_s)
     row.expect_history("lost: ", NOT_IN_ORDER)
     row.finish()
+
+
+def test_session_closed_by_a_third_party(row: Row) -> None:
+    row.start("the active one's session closed by another client, with its password")
+    _steal_session(row)
 
 
 def test_session_closed_by_a_third_party_unheard(row: Row) -> None:
     """The same, and the active one cannot hear of it: its Livy lives until its lease ends. The other members reach it."""
     row.start("the active one cut from all ZooKeeper servers, its session closed by another client")
     row.bed.cut_all(row.active)
-    row.fault()
     _steal_session(row)
-    row.expect_another()
-    row.expect_dead_within(row.timeout_s)
-    row.expect_history("lost: ", NOT_IN_ORDER)
-    row.finish()
 
 
 # ---- what a server carries out late ---------------------------------------------------------------------------------------

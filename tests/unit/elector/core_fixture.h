@@ -324,8 +324,8 @@ static UNUSED struct ipc_livy left_running(void)
 
 /* ---- longer ways ------------------------------------------------------------------------------------- */
 
-/* From nothing to a latch node of sequence 5, not listed yet. */
-static UNUSED void join(void)
+/* From nothing to a create that is under way. */
+static UNUSED void ask_for_a_node(void)
 {
     begin_with(NULL, NULL);
     connected(SESSION);
@@ -334,6 +334,12 @@ static UNUSED void join(void)
     reply(CORE_REQ_REGISTER, CORE_OK);
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_CREATE);
+}
+
+/* From nothing to a latch node of sequence 5, not listed yet. */
+static UNUSED void join(void)
+{
+    ask_for_a_node();
     expect(CORE_ACT_CLEAR); /* what a daemon before us may have left */
     reply(CORE_REQ_CLEAR, CORE_NONODE);
     created(5);

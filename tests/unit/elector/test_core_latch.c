@@ -44,13 +44,7 @@ static void test_joining_goes_in_order(void **state)
 static void test_start_waits_for_the_check(void **state)
 {
     (void)state;
-    begin_with(NULL, NULL);
-    connected(SESSION);
-    expect(CORE_ACT_SESSION);
-    expect(CORE_ACT_REGISTER);
-    reply(CORE_REQ_REGISTER, CORE_OK);
-    expect(CORE_ACT_SESSION);
-    expect(CORE_ACT_CREATE);
+    ask_for_a_node();
     created(5);
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_OWN);

@@ -13,13 +13,7 @@ static void expect_delete(enum core_request request, const char *node)
 
 static void create_is_lost(void)
 {
-    begin_with(NULL, NULL);
-    connected(SESSION);
-    expect(CORE_ACT_SESSION);
-    expect(CORE_ACT_REGISTER);
-    reply(CORE_REQ_REGISTER, CORE_OK);
-    expect(CORE_ACT_SESSION);
-    expect(CORE_ACT_CREATE);
+    ask_for_a_node();
     suspended();
     connected(SESSION);
     expect(CORE_ACT_SESSION);
