@@ -37,6 +37,7 @@ class Nemesis:
         self._say = say
         self._began = boot_ms()
         self._next_look = 0
+        self._seeded = 0  # how often ZooKeeper had gone back when its followers last took the leader's data
         self._faults_over: float = FOREVER  # boot ms; gaps after it are of our own making
         self.bed: Bed
         self.cluster: Cluster
@@ -114,11 +115,27 @@ class Nemesis:
             return f"the latch has {self.cluster.latch_ids()}"
         return ""
 
+    def _seed_anew(self) -> None:
+        """After ZooKeeper has gone back its servers may differ for good: one still had a latch node of the cut off epoch, and
+        members connected to it waited behind that. So do what an operator has to: the followers take the leader's data."""
+        told = self.watch.look_at_store(self._lease_ms).rolled_back
+        if len(told) <= self._seeded:
+            return
+        self._seeded = len(told)
+        self.bed.ensemble.wait_ready()
+        for server in self.bed.followers():
+            self.say(f"ZooKeeper has gone back: zk{server.number} takes the leader's data")
+            server.kill()
+            self.watch.put_away(server)
+            server.start()
+            self.bed.ensemble.wait_ready()
+
     def _whole(self) -> None:
         self._until(lambda: not self._unlike(), CALM_LIMIT_S, lambda: f"whole again: {self._unlike()}")
 
     def _calm(self) -> Holding:
         self.faults.end_all()
+        self._seed_anew()
         begin = boot_ms()
         self._whole()
         self.report.calm_s.append((boot_ms() - begin) / 1000)

@@ -11,6 +11,7 @@ from .nemesis_store import Bounds, Verdict, judge_store
 from .oracle import Life
 from .txnlog import Logs
 from .wait import boot_ms
+from .zookeeper import Server
 
 _SLACK_MS = 5        # between the fault's own time and that of the record
 WOKEN_LIMIT_US = 50_000  # a keeper that wakes kills first of all; the machine may be busy
@@ -90,6 +91,12 @@ class Watch:
         self.lives = self._cluster.oracle.lives()
         return judge_store(writers, self._logs.writes(), bounds(self.lives, self.judged), lease_ms,
                            time.time() * 1000 - boot_ms())
+
+    def put_away(self, server: Server) -> None:
+        """The server, which must not run, begins without data; what it had logged stays known."""
+        kept = f"{server.log_folder}-{boot_ms()}"
+        os.rename(server.log_folder, kept)
+        self._logs.add(kept)
 
     def writes(self) -> int:
         return sum(len(writer.acks) for writer in store.read_writers(self._cluster.oracle_dir))

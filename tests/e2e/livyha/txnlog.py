@@ -63,6 +63,9 @@ class Logs:
         self._node = node.encode()
         self._known: dict[str, tuple[tuple[int, int], list[Write]]] = {}  # by file: as of which size and time
 
+    def add(self, folder: str) -> None:
+        self._folders.append(folder)
+
     def writes(self) -> list[Write]:
         """By zxid, each once."""
         found: dict[int, Write] = {}
