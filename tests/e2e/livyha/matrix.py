@@ -104,6 +104,11 @@ class Row:
         self.active = self.cluster.wait_settled()
         for member in self.cluster.members:
             member.wait_role("active" if member is self.active else "standby")
+        # Each knows of all others too: a server may be cut off next, and no member gives up for one that it has not heard of.
+        wait_for(self._whole, 20, "each member tells of one active one and two standbys", self.failure_text)
+        if on is not None:
+            self.bed.heal()
+            self.bed.wait_connected(first, on)
         self.note()
 
     def note(self) -> None:
