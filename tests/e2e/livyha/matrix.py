@@ -155,7 +155,8 @@ class Row:
         following = [each for each in self.cluster.oracle.lives() if each.first > self.life.first]
         assert ended is not None and not proc.alive(self.life.pid), self.failure_text()
         start = following[0].first
-        last = ended.runs[0][1]  # what it did after a pause counts as overlap, and not as its end
+        # What it did after a pause that outlived the next one's start counts as overlap, and not as its end.
+        last = max(until for since, until in ended.runs if since < start)
         self.record.end_ms = round((last - self._fault_ns) / 1e6, 1)
         self.record.gap_ms = round((start - last) / 1e6, 1)
         self.record.start_ms = round((start - self._fault_ns) / 1e6, 1)
