@@ -168,6 +168,7 @@ def test_elector_hangs_for_good(row: Row) -> None:
     row.expect_another()
     row.expect_dead_within(row.timeout_s)
     row.active.wait_gone(elector, what="(an elector that hangs)")
+    row.expect_history(FENCED, UNCLEAN)  # the first one is told by the elector after it
     row.finish()
 
 
