@@ -67,7 +67,7 @@ struct ipc_livy {
     int32_t status;
     uint32_t killed; /* 1: SIGKILL was sent, or it is dead but something holds its lock */
     int64_t epoch;   /* of the last start */
-    int64_t kill_at; /* the deadline in force */
+    int64_t kill_at; /* the deadline in force; with state NONE when SIGKILL was last sent, 0: never */
     int64_t started_at;
 };
 

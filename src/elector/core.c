@@ -10,6 +10,7 @@
 
 #define CLOSE_PATIENCE 1000 /* ms from LEAVE to closing, where the delete is not answered */
 #define LONG_OUTAGE 5000    /* ms of absence after which Livy may have noticed too */
+#define UNTOLD_WITHIN 10000 /* ms after Livy's death: an elector that hangs is ended sooner */
 #define HOPELESS_MIN 20000  /* ms without a connection after which a new session is tried */
 
 /* ---- actions
@@ -418,6 +419,8 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     c->may_stand = true;
     c->tenured = true; /* of a daemon or an elector before us, perhaps */
     c->livy = *livy;
+    c->fence_untold = livy->state == IPC_LIVY_NONE && livy->cause == IPC_CAUSE_DEADLINE &&
+                      now - livy->kill_at < UNTOLD_WITHIN;
     if (core_livy_alive(c)) {
         c->leased = c->max_sent = c->lease_sent = livy->kill_at;
         c->kill_at = livy->kill_at;

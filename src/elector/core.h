@@ -363,6 +363,7 @@ struct core {
     uint32_t start_run; /* START was sent for this run and not answered yet; 0: none */
     bool serving, served, unhealthy, stop_sent, kill_sent, gone_seen, failed, counted;
     bool fence_told;    /* history has it already that this Livy was killed at its deadline */
+    bool fence_untold;  /* Livy was killed at its deadline under an elector that can hardly have told it */
     int64_t stop_grace; /* of the last STOP */
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;

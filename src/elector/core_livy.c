@@ -330,10 +330,21 @@ static void start(struct step *s)
     core_keeper_ordered(s);
 }
 
+/* One that hangs while the lease ends is ended by the keeper with all that it had to tell. */
+static void tell_fence(struct step *s)
+{
+    if (!s->c->fence_untold)
+        return;
+    s->c->fence_untold = false;
+    core_history(s, CORE_HIST_FENCED, 0,
+                 "the lease ended without renewal: the elector before this one did not renew it");
+}
+
 void core_livy_reconcile(struct step *s)
 {
     struct core *c = s->c;
 
+    tell_fence(s);
     guard(s);
     if (core_livy_alive(c) && !c->gone_seen && !legitimate(c) && !c->doomed)
         core_livy_stop(s, 0, "it runs under a latch node that is not ours any more");

@@ -147,44 +147,64 @@ static int ask_handover(struct elector *e, struct elector_call *call)
 /* ---- tenures, and giving the latch up ---------------------------------------------------------------------
  */
 
-/* No tenure is there, or the node is gone already: each by itself, whatever is there. */
+/* Neither would have it: each by itself, whatever is there. */
+static void release_bit_by_bit(struct elector_call *call)
+{
+    struct elector *e = call->e;
+    char path[PATH_SIZE], tenure[PATH_SIZE];
+    int rc = ZINVALIDSTATE;
+
+    path_make(path, e->conf->zookeeper.root, "leader", call->node);
+    tenure_path(e, tenure, e->tenure);
+    if (call->tenured && e->zk != NULL && zk_delete(e->zk, tenure, -1, NULL, NULL) != ZOK)
+        log_debug("our tenure stays: taken away at the next registration");
+    if (e->zk != NULL)
+        rc = zk_delete(e->zk, path, -1, act_reply, call);
+    if (rc != ZOK)
+        act_reply(call, &(struct zk_reply){.rc = ZNONODE});
+}
+
+/* The answers come in the order of the requests; that one of them was carried out is enough. */
 static void on_released(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
-    struct elector *e = call->e;
-    char path[PATH_SIZE], tenure[PATH_SIZE], marker[PATH_SIZE];
-    int rc = ZINVALIDSTATE;
 
-    if (reply->rc != ZNONODE || e->zk == NULL) {
-        act_reply(call, reply);
+    if (call->rc != ZOK)
+        call->rc = reply->rc;
+    if (--call->waits > 0)
         return;
-    }
-    path_make(path, e->conf->zookeeper.root, "leader", call->node);
-    path_make(marker, e->conf->zookeeper.root, NULL, "handover");
-    tenure_path(e, tenure, e->tenure);
-    bool again = call->tenured && call->in_order;
-    if (call->tenured && zk_delete(e->zk, tenure, -1, NULL, NULL) != ZOK)
-        log_debug("our tenure stays: taken away at the next registration");
-    call->tenured = false;
-    if (again)
-        rc = zk_release(e->zk, path, marker, call->node, NULL, on_released, call);
+    if (call->rc == ZNONODE)
+        release_bit_by_bit(call);
     else
-        rc = zk_delete(e->zk, path, -1, act_reply, call);
-    if (rc != ZOK)
-        act_reply(call, reply);
+        act_reply(call, &(struct zk_reply){.rc = call->rc});
 }
 
+/* The tenure goes with the node, all at once or not at all. It may be gone already when a slow server carries
+ * this out: a daemon started after us takes its own away. So the same without the tenure is sent right behind
+ * it, and does nothing in any other case: nobody may be left to ask again, and the node would stand for as
+ * long as the session. */
 static int release(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
     char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE];
+    const char *handover = a->in_order ? marker : NULL;
+    int rc = ZOK;
 
-    call->in_order = a->in_order;
     call->tenured = a->tenured;
+    call->waits = 0;
+    call->rc = ZNONODE;
     path_make(path, e->conf->zookeeper.root, "leader", a->node);
     path_make(marker, e->conf->zookeeper.root, NULL, "handover");
     tenure_path(e, tenure, e->tenure);
-    return zk_release(e->zk, path, a->in_order ? marker : NULL, call->node, a->tenured ? tenure : NULL,
-                      on_released, call);
+    if (a->tenured)
+        rc = zk_release(e->zk, path, handover, call->node, tenure, on_released, call);
+    if (rc != ZOK)
+        return rc;
+    call->waits = a->tenured ? 2 : 1;
+    rc = zk_release(e->zk, path, handover, call->node, NULL, on_released, call);
+    if (rc == ZOK || !a->tenured)
+        return rc;
+    call->waits = 1; /* the first one's answer ends the call */
+    return ZOK;
 }
 
 static int write_tenure(struct elector *e, struct elector_call *call, int64_t epoch, bool there,

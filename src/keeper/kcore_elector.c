@@ -119,9 +119,13 @@ static bool elector_hopeless(struct kstep *s, bool said_hello)
 
     if (said_hello)
         return false;
-    if (++k->elector_mute < MUTE_LIMIT)
+    if (k->elector_mute < MUTE_LIMIT)
+        k->elector_mute++;
+    if (k->elector_mute < MUTE_LIMIT)
         return false;
-    if (k->elector_mute == MUTE_LIMIT) {
+    if (kcore_livy_running(k) && !k->quitting)
+        return false; /* what is lacking may come back before the lease ends; Livy serves until then */
+    if (k->exit_code == 0) {
         kcore_say(
             kcore_act(s, KCORE_ACT_ALARM)->text,
             "the elector has ended %d times in a row without a word, so it cannot be run here: giving up "

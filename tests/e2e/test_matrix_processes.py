@@ -168,6 +168,7 @@ def test_elector_hangs_for_good(row: Row) -> None:
     row.expect_another()
     row.expect_dead_within(row.timeout_s)
     row.active.wait_gone(elector, what="(an elector that hangs)")
+    row.expect_history(FENCED, UNCLEAN)  # the first one is told by the elector after it
     row.finish()
 
 
@@ -342,9 +343,23 @@ def test_out_of_descriptors(row: Row) -> None:
     row.finish()
 
 
+def test_elector_killed_while_the_keeper_is_short_of_descriptors(row: Row) -> None:
+    """A new one can be started again before the lease ends: Livy goes on."""
+    keeper, elector, livy = _start(row, "keeper out of descriptors for 1.5 s; elector killed")
+    faults.no_more_descriptors(keeper)
+    try:
+        row.fault()
+        proc.send(elector, signal.SIGKILL)
+        let_pass(1.5, lambda: proc.alive(livy) and row.active.running(), "Livy goes on", row.failure_text)
+    finally:
+        faults.enough_descriptors(keeper)
+    row.expect_same()
+    row.finish()
+
+
 def test_elector_killed_while_the_keeper_is_out_of_descriptors(row: Row) -> None:
-    """No new one can be started: the daemon stops Livy and ends with 75, to be started anew; systemd's ExecStopPost closes
-    its session."""
+    """No new one can be started: Livy goes on until its lease ends, then the daemon ends with 75, to be started anew;
+    systemd's ExecStopPost closes its session."""
     keeper, elector, _livy = _start(row, "keeper out of descriptors; elector killed")
     faults.no_more_descriptors(keeper)
     row.fault()

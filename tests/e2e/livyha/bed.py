@@ -174,14 +174,11 @@ class Bed:
     # ---- starting members where a row wants them -------------------------------------------------------------------
 
     def start_on(self, member: Member, server: Server, timeout: float = 60) -> None:
-        """Starts the member so that its session is with that server, and waits until its Livy serves or it stands in
-        the queue."""
+        """Starts the member so that its session is with that server. It reaches no other one until heal(): under load it
+        might move on before the row begins."""
         self.refuse(member, *(other for other in self.servers if other is not server))
-        try:
-            member.start()
-            self.wait_connected(member, server, timeout)
-        finally:
-            self.heal()
+        member.start()
+        self.wait_connected(member, server, timeout)
 
     def describe(self) -> str:
         def where(server: Server) -> str:

@@ -104,6 +104,11 @@ class Row:
         self.active = self.cluster.wait_settled()
         for member in self.cluster.members:
             member.wait_role("active" if member is self.active else "standby")
+        # Each knows of all others too: a server may be cut off next, and no member gives up for one that it has not heard of.
+        wait_for(self._whole, 20, "each member tells of one active one and two standbys", self.failure_text)
+        if on is not None:
+            self.bed.heal()
+            self.bed.wait_connected(first, on)
         self.note()
 
     def note(self) -> None:
@@ -150,7 +155,8 @@ class Row:
         following = [each for each in self.cluster.oracle.lives() if each.first > self.life.first]
         assert ended is not None and not proc.alive(self.life.pid), self.failure_text()
         start = following[0].first
-        last = ended.runs[0][1]  # what it did after a pause counts as overlap, and not as its end
+        # What it did after a pause that outlived the next one's start counts as overlap, and not as its end.
+        last = max(until for since, until in ended.runs if since < start)
         self.record.end_ms = round((last - self._fault_ns) / 1e6, 1)
         self.record.gap_ms = round((start - last) / 1e6, 1)
         self.record.start_ms = round((start - self._fault_ns) / 1e6, 1)

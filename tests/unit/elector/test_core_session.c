@@ -282,6 +282,30 @@ static void test_adopts_a_running_livy(void **state)
     assert_int_equal(core.livy.run, 3);
 }
 
+/* The elector before this one hung while the lease ended, and took to its grave what it had to tell; one that
+ * ended long after has told it itself. */
+static void test_tells_of_a_fence_under_a_hung_elector(void **state)
+{
+    struct ipc_livy livy = left_running();
+
+    (void)state;
+    livy.state = IPC_LIVY_NONE;
+    livy.cause = IPC_CAUSE_DEADLINE;
+    livy.kill_at = 98000;
+    begin_with(&left_behind, &livy);
+    assert_true(told(CORE_HIST_FENCED));
+    whatever();
+    time_is(now + 10);
+    assert_false(told(CORE_HIST_FENCED));
+    livy.kill_at = 80000;
+    begin_with(&left_behind, &livy);
+    assert_false(told(CORE_HIST_FENCED));
+    livy.cause = IPC_CAUSE_ORDERED;
+    livy.kill_at = 98000;
+    begin_with(&left_behind, &livy);
+    assert_false(told(CORE_HIST_FENCED));
+}
+
 /* The deadline of before stays in force until there is a proof of our own. */
 static void test_adopted_lease_is_not_prolonged_by_hope(void **state)
 {
@@ -389,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_delete_that_is_not_answered_does_not_hold_the_end_up),
         cmocka_unit_test(test_never_closed_without_leave),
         cmocka_unit_test(test_adopts_a_running_livy),
+        cmocka_unit_test(test_tells_of_a_fence_under_a_hung_elector),
         cmocka_unit_test(test_adopted_lease_is_not_prolonged_by_hope),
         cmocka_unit_test(test_adopted_livy_of_another_epoch_is_ended),
         cmocka_unit_test(test_session_is_gone_at_adoption),
