@@ -389,7 +389,7 @@ struct core {
 };
 
 /* `session` (may be NULL) and `livy` are what the keeper's WELCOME said: a session to adopt, a Livy that
- * runs. The glue opens a handle for that session, or a new one, right after this at `now`. */
+ * runs. The glue opens a handle for c->session, or where that is 0 a new one, right after this at `now`. */
 void core_init(struct core *c, const struct core_config *config, const struct ipc_session *session,
                const struct ipc_livy *livy, int64_t now);
 
