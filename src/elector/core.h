@@ -79,6 +79,7 @@ enum core_left {
     CORE_LEFT_IN_ORDER, /* it gave its node up itself, after its Livy's death */
     CORE_LEFT_GONE,     /* its node and its members/<id> are gone: its session has ended */
     CORE_LEFT_NODE,     /* its node is gone, but not its members/<id>: somebody else has deleted the node */
+    CORE_LEFT_UNSEEN,   /* nobody was before us, the last one's giving up is not on record, others are here */
 };
 
 /* A member that was active and has not left in order: its tenure stands in <root>/tenures (tenure.h). */

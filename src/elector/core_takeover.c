@@ -7,10 +7,11 @@
  * known until a take-over has been finished: one that was given up half-way leaves it to the next member.
  *
  * Four gates, all of them counted from the moment in which we were first; START when all are passed:
- *   - the pause: 100 ms, and K more where somebody else has pushed the predecessor out of the queue. A
- *     stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the
- *     most. Where the session has ended, its lease has seen to that; the pause is for one that was closed by
- * a stranger;
+ *   - the pause: 100 ms, and K more where somebody else has pushed the predecessor out of the queue, or may
+ *     have done so before we came (its tenure is written with its START: cut short in between, it has none).
+ *     A stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at
+ *     the most. Where the session has ended, its lease has seen to that; the pause is for one that was closed
+ *     by a stranger;
  *   - failover.takeover_delay;
  *   - failover.fence_command, tried again until it succeeds;
  *   - the victim's Livy does not answer any more.
@@ -93,7 +94,7 @@ static void told(struct step *s, const struct core_event *event)
     t->left = event->left;
     if (event->victim != NULL && t->left == CORE_LEFT_IN_ORDER)
         t->left = CORE_LEFT_GONE;
-    t->unclean = t->left != CORE_LEFT_IN_ORDER;
+    t->unclean = t->left == CORE_LEFT_GONE || t->left == CORE_LEFT_NODE;
     t->more = event->more;
     take_victim(s, event->victim);
 }
@@ -134,6 +135,7 @@ static int64_t pause_of(const struct core *c)
     case CORE_LEFT_GONE:
         return PAUSE;
     case CORE_LEFT_NODE:
+    case CORE_LEFT_UNSEEN:
         return PAUSE + c->config.kill_margin;
     }
     return PAUSE;

@@ -41,13 +41,44 @@ static void ask_present(struct elector_call *call, const char *id)
     struct elector *e = call->e;
     char path[PATH_SIZE];
 
+    if (id[0] == '\0') { /* gone before we could look whose it was */
+        answer_left(call, CORE_LEFT_NODE);
+        return;
+    }
     /* Not one of ours (Curator's, perhaps), or a daemon before this one: its members/<id> is ours by now. */
-    if (id[0] == '\0' || strchr(id, '/') != NULL || strcmp(id, e->conf->id) == 0) {
+    if (strchr(id, '/') != NULL || strcmp(id, e->conf->id) == 0) {
         answer_left(call, CORE_LEFT_GONE);
         return;
     }
     path_make(path, e->conf->zookeeper.root, "members", id);
     int rc = e->zk != NULL ? zk_exists(e->zk, path, 0, 0, on_present, call) : ZINVALIDSTATE;
+    if (rc != ZOK)
+        act_reply(call, &(struct zk_reply){.rc = rc});
+}
+
+/* Where others are here, one of them may be what a stranger has pushed out of the queue. */
+static void on_members(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+    bool others = reply->rc == ZSYSTEMERROR; /* too many */
+
+    if (reply->rc != ZOK && reply->rc != ZNONODE && !others) {
+        act_reply(call, reply);
+        return;
+    }
+    for (int i = 0; i < reply->n_children && !others; i++)
+        others = strcmp(reply->children[i], call->e->conf->id) != 0;
+    answer_left(call, others ? CORE_LEFT_UNSEEN : CORE_LEFT_IN_ORDER);
+}
+
+/* Nobody was before us in the queue. */
+static void ask_others(struct elector_call *call)
+{
+    struct elector *e = call->e;
+    char path[PATH_SIZE];
+
+    path_make(path, e->conf->zookeeper.root, NULL, "members");
+    int rc = e->zk != NULL ? zk_children(e->zk, path, 0, 0, on_members, call) : ZINVALIDSTATE;
     if (rc != ZOK)
         act_reply(call, &(struct zk_reply){.rc = rc});
 }
@@ -82,8 +113,10 @@ static void decide(struct elector_call *call)
         int rc = e->zk != NULL ? zk_get(e->zk, path, 0, 0, on_tenure_read, call) : ZINVALIDSTATE;
         if (rc != ZOK)
             act_reply(call, &(struct zk_reply){.rc = rc});
-    } else if (call->in_order || call->node[0] == '\0') {
+    } else if (call->in_order) {
         answer_left(call, CORE_LEFT_IN_ORDER);
+    } else if (call->node[0] == '\0') {
+        ask_others(call);
     } else {
         ask_present(call, call->id);
     }
@@ -97,12 +130,18 @@ static void one_answer(struct elector_call *call, int rc)
         decide(call);
 }
 
-/* The handover names the node that was given up last in order. */
+/* The handover names the node that was given up last in order: the one before us, where that was the last one
+ * made before ours too. */
 static void on_handover(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
+    const char *last = reply->rc == ZOK && reply->value_length > 0 ? reply->value : "";
+    int64_t number = core_latch_sequence(last);
 
-    call->in_order = reply->rc == ZOK && reply->value_length > 0 && strcmp(reply->value, call->node) == 0;
+    if (call->node[0] != '\0')
+        call->in_order = strcmp(last, call->node) == 0;
+    else
+        call->in_order = number >= 0 && number + 1 == core_latch_sequence(call->e->core.node);
     one_answer(call, reply->rc);
 }
 

@@ -59,7 +59,7 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
                                  .foreign = pick % 16 == 15,
                                  .stand = pick & 1,
                                  .victim = pick % 4 == 1 ? &victim : NULL,
-                                 .left = (enum core_left)(pick % 3),
+                                 .left = (enum core_left)(pick % 4),
                                  .more = pick % 8 == 1,
                                  .failed = pick & 2,
                                  .text = "fuzz"};

@@ -456,6 +456,22 @@ static void test_probe_without_a_result(void **state)
     assert_true(core.takeover.looked);
 }
 
+/* A stranger pushed the active one out before its tenure was written, and before we came: its Livy may take K
+ * to die. */
+static void test_empty_queue_that_others_may_have_left(void **state)
+{
+    struct story story = {.left = CORE_LEFT_UNSEEN};
+
+    (void)state;
+    win();
+    int64_t won_at = now;
+    left_by(NULL, CORE_LEFT_UNSEEN, false);
+    assert_false(time_passes(&story, won_at + 100 + story_config.kill_margin - 1));
+    assert_true(time_passes(&story, won_at + 100 + story_config.kill_margin + 20));
+    assert_false(core.takeover.unclean);
+    assert_int_equal(story.fences + story.looks, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_predecessor_that_is_silent_costs_nothing),
         cmocka_unit_test(test_predecessor_that_speaks_again),
         cmocka_unit_test(test_probe_without_a_result),
+        cmocka_unit_test(test_empty_queue_that_others_may_have_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
