@@ -78,6 +78,19 @@ static bool contains(const json_t *list, const json_t *entry)
     return false;
 }
 
+/* What stands there may be a stranger's, and half a million entries long: taken away one by one they would
+ * hold us up for longer than a lease lasts. */
+static json_t *newest(json_t *list)
+{
+    size_t n = json_array_size(list);
+    json_t *kept = json_array();
+
+    for (size_t i = n > KEEP ? n - KEEP : 0; i < n; i++)
+        json_array_append(kept, json_array_get(list, i));
+    json_decref(list);
+    return kept;
+}
+
 static void loaded(void *arg, const struct zk_reply *reply)
 {
     struct history *h = arg;
@@ -89,10 +102,7 @@ static void loaded(void *arg, const struct zk_reply *reply)
     }
     json_t *list =
         reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
-    if (!json_is_array(list)) {
-        json_decref(list);
-        list = json_array();
-    }
+    list = newest(list);
     for (size_t i = 0; i < h->n_waiting; i++)
         if (!contains(list, h->waiting[i]))
             json_array_append(list, h->waiting[i]);
