@@ -56,7 +56,7 @@ enum core_rc {
     CORE_NONODE,
     CORE_EXISTS,
     CORE_UNKNOWN, /* connection loss, time-out: it may or may not have been done */
-    CORE_DENIED,  /* no rights: a configuration error */
+    CORE_DENIED,  /* no rights: a configuration error; or a stranger's node below the one to be deleted */
 };
 
 enum core_request { /* at most one of each is outstanding */
@@ -153,7 +153,8 @@ enum core_action_type {
     CORE_ACT_LIST,     /* the children of the latch; with `sync` a sync before it */
     CORE_ACT_OWN,      /* exists(node) with a watch */
     CORE_ACT_WATCH,    /* get(node) with a watch: the predecessor */
-    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose tenures stand? */
+    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose tenures stand,
+                          of those with names beyond `after`? */
     CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover, with `tenured` our own
                           tenure too, all at once; reply to `request` */
     CORE_ACT_TENURE,   /* our Livy runs, or is about to, under `node`, `epoch`: <root>/tenures says so */
@@ -233,6 +234,7 @@ struct core_action {
     enum core_phase old_phase, phase;
     enum core_history history;
     char text[CORE_TEXT_SIZE];
+    char after[CORE_TENURE_SIZE];
 };
 
 struct core_actions {
@@ -265,6 +267,7 @@ struct core_takeover {
     int64_t won_at, ask_at;
     struct core_victim victim;
     char clear[CORE_TENURE_SIZE]; /* the tenure of one that is no danger any more, to be deleted */
+    char after[CORE_TENURE_SIZE]; /* the last one of those: they are dealt with in the order of their names */
 
     enum core_fencing fencing;
     int64_t fence_at; /* no try before */

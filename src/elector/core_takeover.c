@@ -103,7 +103,8 @@ static void cleared(struct step *s, const struct core_event *event)
 {
     struct core *c = s->c;
 
-    if (event->rc != CORE_OK && event->rc != CORE_NONODE)
+    /* One that cannot be deleted stays for a person to look at; nobody waits for it. */
+    if (event->rc == CORE_UNKNOWN || event->rc == CORE_EXISTS)
         return; /* asked again */
     if (c->takeover.clear[0] != '\0') {
         c->takeover.clear[0] = '\0';
@@ -258,6 +259,7 @@ static void pass(struct step *s)
     bool more = has_victim(t) && t->more;
 
     memcpy(t->clear, t->victim.tenure, sizeof(t->clear));
+    memcpy(t->after, t->victim.tenure, sizeof(t->after));
     if (!more) {
         t->state = CORE_TAKEOVER_PASSED;
         return;
@@ -305,7 +307,10 @@ static void ask_handover(struct step *s)
         s->now < c->takeover.ask_at)
         return;
     struct core_action *a = core_ask(s, CORE_REQ_HANDOVER, CORE_ACT_HANDOVER);
-    if (a == NULL || c->predecessor_ours)
+    if (a == NULL)
+        return;
+    memcpy(a->after, c->takeover.after, sizeof(a->after));
+    if (c->predecessor_ours)
         return;
     memcpy(a->node, c->predecessor, sizeof(a->node));
     memcpy(a->text, c->predecessor_id, sizeof(a->text));

@@ -83,13 +83,19 @@ static void ask_others(struct elector_call *call)
         act_reply(call, &(struct zk_reply){.rc = rc});
 }
 
+/* Too large, or with a stranger's rights: its name says enough, and nobody must wait for more for ever. */
+static bool never_to_be_read(int rc)
+{
+    return rc == ZSYSTEMERROR || rc == ZNOAUTH;
+}
+
 static void on_tenure_read(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
     struct elector *e = call->e;
 
-    if (reply->rc == ZOK) {
-        tenure_read(call->tenure, reply->value, reply->value_length, &e->victim);
+    if (reply->rc == ZOK || never_to_be_read(reply->rc)) {
+        tenure_read(call->tenure, reply->value, reply->rc == ZOK ? reply->value_length : -1, &e->victim);
         ask_present(call, e->victim.member.id);
     } else if (reply->rc != ZNONODE) {
         act_reply(call, reply);
@@ -152,7 +158,7 @@ static void on_tenures(void *arg, const struct zk_reply *reply)
 
     for (int i = 0; reply->rc == ZOK && i < reply->n_children; i++) {
         const char *name = reply->children[i];
-        if (strcmp(name, call->e->tenure) == 0 || strlen(name) >= sizeof(call->tenure))
+        if (strcmp(name, call->e->tenure) == 0 || !tenure_is_one(name) || strcmp(name, call->after) <= 0)
             continue;
         call->more = call->more || call->tenure[0] != '\0';
         if (call->tenure[0] == '\0' || strcmp(name, call->tenure) < 0)
@@ -186,7 +192,14 @@ static int ask_handover(struct elector *e, struct elector_call *call)
 /* ---- tenures, and giving the latch up ---------------------------------------------------------------------
  */
 
-/* No tenure is there, or the node is gone already: each by itself, whatever is there. */
+/* It cannot be done all at once, and never will be: something is not there, or is not ours to change, or a
+ * stranger has put a node below it. */
+static bool refused(int rc)
+{
+    return rc == ZNONODE || rc == ZNOTEMPTY || rc == ZNOAUTH;
+}
+
+/* Each by itself then, as far as it goes: the latch must not wait for what only says how it was given up. */
 static void on_released(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
@@ -194,7 +207,7 @@ static void on_released(void *arg, const struct zk_reply *reply)
     char path[PATH_SIZE], tenure[PATH_SIZE], marker[PATH_SIZE];
     int rc = ZINVALIDSTATE;
 
-    if (reply->rc != ZNONODE || e->zk == NULL) {
+    if (!refused(reply->rc) || e->zk == NULL) {
         act_reply(call, reply);
         return;
     }
@@ -258,15 +271,27 @@ static void on_tenured(void *arg, const struct zk_reply *reply)
     act_reply(call, &(struct zk_reply){.rc = rc});
 }
 
+static void on_cleared(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+
+    if (reply->rc == ZNOTEMPTY || reply->rc == ZNOAUTH)
+        log_warn("%.256s/tenures/%s cannot be deleted (%s): its member counts as one that did not leave in "
+                 "order until you delete it",
+                 call->e->conf->zookeeper.root, call->id[0] != '\0' ? call->id : call->e->tenure,
+                 zerror(reply->rc));
+    act_reply(arg, reply);
+}
+
 static int clear(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
     char path[PATH_SIZE], tenure[PATH_SIZE];
 
     tenure_path(e, tenure, a->text[0] != '\0' ? a->text : e->tenure);
     if (a->node[0] == '\0')
-        return zk_delete(e->zk, tenure, -1, act_reply, call);
+        return zk_delete(e->zk, tenure, -1, on_cleared, call);
     path_make(path, e->conf->zookeeper.root, "leader", a->node);
-    return zk_clear(e->zk, path, tenure, act_reply, call);
+    return zk_clear(e->zk, path, tenure, on_cleared, call);
 }
 
 int takeover_request(struct elector *e, const struct core_action *a, struct elector_call *call)
