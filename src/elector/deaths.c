@@ -11,6 +11,7 @@
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "paths.h"
+#include "record.h"
 
 #define WAITING 8
 #define WATCH_TAG 1
@@ -218,19 +219,6 @@ static void take_record(struct deaths *d, json_t *list, const struct zk_reply *r
     d->watched = true;
 }
 
-/* No more than we would write ourselves: a stranger's record may have half a million entries, and each of
- * them would be looked at again and again. */
-static json_t *newest(json_t *list)
-{
-    size_t n = json_array_size(list);
-    json_t *kept = json_array();
-
-    for (size_t i = n > DEATHS_MAX ? n - DEATHS_MAX : 0; i < n; i++)
-        json_array_append(kept, json_array_get(list, i));
-    json_decref(list);
-    return kept;
-}
-
 static void on_read(void *arg, const struct zk_reply *reply)
 {
     struct deaths *d = arg;
@@ -242,9 +230,7 @@ static void on_read(void *arg, const struct zk_reply *reply)
             read_record(d);
         return;
     }
-    json_t *list =
-        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
-    take_record(d, newest(list), reply);
+    take_record(d, record_list(reply, DEATHS_MAX), reply);
     if (d->sets == 0) {
         d->version = reply->stat->version;
         write_record(d, INT64_MAX);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "livy-ha/log.h"
+#include "record.h"
 
 #define KEEP 100
 #define WAITING 32
@@ -78,19 +79,6 @@ static bool contains(const json_t *list, const json_t *entry)
     return false;
 }
 
-/* What stands there may be a stranger's, and half a million entries long: taken away one by one they would
- * hold us up for longer than a lease lasts. */
-static json_t *newest(json_t *list)
-{
-    size_t n = json_array_size(list);
-    json_t *kept = json_array();
-
-    for (size_t i = n > KEEP ? n - KEEP : 0; i < n; i++)
-        json_array_append(kept, json_array_get(list, i));
-    json_decref(list);
-    return kept;
-}
-
 static void loaded(void *arg, const struct zk_reply *reply)
 {
     struct history *h = arg;
@@ -100,9 +88,7 @@ static void loaded(void *arg, const struct zk_reply *reply)
         log_debug("history: %s", zerror(reply->rc));
         return;
     }
-    json_t *list =
-        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
-    list = newest(list);
+    json_t *list = record_list(reply, KEEP);
     for (size_t i = 0; i < h->n_waiting; i++)
         if (!contains(list, h->waiting[i]))
             json_array_append(list, h->waiting[i]);
