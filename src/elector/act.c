@@ -29,6 +29,7 @@ enum core_rc act_rc(int rc)
     case ZINVALIDACL:
     case ZAUTHFAILED:
     case ZNOCHILDRENFOREPHEMERALS:
+    case ZNOTEMPTY:
         return CORE_DENIED;
     default:
         return CORE_UNKNOWN; /* it may or may not have been done */
@@ -225,6 +226,7 @@ static struct elector_call *new_call(struct elector *e, const struct core_action
             .e = e, .used = true, .beat = a->type == CORE_ACT_BEAT, .request = a->request, .op = a->op};
         memcpy(call->node, a->node, sizeof(call->node));
         memcpy(call->id, a->text, sizeof(call->id));
+        memcpy(call->after, a->after, sizeof(call->after));
         return call;
     }
     return NULL;

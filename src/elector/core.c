@@ -425,7 +425,9 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
         c->leased = c->max_sent = c->lease_sent = livy->kill_at;
         c->kill_at = livy->kill_at;
     }
-    if (session == NULL || session->id == 0)
+    /* Without the uuid of its nodes (the keeper was stopped, its queue full) one of them could stand in the
+     * queue unseen, and in the end first, for as long as we kept the session alive: it is left to expire. */
+    if (session == NULL || session->id == 0 || session->uuid[0] == '\0')
         return;
     c->session = session->id;
     c->inherited = c->suspect = true;

@@ -56,7 +56,7 @@ enum core_rc {
     CORE_NONODE,
     CORE_EXISTS,
     CORE_UNKNOWN, /* connection loss, time-out: it may or may not have been done */
-    CORE_DENIED,  /* no rights: a configuration error */
+    CORE_DENIED,  /* no rights: a configuration error; or a stranger's node below the one to be deleted */
 };
 
 enum core_request { /* at most one of each is outstanding */
@@ -79,6 +79,7 @@ enum core_left {
     CORE_LEFT_IN_ORDER, /* it gave its node up itself, after its Livy's death */
     CORE_LEFT_GONE,     /* its node and its members/<id> are gone: its session has ended */
     CORE_LEFT_NODE,     /* its node is gone, but not its members/<id>: somebody else has deleted the node */
+    CORE_LEFT_UNSEEN,   /* nobody was before us, the last one's giving up is not on record, others are here */
 };
 
 /* A member that was active and has not left in order: its tenure stands in <root>/tenures (tenure.h). */
@@ -152,7 +153,8 @@ enum core_action_type {
     CORE_ACT_LIST,     /* the children of the latch; with `sync` a sync before it */
     CORE_ACT_OWN,      /* exists(node) with a watch */
     CORE_ACT_WATCH,    /* get(node) with a watch: the predecessor */
-    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose tenures stand? */
+    CORE_ACT_HANDOVER, /* how did the one with `node` ("": none) and id `text` go, and whose tenures stand,
+                          of those with names beyond `after`? */
     CORE_ACT_DELETE,   /* delete(node), with `in_order` saying so in <root>/handover, with `tenured` our own
                           tenure too, all at once; reply to `request` */
     CORE_ACT_TENURE,   /* our Livy runs, or is about to, under `node`, `epoch`: <root>/tenures says so */
@@ -232,6 +234,7 @@ struct core_action {
     enum core_phase old_phase, phase;
     enum core_history history;
     char text[CORE_TEXT_SIZE];
+    char after[CORE_TENURE_SIZE];
 };
 
 struct core_actions {
@@ -264,6 +267,7 @@ struct core_takeover {
     int64_t won_at, ask_at;
     struct core_victim victim;
     char clear[CORE_TENURE_SIZE]; /* the tenure of one that is no danger any more, to be deleted */
+    char after[CORE_TENURE_SIZE]; /* the last one of those: they are dealt with in the order of their names */
 
     enum core_fencing fencing;
     int64_t fence_at; /* no try before */
@@ -390,7 +394,7 @@ struct core {
 };
 
 /* `session` (may be NULL) and `livy` are what the keeper's WELCOME said: a session to adopt, a Livy that
- * runs. The glue opens a handle for that session, or a new one, right after this at `now`. */
+ * runs. The glue opens a handle for c->session, or where that is 0 a new one, right after this at `now`. */
 void core_init(struct core *c, const struct core_config *config, const struct ipc_session *session,
                const struct ipc_livy *livy, int64_t now);
 

@@ -52,7 +52,7 @@ void core_latch_forget(struct core *c)
 {
     c->node[0] = '\0';
     c->predecessor[0] = c->predecessor_id[0] = '\0';
-    c->predecessor_ours = false;
+    c->predecessor_ours = c->told = false;
     core_takeover_forget(c);
     c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = false;
     c->create_unknown = false;

@@ -7,10 +7,11 @@
  * known until a take-over has been finished: one that was given up half-way leaves it to the next member.
  *
  * Four gates, all of them counted from the moment in which we were first; START when all are passed:
- *   - the pause: 100 ms, and K more where somebody else has pushed the predecessor out of the queue. A
- *     stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at the
- *     most. Where the session has ended, its lease has seen to that; the pause is for one that was closed by
- * a stranger;
+ *   - the pause: 100 ms, and K more where somebody else has pushed the predecessor out of the queue, or may
+ *     have done so before we came (its tenure is written with its START: cut short in between, it has none).
+ *     A stranger's delete is seen by the one that it hits as soon as by us: it needs K for Livy's death at
+ *     the most. Where the session has ended, its lease has seen to that; the pause is for one that was closed
+ *     by a stranger;
  *   - failover.takeover_delay;
  *   - failover.fence_command, tried again until it succeeds;
  *   - the victim's Livy does not answer any more.
@@ -94,7 +95,7 @@ static void told(struct step *s, const struct core_event *event)
     t->left = event->left;
     if (event->victim != NULL && t->left == CORE_LEFT_IN_ORDER)
         t->left = CORE_LEFT_GONE;
-    t->unclean = t->left != CORE_LEFT_IN_ORDER;
+    t->unclean = t->left == CORE_LEFT_GONE || t->left == CORE_LEFT_NODE;
     t->more = event->more;
     take_victim(s, event->victim);
 }
@@ -103,7 +104,8 @@ static void cleared(struct step *s, const struct core_event *event)
 {
     struct core *c = s->c;
 
-    if (event->rc != CORE_OK && event->rc != CORE_NONODE)
+    /* One that cannot be deleted stays for a person to look at; nobody waits for it. */
+    if (event->rc == CORE_UNKNOWN || event->rc == CORE_EXISTS)
         return; /* asked again */
     if (c->takeover.clear[0] != '\0') {
         c->takeover.clear[0] = '\0';
@@ -135,6 +137,7 @@ static int64_t pause_of(const struct core *c)
     case CORE_LEFT_GONE:
         return PAUSE;
     case CORE_LEFT_NODE:
+    case CORE_LEFT_UNSEEN:
         return PAUSE + c->config.kill_margin;
     }
     return PAUSE;
@@ -261,6 +264,7 @@ static void pass(struct step *s)
     bool more = has_victim(t) && t->more;
 
     memcpy(t->clear, t->victim.tenure, sizeof(t->clear));
+    memcpy(t->after, t->victim.tenure, sizeof(t->after));
     if (!more) {
         t->state = CORE_TAKEOVER_PASSED;
         return;
@@ -308,7 +312,10 @@ static void ask_handover(struct step *s)
         s->now < c->takeover.ask_at)
         return;
     struct core_action *a = core_ask(s, CORE_REQ_HANDOVER, CORE_ACT_HANDOVER);
-    if (a == NULL || c->predecessor_ours)
+    if (a == NULL)
+        return;
+    memcpy(a->after, c->takeover.after, sizeof(a->after));
+    if (c->predecessor_ours)
         return;
     memcpy(a->node, c->predecessor, sizeof(a->node));
     memcpy(a->text, c->predecessor_id, sizeof(a->text));

@@ -16,6 +16,7 @@
 #define WAITING 8
 #define WATCH_TAG 1
 #define KEY_SIZE 17
+#define REASON_SIZE 256
 
 struct seen { /* when an entry came, on our clock: found out once */
     char key[KEY_SIZE];
@@ -164,19 +165,29 @@ static void write_record(struct deaths *d, int64_t window)
     free(text);
 }
 
+/* A name cut in the middle of a character, say, is no text that JSON takes; the death counts all the same. */
+static void plain_text(const char *reason, char *plain, size_t size)
+{
+    snprintf(plain, size, "%s", reason);
+    for (char *c = plain; *c != '\0'; c++)
+        if (*c < ' ' || *c >= 0x7f)
+            *c = '?';
+}
+
 void deaths_add(struct deaths *d, bool gave_up, const char *reason, int64_t window)
 {
-    char at[CLOCK_UTC_SIZE], key[KEY_SIZE];
+    char at[CLOCK_UTC_SIZE], key[KEY_SIZE], plain[REASON_SIZE];
     uint64_t draw = 0;
 
     if (getrandom(&draw, sizeof(draw), 0) != (ssize_t)sizeof(draw))
         draw = (uint64_t)clock_boot_ms();
     snprintf(key, sizeof(key), "%016" PRIx64, draw);
     clock_format_utc(clock_wall_ms(), at);
+    plain_text(reason, plain, sizeof(plain));
     json_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s}", "key", key, "member", d->id, "event",
-                              gave_up ? "gave-up" : "died", "at", at, "reason", reason);
+                              gave_up ? "gave-up" : "died", "at", at, "reason", plain);
     if (entry == NULL) {
-        log_warn("a death of Livy is not counted: its reason is no valid text");
+        log_warn("a death of Livy is not counted: out of memory");
         return;
     }
     if (json_array_size(d->waiting) == WAITING)
@@ -219,8 +230,7 @@ static void on_read(void *arg, const struct zk_reply *reply)
             read_record(d);
         return;
     }
-    json_t *list = record_list(reply);
-    take_record(d, list, reply);
+    take_record(d, record_list(reply, DEATHS_MAX), reply);
     if (d->sets == 0) {
         d->version = reply->stat->version;
         write_record(d, INT64_MAX);

@@ -342,7 +342,7 @@ static void init_core(struct elector *e, const struct ipc_msg *welcome)
 
     elector_core_config(e->conf, &config);
     core_init(&e->core, &config, &welcome->session, &welcome->livy, clock_boot_ms());
-    if (welcome->session.id != 0) {
+    if (e->core.session != 0) {
         e->adopt.id = welcome->session.id;
         e->adopt.timeout = welcome->session.timeout;
         memcpy(e->adopt.password, welcome->session.password, sizeof(e->adopt.password));

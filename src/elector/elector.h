@@ -39,7 +39,7 @@ struct elector_call {
     bool in_order, tenured, more;                  /* takeover.c's */
     unsigned waits;
     int rc;
-    char tenure[CORE_TENURE_SIZE];
+    char tenure[CORE_TENURE_SIZE], after[CORE_TENURE_SIZE];
 };
 
 struct elector {

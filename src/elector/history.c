@@ -88,7 +88,7 @@ static void loaded(void *arg, const struct zk_reply *reply)
         log_debug("history: %s", zerror(reply->rc));
         return;
     }
-    json_t *list = record_list(reply);
+    json_t *list = record_list(reply, KEEP);
     for (size_t i = 0; i < h->n_waiting; i++)
         if (!contains(list, h->waiting[i]))
             json_array_append(list, h->waiting[i]);

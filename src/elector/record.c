@@ -8,12 +8,14 @@ json_t *record_load(const struct zk_reply *reply)
     return reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
 }
 
-json_t *record_list(const struct zk_reply *reply)
+json_t *record_list(const struct zk_reply *reply, size_t most)
 {
-    json_t *list = record_load(reply);
+    json_t *list = record_load(reply), *kept = json_array();
+    size_t n = json_array_size(list); /* 0 of what is no array */
 
-    if (json_is_array(list))
-        return list;
+    /* Taken away one by one, half a million entries would hold us up for longer than a lease lasts. */
+    for (size_t i = n > most ? n - most : 0; i < n; i++)
+        json_array_append(kept, json_array_get(list, i));
     json_decref(list);
-    return json_array();
+    return kept;
 }

@@ -3,13 +3,15 @@
 #define LIVY_HA_ELECTOR_RECORD_H
 
 #include <jansson.h>
+#include <stddef.h>
 
 struct zk_reply;
 
 /* What the node holds, for the caller to release; NULL where it holds no JSON. */
 json_t *record_load(const struct zk_reply *reply);
 
-/* The array that it holds, and an empty one where it holds anything else. NULL: out of memory. */
-json_t *record_list(const struct zk_reply *reply);
+/* The array that it holds, the last `most` entries of it, whatever a stranger has written there; an empty one
+ * where it holds anything else. NULL: out of memory. */
+json_t *record_list(const struct zk_reply *reply, size_t most);
 
 #endif

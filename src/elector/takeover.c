@@ -41,8 +41,12 @@ static void ask_present(struct elector_call *call, const char *id)
     struct elector *e = call->e;
     char path[PATH_SIZE];
 
+    if (id[0] == '\0') { /* gone before we could look whose it was */
+        answer_left(call, CORE_LEFT_NODE);
+        return;
+    }
     /* Not one of ours (Curator's, perhaps), or a daemon before this one: its members/<id> is ours by now. */
-    if (id[0] == '\0' || strchr(id, '/') != NULL || strcmp(id, e->conf->id) == 0) {
+    if (strchr(id, '/') != NULL || strcmp(id, e->conf->id) == 0) {
         answer_left(call, CORE_LEFT_GONE);
         return;
     }
@@ -52,13 +56,46 @@ static void ask_present(struct elector_call *call, const char *id)
         act_reply(call, &(struct zk_reply){.rc = rc});
 }
 
+/* Where others are here, one of them may be what a stranger has pushed out of the queue. */
+static void on_members(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+    bool others = reply->rc == ZSYSTEMERROR; /* too many */
+
+    if (reply->rc != ZOK && reply->rc != ZNONODE && !others) {
+        act_reply(call, reply);
+        return;
+    }
+    for (int i = 0; i < reply->n_children && !others; i++)
+        others = strcmp(reply->children[i], call->e->conf->id) != 0;
+    answer_left(call, others ? CORE_LEFT_UNSEEN : CORE_LEFT_IN_ORDER);
+}
+
+/* Nobody was before us in the queue. */
+static void ask_others(struct elector_call *call)
+{
+    struct elector *e = call->e;
+    char path[PATH_SIZE];
+
+    path_make(path, e->conf->zookeeper.root, NULL, "members");
+    int rc = e->zk != NULL ? zk_children(e->zk, path, 0, 0, on_members, call) : ZINVALIDSTATE;
+    if (rc != ZOK)
+        act_reply(call, &(struct zk_reply){.rc = rc});
+}
+
+/* Too large, or with a stranger's rights: its name says enough, and nobody must wait for more for ever. */
+static bool never_to_be_read(int rc)
+{
+    return rc == ZSYSTEMERROR || rc == ZNOAUTH;
+}
+
 static void on_tenure_read(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
     struct elector *e = call->e;
 
-    if (reply->rc == ZOK) {
-        tenure_read(call->tenure, reply->value, reply->value_length, &e->victim);
+    if (reply->rc == ZOK || never_to_be_read(reply->rc)) {
+        tenure_read(call->tenure, reply->value, reply->rc == ZOK ? reply->value_length : -1, &e->victim);
         ask_present(call, e->victim.member.id);
     } else if (reply->rc != ZNONODE) {
         act_reply(call, reply);
@@ -82,8 +119,10 @@ static void decide(struct elector_call *call)
         int rc = e->zk != NULL ? zk_get(e->zk, path, 0, 0, on_tenure_read, call) : ZINVALIDSTATE;
         if (rc != ZOK)
             act_reply(call, &(struct zk_reply){.rc = rc});
-    } else if (call->in_order || call->node[0] == '\0') {
+    } else if (call->in_order) {
         answer_left(call, CORE_LEFT_IN_ORDER);
+    } else if (call->node[0] == '\0') {
+        ask_others(call);
     } else {
         ask_present(call, call->id);
     }
@@ -97,12 +136,18 @@ static void one_answer(struct elector_call *call, int rc)
         decide(call);
 }
 
-/* The handover names the node that was given up last in order. */
+/* The handover names the node that was given up last in order: the one before us, where that was the last one
+ * made before ours too. */
 static void on_handover(void *arg, const struct zk_reply *reply)
 {
     struct elector_call *call = arg;
+    const char *last = reply->rc == ZOK && reply->value_length > 0 ? reply->value : "";
+    int64_t number = core_latch_sequence(last);
 
-    call->in_order = reply->rc == ZOK && reply->value_length > 0 && strcmp(reply->value, call->node) == 0;
+    if (call->node[0] != '\0')
+        call->in_order = strcmp(last, call->node) == 0;
+    else
+        call->in_order = number >= 0 && number + 1 == core_latch_sequence(call->e->core.node);
     one_answer(call, reply->rc);
 }
 
@@ -113,7 +158,7 @@ static void on_tenures(void *arg, const struct zk_reply *reply)
 
     for (int i = 0; reply->rc == ZOK && i < reply->n_children; i++) {
         const char *name = reply->children[i];
-        if (strcmp(name, call->e->tenure) == 0 || strlen(name) >= sizeof(call->tenure))
+        if (strcmp(name, call->e->tenure) == 0 || !tenure_is_one(name) || strcmp(name, call->after) <= 0)
             continue;
         call->more = call->more || call->tenure[0] != '\0';
         if (call->tenure[0] == '\0' || strcmp(name, call->tenure) < 0)
@@ -147,7 +192,14 @@ static int ask_handover(struct elector *e, struct elector_call *call)
 /* ---- tenures, and giving the latch up ---------------------------------------------------------------------
  */
 
-/* Neither would have it: each by itself, whatever is there. */
+/* It cannot be done all at once, and never will be: something is not there, or is not ours to change, or a
+ * stranger has put a node below it. */
+static bool refused(int rc)
+{
+    return rc == ZNONODE || rc == ZNOTEMPTY || rc == ZNOAUTH;
+}
+
+/* Each by itself then, as far as it goes: the latch must not wait for what only says how it was given up. */
 static void release_bit_by_bit(struct elector_call *call)
 {
     struct elector *e = call->e;
@@ -161,7 +213,7 @@ static void release_bit_by_bit(struct elector_call *call)
     if (e->zk != NULL)
         rc = zk_delete(e->zk, path, -1, act_reply, call);
     if (rc != ZOK)
-        act_reply(call, &(struct zk_reply){.rc = ZNONODE});
+        act_reply(call, &(struct zk_reply){.rc = rc});
 }
 
 /* The answers come in the order of the requests; that one of them was carried out is enough. */
@@ -173,7 +225,7 @@ static void on_released(void *arg, const struct zk_reply *reply)
         call->rc = reply->rc;
     if (--call->waits > 0)
         return;
-    if (call->rc == ZNONODE)
+    if (refused(call->rc))
         release_bit_by_bit(call);
     else
         act_reply(call, &(struct zk_reply){.rc = call->rc});
@@ -239,15 +291,27 @@ static void on_tenured(void *arg, const struct zk_reply *reply)
     act_reply(call, &(struct zk_reply){.rc = rc});
 }
 
+static void on_cleared(void *arg, const struct zk_reply *reply)
+{
+    struct elector_call *call = arg;
+
+    if (reply->rc == ZNOTEMPTY || reply->rc == ZNOAUTH)
+        log_warn("%.256s/tenures/%s cannot be deleted (%s): its member counts as one that did not leave in "
+                 "order until you delete it",
+                 call->e->conf->zookeeper.root, call->id[0] != '\0' ? call->id : call->e->tenure,
+                 zerror(reply->rc));
+    act_reply(arg, reply);
+}
+
 static int clear(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
     char path[PATH_SIZE], tenure[PATH_SIZE];
 
     tenure_path(e, tenure, a->text[0] != '\0' ? a->text : e->tenure);
     if (a->node[0] == '\0')
-        return zk_delete(e->zk, tenure, -1, act_reply, call);
+        return zk_delete(e->zk, tenure, -1, on_cleared, call);
     path_make(path, e->conf->zookeeper.root, "leader", a->node);
-    return zk_clear(e->zk, path, tenure, act_reply, call);
+    return zk_clear(e->zk, path, tenure, on_cleared, call);
 }
 
 int takeover_request(struct elector *e, const struct core_action *a, struct elector_call *call)

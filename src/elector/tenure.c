@@ -29,11 +29,25 @@ char *tenure_write(const struct ipc_member *member, const char *node)
     return text;
 }
 
+bool tenure_is_one(const char *name)
+{
+    size_t id = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+
+    return id > 0 && id <= 128 && name[id] == '@' && strlen(name + id + 1) == 16 &&
+           strspn(name + id + 1, "0123456789abcdef") == 16;
+}
+
+/* It reaches the log and the fence command's environment: what is too long, or no plain text, is left out. */
 static void take_text(const json_t *tenure, const char *key, char *into, size_t size)
 {
     const char *text = json_string_value(json_object_get(tenure, key));
-    if (text != NULL)
-        snprintf(into, size, "%s", text);
+
+    if (text == NULL || strlen(text) >= size)
+        return;
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c <= ' ' || *c >= 0x7f || strchr("\"'`$\\;&|<>", *c) != NULL)
+            return;
+    memcpy(into, text, strlen(text) + 1);
 }
 
 void tenure_read(const char *name, const char *data, int length, struct core_victim *victim)
@@ -44,7 +58,6 @@ void tenure_read(const char *name, const char *data, int length, struct core_vic
     memset(victim, 0, sizeof(*victim));
     snprintf(victim->tenure, sizeof(victim->tenure), "%s", name);
     snprintf(member->id, sizeof(member->id), "%.*s", (int)strcspn(name, "@"), name);
-    take_text(tenure, "id", member->id, sizeof(member->id));
     take_text(tenure, "host", member->host, sizeof(member->host));
     take_text(tenure, "livy_url", member->url, sizeof(member->url));
     int64_t epoch = json_integer_value(json_object_get(tenure, "epoch"));

@@ -12,6 +12,8 @@
 #ifndef LIVY_HA_ELECTOR_TENURE_H
 #define LIVY_HA_ELECTOR_TENURE_H
 
+#include <stdbool.h>
+
 #include "core.h"
 #include "livy-ha/conf.h"
 
@@ -20,6 +22,9 @@ void tenure_name(const struct conf *conf, char name[static CORE_TENURE_SIZE]);
 
 /* The data of a tenure: JSON of the member and its latch node; the caller frees it. NULL: out of memory. */
 char *tenure_write(const struct ipc_member *member, const char *node);
+
+/* Whether it can be a tenure's name: all else in <root>/tenures is a stranger's, and nobody's tenure. */
+bool tenure_is_one(const char *name);
 
 /* What stands in the tenure `name`; where it is not to be understood, the id of the name, and nothing else.
  */

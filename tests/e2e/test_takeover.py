@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import ClusterMaker
+from kazoo.security import make_acl
 from livyha import proc
 from livyha.cluster import Cluster
 from livyha.member import Member
@@ -229,6 +230,28 @@ def test_victim_that_comes_back_is_fenced_no_more(make_cluster: ClusterMaker, fe
     active.start()
     new = cluster.wait_new_life(life, 30)
     assert new.name == successor.name
+    cluster.assert_exclusive()
+
+
+def test_what_strangers_write_into_the_tenures(make_cluster: ClusterMaker, fence: Fence) -> None:
+    """It is bounded, waited for by nobody for ever, and steers no shell."""
+    cluster = make_cluster(2, failover__fence_command=fence.command).start()
+    active = cluster.wait_settled()
+    life, successor, root = active.serving(), cluster.standbys()[0], f"{cluster.root}/tenures"
+    assert life is not None
+    (own,) = cluster.zk.get_children(root)
+    cluster.zk.create(f"{root}/{own}/below", b"")
+    long = {"id": "x\n$(id)", "host": "a\u0007", "livy_url": "http://" + "x" * 900000 + ":1", "epoch": 3}
+    cluster.zk.create(f"{root}/livy-z@0123456789abcdef", json.dumps(long).encode())
+    cluster.zk.create(f"{root}/livy-y@0123456789abcdef", b"", acl=[make_acl("world", "anyone", delete=True)])
+    cluster.zk.create(f"{root}/$(id) of nobody", b"")
+    assert active.stop() == 0
+    assert cluster.wait_new_life(life).name == successor.name
+    assert "released" in [entry["event"] for entry in cluster.history() if entry["member"] == active.name]
+    found = {run["LIVY_HA_FENCE_ID"]: (run["LIVY_HA_FENCE_HOST"], run["LIVY_HA_FENCE_URL"]) for run in fence.runs()}
+    assert {"livy-y", "livy-z"} <= found.keys() <= {"livy-y", "livy-z", active.name}
+    assert found["livy-y"] == found["livy-z"] == ("", "")
+    cluster.zk.delete(f"{root}/{own}/below")
     cluster.assert_exclusive()
 
 

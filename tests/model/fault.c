@@ -122,14 +122,6 @@ static void of_elector(const struct world *w, const struct event *next, int host
     add(l, FAULT_STOP_ELECTOR, host, 4000);
 }
 
-static bool all_well(const struct world *w)
-{
-    for (int i = 0; i < w->n_hosts; i++)
-        if (!host_well(w, i))
-            return false;
-    return true;
-}
-
 static void of_host(const struct world *w, int host, bool short_list, struct list *l)
 {
     const struct host *h = &w->hosts[host];
@@ -181,8 +173,7 @@ int fault_list(const struct world *w, const struct event *next, bool short_list,
         return 0;
     if (next->kind == EV_UP || (next->kind == EV_DOWN && next->m.op != OP_FIRED))
         of_message(next, short_list, &l);
-    /* A member that joins meanwhile has seen nobody before it, and could not ask how he went. */
-    if (!short_list && (next->kind == EV_ELECTOR_TIME || routine(next)) && all_well(w))
+    if (!short_list && (next->kind == EV_ELECTOR_TIME || next->kind == EV_UP || next->kind == EV_DOWN))
         add(&l, FAULT_STRANGER, 0, 0);
     if (next->kind == EV_TO_LEADER)
         of_server(next, short_list, &l);

@@ -27,7 +27,7 @@
  * an outage of 22 s; a host off the network, alone with its server, alone with an old leader; expiry late by
  * up to 1.5 tick; elector killed (also between two actions of one step), stopped and woken; keeper killed,
  * stopped and woken; host power off; SIGTERM; drain; Livy dead, Livy hung; a latch node deleted by a stranger
- * (alone in its schedule, all members being well). The short list leaves out what is like another one.
+ * (nothing after it in its schedule). The short list leaves out what is like another one.
  *
  * WHAT IS DEMANDED at every instant: no two Livys live (two-livys); a Livy does not outlive the deadline that
  * its keeper has, + K (lease-outlived), nor its session at the leader (session-outlived); its latch node is
@@ -50,10 +50,10 @@
  *
  * ASSUMED: clocks within 1 %; SIGKILL within K; keeper and elector of one member are not both out of order
  * while Livy runs (that is for the guard in Livy's own process); nobody closes a session that is not his;
- * nobody deletes a latch node by hand while a member joins or another fault lasts; all servers grant the same
- * T. A server that grants less to a reconnect of which the elector does not hear breaks the lease: the model
- * has found that, and the opening "shrunk" begins after the elector has heard. What a dead Livy had handed to
- * a frozen ZooKeeper server is not modelled.
+ * nobody deletes a latch node by hand while another fault lasts; all servers grant the same T. A server that
+ * grants less to a reconnect of which the elector does not hear breaks the lease: the model has found that,
+ * and the opening "shrunk" begins after the elector has heard. What a dead Livy had handed to a frozen
+ * ZooKeeper server is not modelled.
  *
  * That it would find something is shown by bugs/: each patch plants a bug in the sources, tests/model/planted
  * demands that the model finds it.

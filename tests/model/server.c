@@ -178,14 +178,26 @@ static int find_victim(const struct world *w, struct zmsg *reply, int own, int32
     return found;
 }
 
-static enum core_left how_it_went(const struct world *w, const struct zmsg *m, int32_t applied)
+/* Nobody was before the node of `own`, which asks. */
+static enum core_left who_was_last(const struct world *w, int own, int last, int32_t applied)
+{
+    int next = last + 1;
+
+    if (last >= 0 && next < w->zk.n_nodes && zk_node_at(w, next, applied) &&
+        w->zk.sessions[w->zk.nodes[next].owner].host == own)
+        return CORE_LEFT_IN_ORDER;
+    for (int i = 0; i < w->n_hosts; i++)
+        if (i != own && present(w, i, applied))
+            return CORE_LEFT_UNSEEN;
+    return CORE_LEFT_IN_ORDER;
+}
+
+static enum core_left how_it_went(const struct world *w, const struct zmsg *m, int own, int32_t applied)
 {
     int last = -1;
 
     if (m->victim >= 0)
         return present(w, m->victim, applied) ? CORE_LEFT_NODE : CORE_LEFT_GONE;
-    if (m->node < 0)
-        return CORE_LEFT_IN_ORDER;
 
     for (int i = 0; i < w->zk.n_nodes; i++) { /* the handover marker: the one given up last in order */
         const struct node *n = &w->zk.nodes[i];
@@ -193,10 +205,12 @@ static enum core_left how_it_went(const struct world *w, const struct zmsg *m, i
             (last < 0 || n->gone > w->zk.nodes[last].gone))
             last = i;
     }
-    if (last >= 0 && last == m->node)
+    if (m->node < 0)
+        return who_was_last(w, own, last, applied);
+    if (last == m->node)
         return CORE_LEFT_IN_ORDER;
     if (m->tag == 0) /* the one before has never been seen: not known whose it was */
-        return CORE_LEFT_GONE;
+        return CORE_LEFT_NODE;
     int host = w->zk.sessions[w->zk.nodes[m->node].owner].host;
     return present(w, host, applied) ? CORE_LEFT_NODE : CORE_LEFT_GONE;
 }
@@ -214,8 +228,9 @@ static void answer_read(struct world *w, int server, const struct zmsg *m)
             if (zk_node_at(w, i, applied))
                 reply.mask |= UINT32_C(1) << i;
     } else if (m->op == OP_HANDOVER) {
-        reply.victim = (int16_t)find_victim(w, &reply, w->zk.connections[m->conn].host, applied);
-        reply.left = (uint8_t)how_it_went(w, &reply, applied);
+        int own = w->zk.connections[m->conn].host;
+        reply.victim = (int16_t)find_victim(w, &reply, own, applied);
+        reply.left = (uint8_t)how_it_went(w, &reply, own, applied);
     } else if (m->op == OP_EXISTS) {
         bool there = zk_node_at(w, m->node, applied);
         reply.rc = there ? CORE_OK : CORE_NONODE;

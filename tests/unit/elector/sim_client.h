@@ -265,7 +265,7 @@ static void sim_client_answered(struct sim *s, int host, struct sim_msg *m)
         if (call->request == CORE_REQ_HANDOVER && (m->rc == CORE_NONODE || m->rc == CORE_OK)) {
             /* What the marker would say; with a pause or without one, no two may live. */
             n->event.rc = CORE_OK;
-            n->event.left = (enum core_left)sim_roll(s, CORE_LEFT_NODE);
+            n->event.left = (enum core_left)sim_roll(s, CORE_LEFT_UNSEEN);
             n->event.victim = sim_victim(s, host);
             n->event.more = n->event.victim != NULL && sim_chance(s, 100);
         }

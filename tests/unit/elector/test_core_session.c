@@ -395,6 +395,33 @@ static void test_node_found_in_an_inherited_session_is_not_used(void **state)
     assert_int_equal(core.node[0], 0);
 }
 
+/* Found by the random schedules: the keeper was stopped, its queue full, and the word of the uuid was lost.
+ * The elector made its node and was killed. Its successor adopted the session, knew nothing of the node, drew
+ * another uuid and joined behind the others: the node stood first for ever, and nobody served. */
+static void test_session_whose_nodes_are_not_known_is_left_to_expire(void **state)
+{
+    struct ipc_session session = left_behind;
+    struct ipc_livy livy = left_running();
+
+    (void)state;
+    memset(session.uuid, 0, sizeof(session.uuid));
+    memset(session.node, 0, sizeof(session.node));
+    begin_with(&session, NULL);
+    assert_int_equal(core.session, 0);
+    nothing_else();
+    begin_with(&session, &livy);
+    expect(CORE_ACT_STOP);
+    assert_int_equal(core.session, 0);
+    connected(SESSION + 1);
+    expect(CORE_ACT_SESSION);
+    expect(CORE_ACT_REGISTER);
+    reply(CORE_REQ_REGISTER, CORE_OK);
+    nothing_else(); /* no node before its death */
+    livy_dead(3, IPC_CAUSE_ORDERED);
+    expect(CORE_ACT_SESSION);
+    expect(CORE_ACT_CREATE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_session_is_gone_at_adoption),
         cmocka_unit_test(test_node_left_behind_without_a_livy_is_not_used),
         cmocka_unit_test(test_node_found_in_an_inherited_session_is_not_used),
+        cmocka_unit_test(test_session_whose_nodes_are_not_known_is_left_to_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -466,6 +466,47 @@ static void test_probe_without_a_result(void **state)
     assert_true(core.takeover.looked);
 }
 
+/* A stranger has put a node below the first one's tenure: it stays, and the second one's turn comes. */
+static void test_tenure_that_cannot_be_deleted(void **state)
+{
+    (void)state;
+    win();
+    left_by(&victim, CORE_LEFT_GONE, true);
+    expect(CORE_ACT_PROBE_PREDECESSOR);
+    predecessor_answers(false);
+    time_is(now + 20);
+    assert_string_equal(expect(CORE_ACT_HANDOVER)->after, "");
+    left_by(&victim, CORE_LEFT_GONE, true);
+    time_is(now + 80);
+    assert_true(came(CORE_ACT_CLEAR));
+    whatever();
+    assert_int_equal(core.pending[CORE_REQ_HANDOVER], 0);
+    reply(CORE_REQ_CLEAR, CORE_DENIED);
+    time_is(now + 500);
+    assert_string_equal(expect(CORE_ACT_HANDOVER)->after, victim.tenure);
+    assert_false(came(CORE_ACT_CLEAR));
+    whatever();
+    left_by(NULL, CORE_LEFT_IN_ORDER, false);
+    expect(CORE_ACT_START);
+    whatever();
+}
+
+/* A stranger pushed the active one out before its tenure was written, and before we came: its Livy may take K
+ * to die. */
+static void test_empty_queue_that_others_may_have_left(void **state)
+{
+    struct story story = {.left = CORE_LEFT_UNSEEN};
+
+    (void)state;
+    win();
+    int64_t won_at = now;
+    left_by(NULL, CORE_LEFT_UNSEEN, false);
+    assert_false(time_passes(&story, won_at + 100 + story_config.kill_margin - 1));
+    assert_true(time_passes(&story, won_at + 100 + story_config.kill_margin + 20));
+    assert_false(core.takeover.unclean);
+    assert_int_equal(story.fences + story.looks, 0);
+}
+
 /* The elector is out of descriptors: that is no silence. */
 static void test_probe_that_could_not_be_made(void **state)
 {
@@ -523,6 +564,8 @@ int main(void)
         cmocka_unit_test(test_predecessor_that_is_silent_costs_nothing),
         cmocka_unit_test(test_predecessor_that_speaks_again),
         cmocka_unit_test(test_probe_without_a_result),
+        cmocka_unit_test(test_tenure_that_cannot_be_deleted),
+        cmocka_unit_test(test_empty_queue_that_others_may_have_left),
         cmocka_unit_test(test_probe_that_could_not_be_made),
         cmocka_unit_test(test_probe_that_could_not_be_made_changes_nothing),
     };

@@ -215,12 +215,64 @@ static void test_old_entries_are_dropped(void **state)
     client_close(&client);
 }
 
+/* As much as a node holds, written by a stranger: neither the reading nor the next write takes long. */
+static void test_huge_record(void **state)
+{
+    enum { ENTRIES = 500000 };
+    static char record[2 * ENTRIES + 2] = "[";
+    struct client client;
+    struct member a;
+
+    (void)state;
+    for (int i = 0; i < ENTRIES; i++)
+        memcpy(record + 1 + (size_t)2 * (size_t)i, i + 1 < ENTRIES ? "1," : "1]", 2);
+    client_open(&client);
+    make_root(&client, "/d6", record);
+    member_open(&a, "/d6", "a");
+    deaths_connect(a.deaths, a.zk);
+    assert_true(wait_count(&a.news, 1));
+    int64_t before = clock_boot_ms();
+    int news = a.news;
+    deaths_add(a.deaths, false, "x", WINDOW);
+    assert_in_range(clock_boot_ms() - before, 0, 1000);
+    assert_true(wait_count(&a.news, news + 2)); /* added, and read back */
+    struct done done = {0};
+    assert_int_equal(finish(zk_get(client.zk, "/d6/deaths", 0, 0, on_done, &done), &done)->rc, ZOK);
+    assert_in_range(done.value_length, 1, 4096);
+    member_close(&a);
+    client_close(&client);
+}
+
+/* Cut in the middle of a character: the death counts all the same, here and there. */
+static void test_reason_that_is_no_text(void **state)
+{
+    struct client client;
+    struct member a, b;
+
+    (void)state;
+    client_open(&client);
+    make_root(&client, "/d7", "[]");
+    member_open(&a, "/d7", "a");
+    member_open(&b, "/d7", "b");
+    deaths_connect(a.deaths, a.zk);
+    deaths_connect(b.deaths, b.zk);
+    assert_true(wait_count(&a.news, 1));
+    assert_true(wait_count(&b.news, 1));
+    deaths_add(a.deaths, false, "exit status 1: \xc3", WINDOW);
+    assert_int_equal(deaths_list(a.deaths, list), 1);
+    wait_entries(&b, 1);
+    member_close(&a);
+    member_close(&b);
+    client_close(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_others_hear_of_it),       cmocka_unit_test(test_two_writers),
         cmocka_unit_test(test_age_of_what_was_there),   cmocka_unit_test(test_unknown_age_is_young),
-        cmocka_unit_test(test_old_entries_are_dropped),
+        cmocka_unit_test(test_old_entries_are_dropped), cmocka_unit_test(test_huge_record),
+        cmocka_unit_test(test_reason_that_is_no_text),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

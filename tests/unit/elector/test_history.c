@@ -205,12 +205,39 @@ static void test_a_full_queue_keeps_the_newest(void **state)
     }
 }
 
+/* As much as a node holds, written by a stranger: it costs one moment. */
+static void test_huge_history(void **state)
+{
+    enum { ENTRIES = 500000 };
+    static char text[2 * ENTRIES + 2] = "[";
+    struct client client;
+    struct history *history = history_new("/huge");
+
+    (void)state;
+    for (int i = 0; i < ENTRIES; i++)
+        memcpy(text + 1 + (size_t)2 * (size_t)i, i + 1 < ENTRIES ? "1," : "1]", 2);
+    client_open(&client);
+    assert_int_equal(create(&client, "/huge", text, 0)->rc, ZOK);
+    add(history, entry("x", 1));
+    int64_t before = clock_boot_ms();
+    history_connect(history, client.zk);
+    wait_idle(history);
+    assert_in_range(clock_boot_ms() - before, 0, 2000);
+    json_t *list = list_of(&client, "/huge");
+    assert_int_equal(json_array_size(list), 100);
+    assert_int_equal(number_at(list, 99), 1);
+    json_decref(list);
+    history_free(history);
+    client_close(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_appends_in_order),      cmocka_unit_test(test_two_writers),
         cmocka_unit_test(test_connected_again),       cmocka_unit_test(test_keeps_the_last_hundred),
         cmocka_unit_test(test_what_waits_is_bounded), cmocka_unit_test(test_a_full_queue_keeps_the_newest),
+        cmocka_unit_test(test_huge_history),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

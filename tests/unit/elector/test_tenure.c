@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,12 +72,54 @@ static void test_what_is_no_tenure(void **state)
     assert_string_equal(victim.member.id, "stranger");
 }
 
+/* It would reach the log and a shell. */
+static void test_what_a_stranger_writes(void **state)
+{
+    static const char *const names[] = {"",
+                                        "stranger",
+                                        "@0123456789abcdef",
+                                        "livy-a@0123456789abcde",
+                                        "livy-a@0123456789abcdeff",
+                                        "livy-a@0123456789ABCDEF",
+                                        "a b@0123456789abcdef",
+                                        "$(id)@0123456789abcdef",
+                                        "a\n@0123456789abcdef"};
+    static const char *const urls[] = {"http://a\\u0007:1", "http://a\\n:1", "http://$(id):1",
+                                       "http://\xc3\xbc:1"};
+    struct core_victim victim;
+    char id[130], name[160], text[2048];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_false(tenure_is_one(names[i]));
+    assert_true(tenure_is_one("livy-a.example.com:1@0123456789abcdef"));
+    memset(id, 'x', sizeof(id) - 1);
+    id[128] = id[129] = '\0';
+    snprintf(name, sizeof(name), "%s@0123456789abcdef", id);
+    assert_true(tenure_is_one(name));
+    id[128] = 'x';
+    snprintf(name, sizeof(name), "%s@0123456789abcdef", id);
+    assert_false(tenure_is_one(name));
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        snprintf(text, sizeof(text), "{\"id\":\"$(id)\",\"host\":\"a.example.com\",\"livy_url\":\"%s\"}",
+                 urls[i]);
+        tenure_read("livy-a@0123456789abcdef", text, (int)strlen(text), &victim);
+        assert_string_equal(victim.member.id, "livy-a");
+        assert_string_equal(victim.member.host, "a.example.com");
+        assert_string_equal(victim.member.url, "");
+    }
+    snprintf(text, sizeof(text), "{\"livy_url\":\"http://%01000d:1\"}", 0);
+    tenure_read("livy-a@0123456789abcdef", text, (int)strlen(text), &victim);
+    assert_string_equal(victim.member.url, ""); /* none is better than another one */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_what_is_no_tenure),
+        cmocka_unit_test(test_what_a_stranger_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
