@@ -77,14 +77,6 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
     }
 }
 
-static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
-{
-    (void)arg;
-    (void)type;
-    (void)kind;
-    (void)tag;
-}
-
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
     struct claim_reach *r = arg;
@@ -109,7 +101,7 @@ static void on_resolved(void *arg, const char *literals, const char *error)
         fail(r, error);
         return;
     }
-    r->zk = zk_open(r->base, &options, on_session, on_watch, r);
+    r->zk = zk_open(r->base, &options, on_session, NULL, r);
     if (r->zk == NULL)
         fail(r, strerror(errno));
 }

@@ -96,14 +96,6 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
     }
 }
 
-static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
-{
-    (void)arg;
-    (void)type;
-    (void)kind;
-    (void)tag;
-}
-
 static void on_resolved(void *arg, const char *literals, const char *error)
 {
     struct closer *c = arg;
@@ -118,7 +110,7 @@ static void on_resolved(void *arg, const char *literals, const char *error)
     if (error != NULL)
         log_warn("%s", error);
     if (literals != NULL)
-        c->zk = zk_open(c->base, &options, on_session, on_watch, c);
+        c->zk = zk_open(c->base, &options, on_session, NULL, c);
     if (c->zk == NULL)
         event_base_loopbreak(c->base);
 }

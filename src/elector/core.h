@@ -103,7 +103,7 @@ enum core_event_type {
     CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
     CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
     CORE_EV_PROBE,       /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
-    CORE_EV_PREDECESSOR, /* alive, text: an answer to PROBE_PREDECESSOR; op as there */
+    CORE_EV_PREDECESSOR, /* alive, untold, text: an answer to PROBE_PREDECESSOR; op as there */
     CORE_EV_FENCED,      /* op: of the FENCE; failed, text: how it ended */
     CORE_EV_STAND,       /* stand (may this member be active?), text: why not */
     CORE_EV_QUIT,        /* orderly stop requested; text: why, NULL for a signal */

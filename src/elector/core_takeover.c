@@ -28,6 +28,7 @@
 #define ASK_LATER 1000      /* the same after it */
 #define PROBE_ANSWERS 50    /* ms between probes of a Livy that answers */
 #define PROBE_SILENT 1000   /* the same of one that does not, while another gate is shut */
+#define PROBE_UNTOLD 1000   /* the same after one that could not be made */
 #define PROBE_PATIENCE 5000 /* ms after which a probe without a result counts as silence */
 #define FENCE_AGAIN 5000    /* ms to the second try, doubled with each one */
 #define FENCE_AGAIN_MAX 60000
@@ -222,6 +223,10 @@ void core_takeover_predecessor(struct step *s, const struct core_event *event)
     if (event->op == 0 || event->op != t->probe_op)
         return;
     t->probe_op = 0;
+    if (event->untold) { /* nothing was learnt: the gate stays as it was */
+        t->probe_at = s->now + PROBE_UNTOLD;
+        return;
+    }
     t->looked = true;
     t->probe_at = s->now + (event->alive ? PROBE_ANSWERS : PROBE_SILENT);
     if (!event->alive)

@@ -11,6 +11,7 @@
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "paths.h"
+#include "record.h"
 
 #define WAITING 8
 #define WATCH_TAG 1
@@ -218,12 +219,7 @@ static void on_read(void *arg, const struct zk_reply *reply)
             read_record(d);
         return;
     }
-    json_t *list =
-        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
-    if (!json_is_array(list)) {
-        json_decref(list);
-        list = json_array();
-    }
+    json_t *list = record_list(reply);
     take_record(d, list, reply);
     if (d->sets == 0) {
         d->version = reply->stat->version;

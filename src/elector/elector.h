@@ -87,6 +87,7 @@ struct elector {
     char tenure[CORE_TENURE_SIZE]; /* the name of our own */
     struct core_victim victim;     /* as last read */
     struct predecessor *predecessor;
+    bool predecessor_untold; /* the last probe of it could not be made for want of descriptors or memory */
 
     /* what people see */
     int64_t since_wall, started_wall;

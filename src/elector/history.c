@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "livy-ha/log.h"
+#include "record.h"
 
 #define KEEP 100
 #define WAITING 32
@@ -87,12 +88,7 @@ static void loaded(void *arg, const struct zk_reply *reply)
         log_debug("history: %s", zerror(reply->rc));
         return;
     }
-    json_t *list =
-        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
-    if (!json_is_array(list)) {
-        json_decref(list);
-        list = json_array();
-    }
+    json_t *list = record_list(reply);
     for (size_t i = 0; i < h->n_waiting; i++)
         if (!contains(list, h->waiting[i]))
             json_array_append(list, h->waiting[i]);

@@ -2,6 +2,7 @@
  * resolves. */
 #include "predecessor.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,24 +11,32 @@
 #include "probe.h"
 #include "zk_resolve.h"
 
-#define CONNECT_MS 80
-#define ANSWER_MS 250
-
 struct predecessor {
     struct event_base *base;
+    struct predecessor_limits limits;
     predecessor_done *done;
     void *arg;
     uint64_t op;
     char url[320]; /* what `probe` is for */
     struct probe *probe;
     struct zk_resolve *resolve;
-    struct event *limit; /* of the look-up; or due at once: the answer is known */
+    struct event *limit; /* of the look-up; or due at once: it could not be begun */
+    int lacked;          /* the errno of what was not there to begin it with; 0: it is no name */
 };
 
-static void finish(struct predecessor *p, bool answers, const char *reason)
+static void finish(struct predecessor *p, enum predecessor_verdict verdict, const char *reason)
 {
     (void)evtimer_del(p->limit);
-    p->done(p->arg, p->op, answers, reason);
+    p->done(p->arg, p->op, verdict, reason);
+}
+
+/* Without a probe there is no answer: because there is nobody to ask, or because we cannot ask. */
+static void finish_unasked(struct predecessor *p, int error, const char *reason)
+{
+    if (probe_lacked(error))
+        finish(p, PREDECESSOR_UNTOLD, strerror(error));
+    else
+        finish(p, PREDECESSOR_SILENT, reason);
 }
 
 static void on_limit(evutil_socket_t fd, short what, void *arg)
@@ -38,16 +47,18 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
     (void)what;
     zk_resolve_cancel(p->resolve);
     p->resolve = NULL;
-    finish(p, false, "its address is not known");
+    finish_unasked(p, p->lacked, "its address is not known");
 }
 
-struct predecessor *predecessor_new(struct event_base *base, predecessor_done *done, void *arg)
+struct predecessor *predecessor_new(struct event_base *base, const struct predecessor_limits *limits,
+                                    predecessor_done *done, void *arg)
 {
     struct predecessor *p = calloc(1, sizeof(*p));
 
     if (p == NULL)
         return NULL;
     p->base = base;
+    p->limits = *limits;
     p->done = done;
     p->arg = arg;
     p->limit = evtimer_new(base, on_limit, p);
@@ -79,7 +90,9 @@ void predecessor_free(struct predecessor *p)
 
 static void on_probe(void *arg, const struct probe_result *result)
 {
-    finish(arg, result->status != 0, result->reason);
+    enum predecessor_verdict verdict = result->status != 0 ? PREDECESSOR_ANSWERS : PREDECESSOR_SILENT;
+
+    finish(arg, result->untold ? PREDECESSOR_UNTOLD : verdict, result->reason);
 }
 
 /* The first literal that is IPv4, where Java listens first; else the first. */
@@ -110,26 +123,32 @@ static void on_resolved(void *arg, const char *literals, const char *error)
 {
     struct predecessor *p = arg;
     struct probe_target target = {.tls = strncmp(p->url, "https:", 6) == 0};
+    int lacked = literals == NULL ? errno : 0;
 
     p->resolve = NULL;
     (void)evtimer_del(p->limit);
-    if (literals != NULL && take_address(literals, &target))
+    if (literals != NULL && take_address(literals, &target)) {
         p->probe = probe_new(p->base, &target, on_probe, p);
+        lacked = p->probe == NULL ? errno : 0;
+    }
     if (p->probe != NULL)
-        probe_start_within(p->probe, CONNECT_MS, ANSWER_MS);
+        probe_start_within(p->probe, p->limits.connect, p->limits.answer);
     else
-        finish(p, false, error != NULL ? error : "its address is not known");
+        finish_unasked(p, lacked, error != NULL ? error : "its address is not known");
 }
 
 static void look_up(struct predecessor *p)
 {
-    struct timeval limit = {.tv_usec = ANSWER_MS * 1000L};
+    struct timeval limit = {.tv_sec = p->limits.answer / 1000, .tv_usec = p->limits.answer % 1000 * 1000};
     const char *host = strstr(p->url, "://");
 
-    if (host != NULL)
+    p->lacked = 0;
+    if (host != NULL) {
         p->resolve = zk_resolve_start(p->base, host + strlen("://"), on_resolved, p);
+        p->lacked = p->resolve == NULL ? errno : 0;
+    }
     if (p->resolve == NULL)
-        limit.tv_usec = 0;
+        limit = (struct timeval){0};
     if (evtimer_add(p->limit, &limit) != 0)
         abort(); /* out of memory: the keeper starts another one */
 }
@@ -139,7 +158,7 @@ void predecessor_ask(struct predecessor *p, const char *url, uint64_t op)
     forget(p);
     p->op = op;
     if (p->probe != NULL && strcmp(url, p->url) == 0) {
-        probe_start_within(p->probe, CONNECT_MS, ANSWER_MS);
+        probe_start_within(p->probe, p->limits.connect, p->limits.answer);
         return;
     }
     if (p->probe != NULL)

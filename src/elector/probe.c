@@ -84,7 +84,7 @@ static void probe_finish_untold(struct probe *probe, int error)
     probe_deliver(probe, &result);
 }
 
-static bool probe_lacked(int error)
+bool probe_lacked(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }

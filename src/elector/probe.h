@@ -40,6 +40,10 @@ void probe_start(struct probe *probe, int64_t timeout);
 void probe_start_within(struct probe *probe, int64_t connect, int64_t timeout);
 void probe_cancel(struct probe *probe);
 
+/* Whether this errno says that this process lacked descriptors or memory, which is no news of anybody else.
+ */
+bool probe_lacked(int error);
+
 /* The address to probe for Livy's livy.server.host (NULL, "0.0.0.0", a name, an address of this host):
  * 127.0.0.1 where Livy listens on all, else the address itself. Names are looked up in /etc/hosts and DNS, so
  * this blocks: before the loop, or in no loop. 0, or -1 with `why`. */

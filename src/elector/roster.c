@@ -9,6 +9,7 @@
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "paths.h"
+#include "record.h"
 
 #define CLUSTER_KEY "cluster " /* in <root>/store */
 #define EXPIRY_SLACK                                                                                         \
@@ -324,8 +325,7 @@ static void member_read(void *arg, const struct zk_reply *reply)
             fail(r, rc, r->member_path);
         return;
     }
-    json_t *other =
-        reply->value_length > 0 ? json_loadb(reply->value, (size_t)reply->value_length, 0, NULL) : NULL;
+    json_t *other = record_load(reply);
     const char *host = text_of(other, "host");
     if (r->boot[0] != '\0' && strcmp(text_of(other, "boot"), r->boot) == 0 && strcmp(host, r->host) == 0 &&
         strcmp(text_of(other, "runtime_dir"), r->runtime_dir) == 0) {

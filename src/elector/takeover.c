@@ -294,20 +294,34 @@ void takeover_fenced(struct elector *e, const struct ipc_msg *msg)
 /* ---- does its Livy answer?
  * ------------------------------------------------------------------------------------ */
 
-static void on_predecessor(void *arg, uint64_t op, bool answers, const char *reason)
+static void on_predecessor(void *arg, uint64_t op, enum predecessor_verdict verdict, const char *reason)
 {
+    struct elector *e = arg;
+    bool untold = verdict == PREDECESSOR_UNTOLD;
+
     log_debug("the Livy of the member that was active before: %s", reason);
-    elector_step(
-        arg, &(struct core_event){.type = CORE_EV_PREDECESSOR, .op = op, .alive = answers, .text = reason});
+    if (untold != e->predecessor_untold)
+        log_warn("the Livy of the member that was active before %s%s%s",
+                 untold ? "cannot be probed, and a start here may have to wait for that: "
+                        : "is probed again",
+                 untold ? reason : "", untold ? "; raise LimitNOFILE=, or free memory" : "");
+    e->predecessor_untold = untold;
+    elector_step(e, &(struct core_event){.type = CORE_EV_PREDECESSOR,
+                                         .op = op,
+                                         .alive = verdict == PREDECESSOR_ANSWERS,
+                                         .untold = untold,
+                                         .text = reason});
 }
 
 void takeover_probe(struct elector *e, uint64_t op)
 {
+    /* A host that is gone costs no more than the pause that is made anyway. */
+    static const struct predecessor_limits limits = {.connect = 80, .answer = 250};
     const char *url = e->core.takeover.victim.member.url;
     char own[512];
 
     if (e->predecessor == NULL)
-        e->predecessor = predecessor_new(e->base, on_predecessor, e);
+        e->predecessor = predecessor_new(e->base, &limits, on_predecessor, e);
     if (e->predecessor == NULL)
         abort(); /* out of memory: the keeper starts another one */
     status_livy_url(e, own, sizeof(own));

@@ -6,6 +6,7 @@
 
 #include "livy-ha/log.h"
 #include "paths.h"
+#include "record.h"
 
 #define MAX_SHOWN 64
 #define WATCH_TAG 1 /* always the same: a watch that has not fired is not set a second time (zk.h) */
@@ -122,8 +123,8 @@ static void entry_read(void *arg, const struct zk_reply *reply)
     struct slot *slot = arg;
     struct view *v = slot->view;
 
-    if (reply->rc == ZOK && reply->value_length > 0) {
-        json_t *entry = json_loadb(reply->value, (size_t)reply->value_length, 0, NULL);
+    if (reply->rc == ZOK) {
+        json_t *entry = record_load(reply);
         json_t *into = slot->known ? v->new_known : v->new_members;
         if (json_is_object(entry) && into != NULL)
             json_object_set(into, slot->id, entry);
@@ -175,8 +176,8 @@ static void known_listed(void *arg, const struct zk_reply *reply)
 static void history_read(void *arg, const struct zk_reply *reply)
 {
     struct view *v = arg;
-    if (reply->rc == ZOK && reply->value_length > 0) {
-        v->new_history = json_loadb(reply->value, (size_t)reply->value_length, 0, NULL);
+    if (reply->rc == ZOK) {
+        v->new_history = record_load(reply);
         if (!json_is_array(v->new_history)) {
             json_decref(v->new_history);
             v->new_history = NULL;

@@ -77,7 +77,8 @@ typedef void zk_done(void *arg, const struct zk_reply *reply);
 typedef void zk_on_watch(void *arg, int type, uint32_t kind, uint64_t tag);
 
 /* Opens a handle and starts connecting. NULL with errno where the library refuses; EINVAL for names in
- * `hosts` or an even number of servers. Signals are blocked in the library's threads. Strings are copied. */
+ * `hosts` or an even number of servers. Signals are blocked in the library's threads. Strings are copied.
+ * `on_watch` may be NULL where no watch is set. */
 struct zk *zk_open(struct event_base *base, const struct zk_options *options, zk_on_session *on_session,
                    zk_on_watch *on_watch, void *arg);
 

@@ -81,7 +81,8 @@ static void deliver(struct zk *zk, struct zk_item *item)
         deliver_reply(item);
         break;
     case ZK_ITEM_WATCH:
-        zk->on_watch(zk->arg, item->watch_type, item->watch_kind, item->watch_tag);
+        if (zk->on_watch != NULL)
+            zk->on_watch(zk->arg, item->watch_type, item->watch_kind, item->watch_tag);
         break;
     case ZK_ITEM_SESSION:
         if (item->state == ZK_CONNECTED)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -29,6 +30,7 @@ struct resolve_host {
     char port[8];
     struct addrinfo *found; /* written by its thread before it says that it is done */
     int error;              /* an EAI_ code */
+    int lacked;             /* the errno of what this process had not enough of to look it up; 0 */
 };
 
 /* Lives until the loop and every thread have let go of it. */
@@ -88,6 +90,23 @@ static void host_lookup(struct resolve_host *host, int flags)
         host->found = NULL;
 }
 
+/* getaddrinfo tells a process without a descriptor to ask with the same as one whose name server is silent.
+ */
+static int host_lacked(const struct resolve_host *host)
+{
+    int fd, error;
+
+    if (host->error == 0)
+        return 0;
+    if (host->error == EAI_MEMORY)
+        return ENOMEM;
+    fd = fcntl(host->job->fd, F_DUPFD_CLOEXEC, 0);
+    error = fd < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
 /* Addresses of a family that this host does not have are of no use, but a name that has no others (localhost
  * on a host without a network) is taken as it is. */
 static void host_lookup_name(struct resolve_host *host)
@@ -104,6 +123,7 @@ static void *host_thread(void *arg)
     bool last;
 
     host_lookup_name(host);
+    host->lacked = host_lacked(host);
     pthread_mutex_lock(&job->lock);
     last = --job->pending == 0;
     pthread_mutex_unlock(&job->lock);
@@ -296,6 +316,7 @@ static void resolve_ready(evutil_socket_t fd, short what, void *arg)
     zk_resolved *done = resolve->done;
     void *done_arg = resolve->arg;
     char *joined = NULL, *error;
+    int lacked = 0;
     bool memory = true;
 
     (void)fd;
@@ -303,15 +324,22 @@ static void resolve_ready(evutil_socket_t fd, short what, void *arg)
     /* The threads have answered under this lock: what they wrote before is seen after it. */
     pthread_mutex_lock(&resolve->job->lock);
     pthread_mutex_unlock(&resolve->job->lock);
-    for (int i = 0; i < resolve->job->n_hosts; i++)
-        for (struct addrinfo *found = resolve->job->hosts[i].found; found != NULL; found = found->ai_next)
+    for (int i = 0; i < resolve->job->n_hosts; i++) {
+        const struct resolve_host *host = &resolve->job->hosts[i];
+
+        for (struct addrinfo *found = host->found; found != NULL; found = found->ai_next)
             memory = literals_add(&literals, found) && memory;
+        lacked = host->lacked != 0 ? host->lacked : lacked;
+    }
     literals_shuffle(&literals);
     if (literals.count > 0 && memory)
         joined = literals_join(&literals, resolve->chroot);
     error = error_text(resolve->job);
     free(literals.text);
+    if (literals.count > 0 && joined == NULL)
+        lacked = ENOMEM;
     resolve_free(resolve);
+    errno = lacked;
     done(done_arg, joined,
          error != NULL || joined != NULL ? error : "zookeeper.hosts: out of memory; try again");
     free(joined);
@@ -337,6 +365,7 @@ static void hosts_start(struct resolve_job *job)
             continue;
         if (pthread_create(&thread, NULL, host_thread, host) != 0) {
             host->error = EAI_MEMORY;
+            host->lacked = ENOMEM;
             continue;
         }
         (void)pthread_detach(thread);

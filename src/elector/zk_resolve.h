@@ -14,7 +14,9 @@ struct zk_resolve;
  * the host; both are valid during the call. IPv6 comes as "::1:2181", which is how the library wants it. All
  * addresses of a name are taken, each once. Called once, on the loop's thread, never from within
  * zk_resolve_start; servers that do not resolve are left out where at least one does (`error` then names them
- * beside non-NULL literals). The struct zk_resolve is gone by then: it is not to be cancelled any more. */
+ * beside non-NULL literals). Where `literals` is NULL, errno tells whether it was this process that lacked
+ * what it takes: ENOMEM, EMFILE, ENFILE; it is 0 where the names are to blame, or their server. The struct
+ * zk_resolve is gone by then: it is not to be cancelled any more. */
 typedef void zk_resolved(void *arg, const char *literals, const char *error);
 
 /* `hosts` as in zookeeper.hosts, the default port 2181, [v6]:port accepted. NULL with errno on failure;

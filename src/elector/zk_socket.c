@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* "1.2.3.4:2181" or "::1:2181", as the library splits it: at the last colon. */
@@ -128,24 +127,40 @@ static bool table_line(char *line, ino_t inode, struct sockaddr_storage *out)
     return strtoul(field[INODE], NULL, 10) == inode && table_address(field[REMOTE], out);
 }
 
+/* By its name, "socket:[4711]": the descriptor is the library's, whose thread may close it at any time. */
+static bool socket_inode(int fd, ino_t *inode)
+{
+    char path[32], name[64], *end;
+
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(path, name, sizeof name - 1);
+    if (length < 0)
+        return false;
+    name[length] = '\0';
+    if (strncmp(name, "socket:[", strlen("socket:[")) != 0)
+        return false;
+    *inode = strtoul(name + strlen("socket:["), &end, 10);
+    return *end == ']';
+}
+
 /* getpeername() knows no peer before a connection is answered; the kernel's table does. */
 static bool connecting_to(int fd, struct sockaddr_storage *peer)
 {
     static const char *const tables[] = {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"};
     struct tcp_info info = {0};
     socklen_t length = sizeof info;
-    struct stat status;
+    ino_t inode;
     bool found = false;
 
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state != TCP_SYN_SENT ||
-        fstat(fd, &status) != 0)
+        !socket_inode(fd, &inode))
         return false;
     for (size_t i = 0; i < sizeof tables / sizeof tables[0] && !found; i++) {
         FILE *table = fopen(tables[i], "re");
         char line[512];
 
         while (table != NULL && !found && fgets(line, sizeof line, table) != NULL)
-            found = table_line(line, status.st_ino, peer);
+            found = table_line(line, inode, peer);
         if (table != NULL)
             (void)fclose(table);
     }

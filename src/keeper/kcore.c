@@ -8,17 +8,8 @@
 
 #include "livy-ha/clock.h"
 
-#define START_MIN 100       /* ms that a lease must still reach for a start to be worth it */
-#define PING_INTERVAL 10000 /* ms; an idle keeper wakes for this and systemd's watchdog alone */
-#define PONG_WITHIN 2000
-#define PONG_SOON 1000       /* after a lease has run out: is the elector hung? */
-#define ELECTOR_STEADY 10000 /* ms that an elector must live for its death to count as the first */
-#define RESPAWN_LEASED 200   /* the longest delay while Livy runs: its lease is not renewed meanwhile */
-#define MUTE_LIMIT 6         /* electors in a row that end without a word: it cannot be run here */
-#define ORDER_WITHIN 3000
-#define LEAVE_WITHIN 10000
-#define HURRY 1000
-#define REKILL 1000
+#define START_MIN 100  /* ms that a lease must still reach for a start to be worth it */
+#define PONG_SOON 1000 /* after a lease has run out: is the elector hung? */
 #define LOCK_SOON 5    /* ms: who held the lock has been killed, it is a matter of milliseconds */
 #define LOCK_LATER 100 /* the same once it has been a second: each look reads all of /proc */
 #define LONGEST_GRACE INT64_C(86400000) /* a day, ms */
@@ -57,19 +48,18 @@ static void set_livy(struct kstep *s, enum kcore_livy livy, const char *why)
     s->k->livy = livy;
 }
 
-static bool running(const struct kcore *k)
+bool kcore_livy_running(const struct kcore *k)
 {
     return k->livy == KCORE_RUNNING || k->livy == KCORE_TERMINATING;
 }
 
-/* ---- ending Livy
- * ----------------------------------------------------------------------------------------------- */
+/* ---- ending Livy --------------------------------------------------------------------------------------- */
 
-static void kill_livy(struct kstep *s, uint32_t cause, const char *why)
+void kcore_livy_kill(struct kstep *s, uint32_t cause, const char *why)
 {
     struct kcore *k = s->k;
 
-    if (!running(k))
+    if (!kcore_livy_running(k))
         return;
     kcore_act(s, KCORE_ACT_KILL_LIVY);
     k->killed_at = s->now;
@@ -78,16 +68,16 @@ static void kill_livy(struct kstep *s, uint32_t cause, const char *why)
     kcore_tell(s, IPC_LIVY);
 }
 
-static void stop_livy(struct kstep *s, int64_t grace, const char *why)
+void kcore_livy_stop(struct kstep *s, int64_t grace, const char *why)
 {
     struct kcore *k = s->k;
 
-    if (!running(k))
+    if (!kcore_livy_running(k))
         return;
     if (grace > LONGEST_GRACE)
         grace = LONGEST_GRACE;
     if (grace <= 0) {
-        kill_livy(s, IPC_CAUSE_ORDERED, why);
+        kcore_livy_kill(s, IPC_CAUSE_ORDERED, why);
         return;
     }
     if (k->livy == KCORE_TERMINATING) {
@@ -100,19 +90,6 @@ static void stop_livy(struct kstep *s, int64_t grace, const char *why)
     k->ending = IPC_CAUSE_ORDERED;
     set_livy(s, KCORE_TERMINATING, why);
     kcore_tell(s, IPC_LIVY);
-}
-
-static void grant_leave(struct kstep *s)
-{
-    struct kcore *k = s->k;
-
-    if (!k->releasing || k->left || k->livy != KCORE_NONE)
-        return;
-    k->has_session = false;
-    memset(&k->session, 0, sizeof(k->session));
-    k->left = true;
-    kcore_act(s, KCORE_ACT_FORGET);
-    kcore_tell(s, IPC_LEAVE);
 }
 
 static void gone(struct kstep *s)
@@ -128,7 +105,7 @@ static void gone(struct kstep *s)
     set_livy(s, KCORE_NONE, how);
     k->pid = 0;
     kcore_tell(s, IPC_LIVY);
-    grant_leave(s);
+    kcore_stop_grant_leave(s);
 }
 
 static void livy_exited(struct kstep *s, const struct kcore_event *event)
@@ -151,8 +128,8 @@ static void livy_exited(struct kstep *s, const struct kcore_event *event)
     kcore_act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
 }
 
-/* ---- what the elector says
- * ------------------------------------------------------------------------------------- */
+/* ---- starting Livy, and its lease
+ * ----------------------------------------------------------------------------- */
 
 /* Rule 6: a start carries its lease; what is late or out of place is refused. Returns why, or NULL. */
 static const char *refuse(const struct kcore *k, const struct kcore_event *event, int64_t now)
@@ -180,7 +157,7 @@ static const char *refuse(const struct kcore *k, const struct kcore_event *event
     return NULL;
 }
 
-static void start(struct kstep *s, const struct kcore_event *event)
+void kcore_livy_start(struct kstep *s, const struct kcore_event *event)
 {
     struct kcore *k = s->k;
     const char *why = refuse(k, event, s->now);
@@ -221,252 +198,28 @@ static void forked(struct kstep *s, const struct kcore_event *event)
     }
 }
 
-static void lease(struct kstep *s, const struct ipc_msg *msg)
+void kcore_livy_lease(struct kstep *s, const struct ipc_msg *msg)
 {
     struct kcore *k = s->k;
 
     /* Shorter as well as longer. One that reaches past the session's time-out cannot be right. */
-    if (running(k) && msg->epoch == k->epoch && msg->kill_at - s->now <= k->session.timeout) {
+    if (kcore_livy_running(k) && msg->epoch == k->epoch && msg->kill_at - s->now <= k->session.timeout) {
         k->kill_at = msg->kill_at;
         k->elector_failures = 0; /* it works */
     }
     kcore_tell(s, IPC_LEASED);
 }
 
-static void session(struct kstep *s, const struct ipc_msg *msg)
-{
-    struct kcore *k = s->k;
-
-    if (k->left)
-        return; /* rule 4: it was told to close it, so nobody may take it up again */
-    if (msg->session.id != k->session.id)
-        k->last_epoch = 0; /* czxids of another ensemble's life may be smaller */
-    k->session = msg->session;
-    k->has_session = msg->session.id != 0;
-}
-
-/* Answered also where there is nothing to do any more: a keeper that does not answer counts as stuck. Of a
- * Livy that is not there at all the end was told. */
-static void order_stop(struct kstep *s, const struct ipc_msg *msg)
-{
-    enum kcore_livy before = s->k->livy;
-
-    stop_livy(s, msg->grace, msg->text);
-    if (s->k->livy == before && before != KCORE_NONE)
-        kcore_tell(s, IPC_LIVY);
-}
-
-/* The number tells the elector that all that it had sent before has been read. */
-static void answer(struct kstep *s, uint32_t number)
-{
-    if (!s->k->elector_said_hello)
-        return;
-    struct kcore_action *a = kcore_act(s, KCORE_ACT_SEND);
-    a->message = IPC_LIVY;
-    a->answer = number;
-}
-
-static void quit(struct kstep *s)
-{
-    struct kcore *k = s->k;
-
-    if (k->quitting)
-        return;
-    k->quitting = true;
-    k->order_by = s->now + k->config.drain + ORDER_WITHIN;
-    kcore_tell(s, IPC_QUIT);
-}
-
-/* TERM or INT. The second one shortens everything: Livy's grace, the orphans', the elector's time to close
- * the session, which still counts from Livy's death. */
-static void signalled(struct kstep *s)
-{
-    struct kcore *k = s->k;
-
-    if (!k->signalled) {
-        k->signalled = true;
-        quit(s);
-        return;
-    }
-    if (k->hurried)
-        return;
-    k->hurried = true;
-    kcore_fence_hurry(s);
-    kill_livy(s, IPC_CAUSE_ORDERED, "second signal to stop");
-    k->orphans_until = s->now;
-    if (k->leave_by > s->now + HURRY)
-        k->leave_by = k->livy == KCORE_NONE ? s->now + HURRY : CLOCK_NEVER;
-}
-
-/* The daemon must end, with this exit status; the first reason counts. */
-static void fatal(struct kstep *s, int code)
-{
-    if (s->k->exit_code == 0)
-        s->k->exit_code = code != 0 ? code : 75;
-    quit(s);
-}
-
-static void message(struct kstep *s, const struct kcore_event *event)
-{
-    struct kcore *k = s->k;
-    const struct ipc_msg *msg = event->msg;
-
-    k->pong_by = CLOCK_NEVER;
-    switch ((enum ipc_type)msg->type) {
-    case IPC_HELLO:
-        k->elector_said_hello = true;
-        k->elector_mute = 0;
-        k->releasing = k->left = false;
-        {
-            struct kcore_action *a = kcore_act(s, KCORE_ACT_SEND);
-            a->message = IPC_WELCOME;
-            a->with_pidfd = running(k) || k->livy == KCORE_KILLED;
-        }
-        break;
-    case IPC_READY:
-        if (!k->ready && !k->quitting)
-            kcore_act(s, KCORE_ACT_READY);
-        k->ready = true;
-        break;
-    case IPC_START:
-        start(s, event);
-        break;
-    case IPC_LEASE:
-        lease(s, msg);
-        break;
-    case IPC_STOP:
-        order_stop(s, msg);
-        break;
-    case IPC_ASK:
-        answer(s, msg->run);
-        break;
-    case IPC_SESSION:
-        session(s, msg);
-        break;
-    case IPC_RELEASING:
-        k->releasing = true;
-        grant_leave(s);
-        break;
-    case IPC_STATUS:
-        kcore_say(kcore_act(s, KCORE_ACT_STATUS)->text, "%s", msg->text);
-        break;
-    case IPC_PONG:
-        break;
-    case IPC_FATAL:
-        fatal(s, msg->code);
-        break;
-    case IPC_FENCE:
-        kcore_fence_order(s, msg);
-        break;
-    case IPC_WELCOME:
-    case IPC_LIVY:
-    case IPC_LEASED:
-    case IPC_QUIT:
-    case IPC_LEAVE:
-    case IPC_RELOAD:
-    case IPC_PING:
-    case IPC_FENCED:
-        break; /* ours to send */
-    }
-}
-
-/* ---- the elector's life
- * ---------------------------------------------------------------------------------------- */
-
-/* One that cannot be run at all (not installed, a library that is missing) must not be tried for ever in
- * silence. */
-static bool elector_hopeless(struct kstep *s, bool said_hello)
-{
-    struct kcore *k = s->k;
-
-    if (said_hello)
-        return false;
-    if (k->elector_mute < MUTE_LIMIT)
-        k->elector_mute++;
-    if (k->elector_mute < MUTE_LIMIT)
-        return false;
-    if (running(k) && !k->quitting)
-        return false; /* what is lacking may come back before the lease ends; Livy serves until then */
-    if (k->exit_code == 0) {
-        kcore_say(
-            kcore_act(s, KCORE_ACT_ALARM)->text,
-            "the elector has ended %d times in a row without a word, so it cannot be run here: giving up "
-            "with status 75. "
-            "Run \"livy-ha-elector\" by hand to see why (not installed? a library missing? another version?)",
-            MUTE_LIMIT);
-        fatal(s, 75);
-        k->order_by = s->now; /* there is nobody to order Livy's stop */
-    }
-    k->spawn_at = CLOCK_NEVER;
-    return true;
-}
-
-static void elector_exited(struct kstep *s)
-{
-    static const int64_t delays[] = {0, 0, 100, 500, 1000, 2000, 5000};
-    struct kcore *k = s->k;
-
-    if (!k->elector_alive)
-        return;
-    bool done = k->left; /* it was let go: an orderly end, and the session is closed or expires */
-    bool said_hello = k->elector_said_hello;
-    k->elector_alive = k->elector_said_hello = false;
-    k->releasing = k->left = false;
-    k->pong_by = CLOCK_NEVER;
-    if (k->quitting && (done || k->hurried || (k->livy == KCORE_NONE && !k->has_session))) {
-        k->spawn_at = CLOCK_NEVER;
-        return;
-    }
-    if (elector_hopeless(s, said_hello))
-        return;
-    if (said_hello && s->now - k->elector_since >= ELECTOR_STEADY)
-        k->elector_failures = 0;
-    else
-        k->elector_failures++;
-    size_t last = sizeof(delays) / sizeof(delays[0]) - 1;
-    int64_t delay = delays[k->elector_failures < last ? k->elector_failures : last];
-    if (running(k) && delay > RESPAWN_LEASED)
-        delay = RESPAWN_LEASED;
-    k->spawn_at = s->now + delay;
-}
-
-static void watch_elector(struct kstep *s)
-{
-    struct kcore *k = s->k;
-
-    if (!k->elector_alive && s->now >= k->spawn_at) {
-        kcore_act(s, KCORE_ACT_SPAWN_ELECTOR);
-        k->elector_alive = true;
-        k->elector_since = s->now;
-        k->spawn_at = CLOCK_NEVER;
-        k->ping_at = s->now + PING_INTERVAL;
-        k->pong_by = s->now + PING_INTERVAL; /* for its HELLO */
-    }
-    if (!k->elector_alive)
-        return;
-    if (s->now >= k->pong_by) {
-        kcore_act(s, KCORE_ACT_KILL_ELECTOR);
-        k->pong_by = CLOCK_NEVER;
-        k->ping_at = s->now + PING_INTERVAL;
-    } else if (s->now >= k->ping_at && k->elector_said_hello) {
-        kcore_tell(s, IPC_PING);
-        if (k->pong_by == CLOCK_NEVER)
-            k->pong_by = s->now + PONG_WITHIN;
-        k->ping_at = s->now + PING_INTERVAL;
-    }
-}
-
-/* ---- time
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------------------------------------- */
 
 /* Kills at the deadline. The elector that let it come to this may hang: it is asked for a sign of life. */
 static bool deadline(struct kstep *s)
 {
     struct kcore *k = s->k;
 
-    if (!running(k) || s->now < k->kill_at)
+    if (!kcore_livy_running(k) || s->now < k->kill_at)
         return false;
-    kill_livy(s, IPC_CAUSE_DEADLINE, "the lease has ended");
+    kcore_livy_kill(s, IPC_CAUSE_DEADLINE, "the lease has ended");
     if (k->elector_said_hello && k->pong_by > s->now + PONG_SOON) {
         kcore_tell(s, IPC_PING);
         k->pong_by = s->now + PONG_SOON;
@@ -483,51 +236,13 @@ static void enforce(struct kstep *s)
     if (deadline(s)) {
         return;
     } else if (k->livy == KCORE_TERMINATING && s->now >= k->term_until) {
-        kill_livy(s, k->ending, "livy.stop_grace is over");
-    } else if (k->livy == KCORE_KILLED && s->now - k->killed_at >= REKILL) {
+        kcore_livy_kill(s, k->ending, "livy.stop_grace is over");
+    } else if (k->livy == KCORE_KILLED && s->now - k->killed_at >= KCORE_REKILL) {
         kcore_act(s, KCORE_ACT_KILL_LIVY);
         k->killed_at = s->now;
     } else if (k->livy == KCORE_REAPED) {
         kcore_act(s, KCORE_ACT_FREE_LOCK);
     }
-}
-
-static void orphans(struct kstep *s, int count)
-{
-    struct kcore *k = s->k;
-
-    if (count > k->orphans)
-        k->orphans_until = s->now + (k->hurried ? 0 : k->config.orphan_grace);
-    k->orphans = count;
-}
-
-static void finish(struct kstep *s)
-{
-    struct kcore *k = s->k;
-
-    if (k->orphans > 0 && s->now >= k->orphans_until) {
-        kcore_act(s, KCORE_ACT_KILL_ORPHANS);
-        k->orphans_until = s->now + REKILL;
-    }
-    if (!k->quitting || k->exited)
-        return;
-    if (s->now >= k->order_by)
-        stop_livy(s, k->config.stop_grace > 0 ? k->config.stop_grace : 1,
-                  "the elector did not order the stop in time");
-    if (k->livy != KCORE_NONE)
-        return;
-    if (k->leave_by == CLOCK_NEVER)
-        k->leave_by = s->now + (k->hurried ? HURRY : LEAVE_WITHIN);
-    if (k->elector_alive && s->now >= k->leave_by) {
-        kcore_act(s, KCORE_ACT_KILL_ELECTOR);
-        k->hurried = true;
-        k->leave_by = s->now + HURRY;
-    }
-    if (k->elector_alive || (k->spawn_at != CLOCK_NEVER && s->now < k->leave_by) || k->orphans > 0 ||
-        k->fence.running)
-        return;
-    k->exited = true;
-    kcore_act(s, KCORE_ACT_EXIT)->code = k->exit_code;
 }
 
 void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, struct kcore_actions *out)
@@ -541,10 +256,10 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
     case KCORE_EV_TIME:
         break;
     case KCORE_EV_MESSAGE:
-        message(&s, event);
+        kcore_elector_message(&s, event);
         break;
     case KCORE_EV_ELECTOR_EXITED:
-        elector_exited(&s);
+        kcore_elector_exited(&s);
         break;
     case KCORE_EV_FORKED:
         forked(&s, event);
@@ -557,10 +272,10 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
             gone(&s);
         break;
     case KCORE_EV_QUIT:
-        signalled(&s);
+        kcore_stop_signalled(&s);
         break;
     case KCORE_EV_ORPHANS:
-        orphans(&s, event->count);
+        kcore_stop_orphans(&s, event->count);
         break;
     case KCORE_EV_FENCE_FORKED:
         kcore_fence_forked(&s, event);
@@ -570,9 +285,9 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
         break;
     }
     deadline(&s); /* again: a lease may have become shorter than now, and forking takes its time */
-    watch_elector(&s);
+    kcore_elector_watch(&s);
     kcore_fence_watch(&s);
-    finish(&s);
+    kcore_stop_finish(&s);
 }
 
 static void earliest(int64_t *next, int64_t now, int64_t at)
@@ -587,14 +302,14 @@ int64_t kcore_next(const struct kcore *k, int64_t now)
 
     /* A deadline that has passed without a step (it was set to a time gone by, or time went on) is not
      * forgotten. */
-    if (running(k))
+    if (kcore_livy_running(k))
         earliest(&next, now, k->kill_at > now ? k->kill_at : now + 1);
     if (k->livy == KCORE_TERMINATING)
         earliest(&next, now, k->term_until > now ? k->term_until : now + 1);
     if (k->livy == KCORE_KILLED)
-        earliest(&next, now, k->killed_at + REKILL);
+        earliest(&next, now, k->killed_at + KCORE_REKILL);
     if (k->livy == KCORE_REAPED)
-        earliest(&next, now, now + (now - k->reaped_at < REKILL ? LOCK_SOON : LOCK_LATER));
+        earliest(&next, now, now + (now - k->reaped_at < KCORE_REKILL ? LOCK_SOON : LOCK_LATER));
     if (k->elector_alive) {
         earliest(&next, now, k->pong_by);
         earliest(&next, now, k->elector_said_hello ? k->ping_at : CLOCK_NEVER);
@@ -641,7 +356,7 @@ void kcore_livy(const struct kcore *k, struct ipc_livy *livy)
     livy->run = k->run;
     livy->pid = k->pid;
     livy->epoch = k->epoch;
-    livy->kill_at = k->livy == KCORE_NONE ? k->killed_at : k->kill_at;
+    livy->kill_at = k->kill_at;
     livy->started_at = k->started_at;
 }
 

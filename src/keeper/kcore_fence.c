@@ -11,8 +11,6 @@
 #include "kcore_internal.h"
 #include "livy-ha/clock.h"
 
-#define REKILL 1000
-
 static void answer(struct kstep *s, uint32_t outcome, int32_t status, const char *why)
 {
     struct kcore_fence *f = &s->k->fence;
@@ -116,7 +114,7 @@ void kcore_fence_watch(struct kstep *s)
         return;
     kcore_act(s, KCORE_ACT_KILL_FENCE);
     f->timed_out = true;
-    f->kill_at = s->now + REKILL;
+    f->kill_at = s->now + KCORE_REKILL;
 }
 
 int64_t kcore_fence_next(const struct kcore *k)

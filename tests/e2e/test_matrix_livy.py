@@ -79,20 +79,10 @@ def test_livy_exits_at_once(row: Row) -> None:
     row.finish()
 
 
-def test_livy_never_answers(row: Row) -> None:
-    _start(row, "Livy dies; the next one never answers", livy__restarts=1, livy__start_timeout="1500ms",
-           livy__stop_grace="500ms")
-    _next_life_is(row, "no-answer")
-    _expect_another_in_the_end(row)
-    row.expect_history("livy-died: no answer within livy.start_timeout")
-    row.active.set_mode("")
-    row.finish()
-
-
-def test_livy_answers_500(row: Row) -> None:
-    _start(row, "Livy dies; the next one answers 500", livy__restarts=1, livy__start_timeout="1500ms",
-           livy__stop_grace="500ms")
-    _next_life_is(row, "status=500")
+@pytest.mark.parametrize("mode,what", [("no-answer", "never answers"), ("status=500", "answers 500")])
+def test_livy_is_no_use(row: Row, mode: str, what: str) -> None:
+    _start(row, f"Livy dies; the next one {what}", livy__restarts=1, livy__start_timeout="1500ms", livy__stop_grace="500ms")
+    _next_life_is(row, mode)
     _expect_another_in_the_end(row)
     row.expect_history("livy-died: no answer within livy.start_timeout")
     row.active.set_mode("")

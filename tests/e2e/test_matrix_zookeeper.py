@@ -18,6 +18,13 @@ def _server(bed: Bed, role: str) -> Server:
     return bed.leader() if role == "leader" else bed.followers()[0]
 
 
+def _finish_without_a_lease(row: Row) -> None:
+    """Livy has ended for want of ZooKeeper, and before its session could."""
+    row.expect_dead_within(row.timeout_s)
+    row.expect_history(LEASE_ENDED)
+    row.finish()
+
+
 # ---- servers ---------------------------------------------------------------------------------------------------------
 
 
@@ -52,9 +59,7 @@ def test_leader_frozen_for_longer_than_the_lease(row: Row) -> None:
     row.fault()
     row.bed.freeze(leader)
     row.expect_again()
-    row.expect_dead_within(row.timeout_s)
-    row.expect_history(LEASE_ENDED)
-    row.finish()
+    _finish_without_a_lease(row)
 
 
 def test_follower_frozen(row: Row) -> None:
@@ -97,9 +102,7 @@ def test_quorum_lost(row: Row) -> None:
     let_pass(1, lambda: row.cluster.active() is None, "nobody serves", row.failure_text)
     row.mend()
     row.expect_any()
-    row.expect_dead_within(row.timeout_s)
-    row.expect_history(LEASE_ENDED)
-    row.finish()
+    _finish_without_a_lease(row)
 
 
 def test_ensemble_restarted_at_once(row: Row) -> None:
@@ -112,28 +115,15 @@ def test_ensemble_restarted_at_once(row: Row) -> None:
     row.finish()
 
 
-def test_ensemble_down_for_longer_than_the_lease(row: Row) -> None:
-    row.start("all ZooKeeper servers killed, started after the lease's end")
+@pytest.mark.parametrize("how,back", [("killed", "started"), ("frozen", "woken")])
+def test_ensemble_away_for_longer_than_the_lease(row: Row, how: str, back: str) -> None:
+    row.start(f"all ZooKeeper servers {how}, {back} after the lease's end")
     row.fault()
-    row.bed.kill(*row.bed.servers)
+    (row.bed.kill if how == "killed" else row.bed.freeze)(*row.bed.servers)
     row.active.wait_gone(row.life.pid, 10, "(Livy, without a lease)")
     row.mend()
     row.expect_any()
-    row.expect_dead_within(row.timeout_s)
-    row.expect_history(LEASE_ENDED)
-    row.finish()
-
-
-def test_ensemble_frozen_for_longer_than_the_lease(row: Row) -> None:
-    row.start("all ZooKeeper servers frozen, woken after the lease's end")
-    row.fault()
-    row.bed.freeze(*row.bed.servers)
-    row.active.wait_gone(row.life.pid, 10, "(Livy, without a lease)")
-    row.mend()
-    row.expect_any()
-    row.expect_dead_within(row.timeout_s)
-    row.expect_history(LEASE_ENDED)
-    row.finish()
+    _finish_without_a_lease(row)
 
 
 def test_ensemble_loses_its_data(row: Row) -> None:
@@ -179,6 +169,7 @@ def test_all_latch_nodes_deleted_by_hand(row: Row) -> None:
 
 
 def _steal_session(row: Row) -> None:
+    """The one before did not leave in order: who takes over makes sure that its Livy is dead."""
     node = row.cluster.latch_node(row.active)
     session = kept_session(row.active)
     connected = row.bed.connected_server(row.active)
@@ -188,30 +179,24 @@ def _steal_session(row: Row) -> None:
         close_session(session, server)
         return row.cluster.zk.exists(node) is None
 
-    row.cluster.wait(stolen, 10, "the session's nodes are gone")
-
-
-def test_session_closed_by_a_third_party(row: Row) -> None:
-    """The one before did not leave in order: who takes over makes sure that its Livy is dead."""
-    row.start("the active one's session closed by another client, with its password")
     row.fault()
-    _steal_session(row)
+    row.cluster.wait(stolen, 10, "the session's nodes are gone")
     row.expect_another()
     row.expect_dead_within(row.timeout_s)
     row.expect_history("lost: ", NOT_IN_ORDER)
     row.finish()
+
+
+def test_session_closed_by_a_third_party(row: Row) -> None:
+    row.start("the active one's session closed by another client, with its password")
+    _steal_session(row)
 
 
 def test_session_closed_by_a_third_party_unheard(row: Row) -> None:
     """The same, and the active one cannot hear of it: its Livy lives until its lease ends. The other members reach it."""
     row.start("the active one cut from all ZooKeeper servers, its session closed by another client")
     row.bed.cut_all(row.active)
-    row.fault()
     _steal_session(row)
-    row.expect_another()
-    row.expect_dead_within(row.timeout_s)
-    row.expect_history("lost: ", NOT_IN_ORDER)
-    row.finish()
 
 
 # ---- what a server carries out late ---------------------------------------------------------------------------------------

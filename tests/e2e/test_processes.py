@@ -10,6 +10,7 @@ from conftest import ClusterMaker
 from livyha import proc
 from livyha.build import program, standin
 from livyha.cluster import Cluster
+from livyha.member import Member
 from livyha.notify import NotifySocket
 from livyha.oracle import Life
 from livyha.wait import boot_ms, let_pass
@@ -17,6 +18,20 @@ from livyha.wait import boot_ms, let_pass
 
 def _lives(cluster: Cluster) -> list[Life]:
     return cluster.oracle.lives()
+
+
+def _serve(member: Member, mode: str) -> Life:
+    """Started with a Livy that behaves so."""
+    member.set_mode(mode)
+    member.start()
+    return member.wait_serving()
+
+
+def _next_life(member: Member, life: Life) -> Life:
+    """Livy is killed; the one after it behaves as any other."""
+    member.set_mode("")
+    proc.send(life.pid, signal.SIGKILL)
+    return member.wait_serving(30, other_than=life)
 
 
 # ---- Livy's end ---------------------------------------------------------------------------------------------
@@ -86,9 +101,7 @@ def test_livy_that_hangs_is_restarted(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1, livy__probe_interval="300ms", livy__probe_timeout="300ms", livy__probe_failures=3,
                            livy__stop_grace="500ms")
     member = cluster["a"]
-    member.set_mode("hang-after=500")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "hang-after=500")
     member.set_mode("")
     member.wait_serving(60, other_than=life)
     cluster.assert_exclusive()
@@ -96,9 +109,7 @@ def test_livy_that_hangs_is_restarted(make_cluster: ClusterMaker) -> None:
 
 def test_livy_that_answers_500(make_cluster: ClusterMaker) -> None:
     member = make_cluster(1)["a"]
-    member.set_mode("status=500")
-    member.start()
-    member.wait_serving()
+    _serve(member, "status=500")
     let_pass(2, lambda: member.row().get("livy") != "serving", "an answer of 500 is no sign of life", member.failure_text)
     assert member.ctl("status").code == 3
 
@@ -117,9 +128,7 @@ def test_livy_that_asks_for_credentials_is_alive(make_cluster: ClusterMaker, sta
 def test_stop_takes_the_grace_and_then_kills(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1, livy__stop_grace="2s")
     member = cluster["a"]
-    member.set_mode("hang-term")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "hang-term")
     before = boot_ms()
     assert member.stop() == 0
     took = boot_ms() - before
@@ -129,9 +138,7 @@ def test_stop_takes_the_grace_and_then_kills(make_cluster: ClusterMaker) -> None
 
 def test_second_term_shortens(make_cluster: ClusterMaker) -> None:
     member = make_cluster(1, livy__stop_grace="60s")["a"]
-    member.set_mode("hang-term")
-    member.start()
-    member.wait_serving()
+    _serve(member, "hang-term")
     member.stop_begin()
     member.wait_log("stop")
     let_pass(1, member.running, "the first TERM waits for the grace of 60 s", member.failure_text)
@@ -143,9 +150,7 @@ def test_second_term_shortens(make_cluster: ClusterMaker) -> None:
 def test_slow_stop_keeps_the_successor_waiting(make_cluster: ClusterMaker) -> None:
     """A stop that takes longer than the lease: it is renewed, the latch is held until Livy is dead."""
     cluster = make_cluster(2, livy__stop_grace="20s")
-    cluster["a"].set_mode("slow-term=6000")
-    cluster["a"].start()
-    life = cluster["a"].wait_serving()
+    life = _serve(cluster["a"], "slow-term=6000")
     cluster["b"].start()
     cluster.wait_settled()
     before = boot_ms()
@@ -170,22 +175,16 @@ def test_spark_submit_gets_its_grace(make_cluster: ClusterMaker) -> None:
     """Left by a Livy that was killed, it may finish, while the next Livy serves already."""
     cluster = make_cluster(1, livy__orphan_grace="20s")
     member = cluster["a"]
-    member.set_mode("submit-outlives=3000")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "submit-outlives=3000")
     member.wait(lambda: _submit_said(life) == ["start"], 10, "spark-submit runs")
-    member.set_mode("")
-    proc.send(life.pid, signal.SIGKILL)
-    member.wait_serving(other_than=life)
+    _next_life(member, life)
     assert _submit_said(life) == ["start"], "the new Livy does not wait for it"
     member.wait(lambda: _submit_said(life) == ["start", "end"], 15, "spark-submit finishes in peace")
 
 
 def test_stop_waits_for_spark_submit_with_the_latch_released(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(2, livy__orphan_grace="20s")
-    cluster["a"].set_mode("submit-outlives=4000")
-    cluster["a"].start()
-    life = cluster["a"].wait_serving()
+    life = _serve(cluster["a"], "submit-outlives=4000")
     cluster["b"].start()
     cluster.wait_settled()
     cluster["a"].stop_begin()
@@ -198,9 +197,7 @@ def test_stop_waits_for_spark_submit_with_the_latch_released(make_cluster: Clust
 def test_spark_submit_is_ended_after_its_grace(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1, livy__orphan_grace="1s")
     member = cluster["a"]
-    member.set_mode("submit-outlives=60000")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "submit-outlives=60000")
     member.wait(lambda: _submit_said(life) == ["start"], 10, "spark-submit runs")
     before = boot_ms()
     assert member.stop(20) == 0
@@ -214,9 +211,7 @@ def test_spark_submit_is_ended_after_its_grace(make_cluster: ClusterMaker) -> No
 def test_other_children_of_a_dead_livy_are_ended(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1)
     member = cluster["a"]
-    member.set_mode("child-outlives")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "child-outlives")
     helpers = proc.children(life.pid)
     assert len(helpers) == 1
     assert member.stop(20) == 0
@@ -227,9 +222,7 @@ def test_children_of_livy_are_let_be_until_it_is_dead(make_cluster: ClusterMaker
     """A spark-submit that ends first makes Livy drop its session: no signal before Livy is reaped."""
     cluster = make_cluster(1, livy__stop_grace="20s", livy__orphan_grace="0s")
     member = cluster["a"]
-    member.set_mode("slow-term=1500,child-outlives,submit-outlives=60000")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "slow-term=1500,child-outlives,submit-outlives=60000")
     member.wait(lambda: _submit_said(life) == ["start"], 10, "spark-submit runs")
     helpers = proc.children(life.pid)
     assert len(helpers) == 2
@@ -247,13 +240,9 @@ def test_children_of_livy_are_let_be_until_it_is_dead(make_cluster: ClusterMaker
 def test_children_of_a_livy_that_died_are_ended(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1)
     member = cluster["a"]
-    member.set_mode("child-outlives")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "child-outlives")
     helpers = proc.children(life.pid)
-    member.set_mode("")
-    proc.send(life.pid, signal.SIGKILL)
-    member.wait_serving(other_than=life)
+    _next_life(member, life)
     member.wait_gone(helpers[0], what="(a child that a dead Livy left)")
 
 
@@ -261,14 +250,10 @@ def test_lock_kept_by_a_child_of_livy(make_cluster: ClusterMaker) -> None:
     """Dead means: the pidfd says so and the lock is free. Whoever still holds it is ended before a new start."""
     cluster = make_cluster(1)
     member = cluster["a"]
-    member.set_mode("keep-lock")
-    member.start()
-    life = member.wait_serving()
+    life = _serve(member, "keep-lock")
     helpers = proc.children(life.pid)
     assert len(helpers) == 1
-    member.set_mode("")
-    proc.send(life.pid, signal.SIGKILL)
-    new = member.wait_serving(30, other_than=life)
+    new = _next_life(member, life)
     assert not proc.alive(helpers[0]) and new.pid != life.pid
 
 
@@ -364,9 +349,7 @@ def test_elector_killed_while_livy_is_being_stopped(make_cluster: ClusterMaker) 
     """Rule 4: the session is neither closed nor its node deleted before Livy is dead, whoever dies meanwhile; and once the
     keeper has let it go, nobody takes it up again: no session file is left."""
     cluster = make_cluster(2, livy__stop_grace="20s")
-    cluster["a"].set_mode("slow-term=2000")
-    cluster["a"].start()
-    life = cluster["a"].wait_serving()
+    life = _serve(cluster["a"], "slow-term=2000")
     cluster["b"].start()
     cluster.wait_settled()
     elector = cluster["a"].wait_elector()

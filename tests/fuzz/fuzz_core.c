@@ -62,6 +62,7 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
                                  .left = (enum core_left)(pick % 3),
                                  .more = pick % 8 == 1,
                                  .failed = pick & 2,
+                                 .untold = pick % 16 == 3,
                                  .text = "fuzz"};
     event->op = event->type == CORE_EV_BEAT ? c->last_op - pick % 4 : c->pending[event->request];
     if (event->type == CORE_EV_FENCED)

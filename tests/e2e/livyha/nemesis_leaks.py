@@ -32,6 +32,7 @@ class Holding:
     files: set[str] = field(default_factory=set)
     processes: list[str] = field(default_factory=list)  # those that should not be there
     latch: int = 0
+    tenures: int = 0
 
 
 @dataclass
@@ -71,6 +72,7 @@ def _sample(pid: int, program: str, role: str) -> Sample:
 
 def _plain(name: str) -> str:
     """Without what differs from one life to the next."""
+    name = re.sub(r"^/tenures/.*", "/tenures/ONE", name)  # of whoever is active
     return re.sub(r"\d{2,}", "N", re.sub(r"[0-9a-f]{8}-?[0-9a-f-]{20,}", "UUID", name))
 
 
@@ -105,7 +107,8 @@ def _strangers(faults: Faults, active: Member) -> list[str]:
 def hold(faults: Faults, active: Member) -> Holding:
     """Call it of a whole cluster."""
     cluster = faults.cluster
-    held = Holding(latch=len(cluster.latch()), znodes=_znodes(cluster, cluster.root), processes=_strangers(faults, active))
+    held = Holding(latch=len(cluster.latch()), tenures=len(cluster.zk.get_children(f"{cluster.root}/tenures")),
+                   znodes=_znodes(cluster, cluster.root), processes=_strangers(faults, active))
     for member in cluster.members:
         role = "active" if member is active else "standby"
         held.files |= _files(member, role)
@@ -122,6 +125,8 @@ def compare(first: Holding, last: Holding, fresh: Holding) -> Leaks:
                   znodes=sorted((last.znodes | fresh.znodes) - first.znodes))
     if last.latch != 3:
         leaks.znodes.append(f"{last.latch} latch nodes")
+    if last.tenures != 1:
+        leaks.znodes.append(f"{last.tenures} tenures, though one Livy serves")
     young = {(sample.pid, sample.start): sample for sample in first.samples}
     for old in last.samples:
         alike = [sample for sample in fresh.samples if (sample.program, sample.role) == (old.program, old.role)]

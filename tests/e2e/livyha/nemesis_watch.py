@@ -1,18 +1,23 @@
 """The nemesis's eyes: the stand-ins' record of their lives, gone through again and again; and what the faults cost."""
 import os
 import statistics
+import time
 from dataclasses import dataclass, field
 
 from . import store
 from .cluster import Cluster
 from .nemesis_faults import Made
+from .nemesis_store import Bounds, Verdict, judge_store
 from .oracle import Life
-
+from .txnlog import Logs
+from .wait import boot_ms
+from .zookeeper import Server
 
 _SLACK_MS = 5        # between the fault's own time and that of the record
 WOKEN_LIMIT_US = 50_000  # a keeper that wakes kills first of all; the machine may be busy
 _INSTANT_MS = 300       # so soon shows what ends a Livy at once
 _LATER_MS = 2000        # and so late what an instant has led to
+WAITS = "Livy died repeatedly"  # the cause of gaps in which livy-ha waits before the next start
 
 
 class Violation(Exception):
@@ -66,6 +71,7 @@ def judge(lives: list[Life], freezes: list[Freeze]) -> Judged:
 class Watch:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._logs = Logs([server.log_folder for server in cluster.zookeeper.servers], f"/{cluster.store_prefix}/counter")
         self.lives: list[Life] = []
         self.judged = Judged()
 
@@ -78,33 +84,29 @@ class Watch:
         if self.judged.worst_us:
             raise Violation(f"two Livys lived at once for {self.judged.worst_us} us:\n{self.judged.text}")
 
-    def look_at_store(self) -> list[str]:
-        """Every count lost or overwritten so far; see may_be_late."""
-        return store.faults(self._cluster.oracle_dir)
+    def look_at_store(self, lease_ms: float) -> Verdict:
+        """Of everything written so far. First the writers' records, then the lives, then ZooKeeper's logs: what the
+        earlier one tells of, the later ones know."""
+        writers = store.read_writers(self._cluster.oracle_dir)
+        self.lives = self._cluster.oracle.lives()
+        return judge_store(writers, self._logs.writes(), bounds(self.lives, self.judged), lease_ms,
+                           time.time() * 1000 - boot_ms())
+
+    def put_away(self, server: Server) -> None:
+        """The server, which must not run, begins without data; what it had logged stays known."""
+        kept = f"{server.log_folder}-{boot_ms()}"
+        os.rename(server.log_folder, kept)
+        self._logs.add(kept)
 
     def writes(self) -> int:
         return sum(len(writer.acks) for writer in store.read_writers(self._cluster.oracle_dir))
 
 
-def may_be_late(fault: str, lives: list[Life], faults: list[Made], lease_ms: float) -> bool:
-    """Whether what the store's record complains of may be a write that a Livy had under way when it died: handed to a
-    server that was frozen, or to a connection that was cut, it is carried out once that is over, as long as the dead
-    Livy's session lives. No daemon can take it back (docs/safety.md). The complaint names the one that found it, or both."""
-    named = [number for number, life in enumerate(lives) if os.path.basename(life.path).removesuffix(".life") in fault]
-    dead = [lives[number] for each in named for number in (each - 1, each) if number >= 0]
-    return any(_held_back(made, life, lease_ms) for made in faults for life in dead)
-
-
-def _held_back(made: Made, life: Life, lease_ms: float) -> bool:
-    """Whether the fault kept writes of that life from their server when it ended."""
-    ended = FOREVER / 1e6 if made.ended is None else made.ended
-    slack = 200.0
-    if made.item.name.startswith(("cut-", "refuse-")):
-        slack += min(ended - made.began, lease_ms)  # what was lost is sent again after as long a pause as it took
-    elif made.item.name not in ("server-stop", "ensemble-stop"):
-        return False
-    hit = made.on.split()[0]
-    return (hit == life.name or hit.startswith("zk")) and made.began <= life.last / 1e6 <= ended + slack
+def bounds(lives: list[Life], judged: Judged) -> dict[str, Bounds]:
+    """By the names that the stand-ins write under."""
+    return {os.path.basename(life.path).removesuffix(".life"):
+            Bounds(life.first / 1e6, (life.paused if life.path in judged.woken else life.last) / 1e6, life.path in judged.woken)
+            for life in lives}
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ class Gap:
     cause: str
     failover: bool
     began_ms: float
+    waits_ms: int = 0  # of it, by design: Livy had died too often
+
+    @property
+    def ended_ms(self) -> float:
+        return self.began_ms + self.ms
 
 
 def _at_work(made: Made, life: Life, lease_ms: float) -> bool:
@@ -133,10 +140,38 @@ def _cause(life: Life, faults: list[Made], lease_ms: float) -> str:
     return " + ".join(sorted({made.item.name for made in ends or causes})) or "none"
 
 
-def gaps(lives: list[Life], faults: list[Made], lease_ms: float) -> list[Gap]:
+def _died(life: Life, faults: list[Made]) -> bool:
+    """Whether livy-ha counts its end as a death of Livy's own: of its own accord, or by a hand that was not the keeper's."""
+    return life.exit_kind == 2 or any(
+        made.item.name in ("kill-livy", "livy-exits") and str(life.pid) in made.on.split()[1:] and
+        abs(life.last / 1e6 - made.began) <= _INSTANT_MS for made in faults)
+
+
+def _waits_ms(deaths: list[float], window_ms: float) -> int:
+    """Before Livy is started again after the last of these deaths, whoever ran it (core_backoff.c): 1 s from the second one
+    within livy.restart_window on, doubled with each more."""
+    recent = sum(deaths[-1] - death < window_ms for death in deaths) if deaths else 0
+    return 0 if recent < 2 else min(1000 << min(recent - 2, 6), 60_000)
+
+
+def gaps(lives: list[Life], faults: list[Made], lease_ms: float, window_ms: float) -> list[Gap]:
     """The cause: the kinds of the faults that may have ended the life before."""
-    return [Gap((after.first - _end(before, after)) / 1e6, _cause(before, faults, lease_ms), before.name != after.name,
-                before.last / 1e6) for before, after in zip(lives, lives[1:], strict=False)]
+    found: list[Gap] = []
+    deaths: list[float] = []
+    for before, after in zip(lives, lives[1:], strict=False):
+        cause = _cause(before, faults, lease_ms)
+        died = _died(before, faults)
+        if died:
+            deaths.append(before.last / 1e6)
+        found.append(Gap((after.first - _end(before, after)) / 1e6, cause, before.name != after.name, before.last / 1e6,
+                         _waits_ms(deaths, window_ms) if died else 0))
+    return found
+
+
+def during(gap: Gap, faults: list[Made]) -> list[str]:
+    """What was done from shortly before a gap until its end."""
+    return [f"{made.item} ({made.on})" for made in faults
+            if made.began <= gap.ended_ms and gap.began_ms - _LATER_MS <= (FOREVER if made.ended is None else made.ended)]
 
 
 def _end(before: Life, after: Life) -> int:
@@ -148,5 +183,6 @@ def by_cause(found: list[Gap]) -> dict[str, tuple[int, float, float]]:
     """For each cause that stood alone: how many gaps, the median, the longest."""
     causes: dict[str, list[float]] = {}
     for gap in found:
-        causes.setdefault(gap.cause if "+" not in gap.cause else "several at once", []).append(gap.ms)
+        name = "several at once" if "+" in gap.cause else gap.cause
+        causes.setdefault(WAITS if gap.waits_ms else name, []).append(gap.ms)
     return {cause: (len(values), statistics.median(values), max(values)) for cause, values in sorted(causes.items())}

@@ -49,6 +49,11 @@ class Server:
         return f"{self.host}:{self.port}"
 
     @property
+    def log_folder(self) -> str:
+        """Where its transaction logs are."""
+        return os.path.join(self.directory, "data", "version-2")
+
+    @property
     def pid(self) -> int:
         assert self.process is not None, f"ZooKeeper server {self.number} has not been started"
         return self.process.pid
@@ -73,7 +78,9 @@ class Server:
     def start(self) -> None:
         """Does not wait; see Ensemble.wait_ready."""
         assert self.process is None or self.process.poll() is not None, "already running"
-        # No fsync and small log files: these servers need not survive a loss of power.
+        # No fsync and small log files: these servers need not survive a loss of power, and what a process has written
+        # survives its kill. That ZooKeeper 3.8.0 may lose acknowledged writes when its leader is killed, a follower frozen
+        # and the old leader comes back (the family of ZOOKEEPER-4643) has nothing to do with it: it does so with fsync, too.
         argv = [*self.wrapper, java(), *JAVA_FLAGS, "-cp", CLASS_PATH, "-Dzookeeper.jmx.log4j.disable=true",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
                 "-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=64",

@@ -39,7 +39,7 @@ static void test_option_places(void **state)
     assert_int_equal(run.status, 0);
     assert_memory_equal(run.stdout_text, "{\n  \"v\": 1,\n", 12);
     run_variable(&other, "POSIXLY_CORRECT=1",
-                 (const char *const[]){"-s", daemon->socket, "status", "--json", "--timeout", "5s", NULL});
+                 (const char *const[]){"-s", daemon->socket, "status", "--json", "--timeout", "60s", NULL});
     assert_run(&other, 0, run.stdout_text);
     run_variable(&other, NULL, (const char *const[]){"-s", daemon->socket, "--json", "--", "status", NULL});
     assert_run(&other, 0, run.stdout_text);
@@ -285,13 +285,13 @@ static void test_wait(void **state)
     assert_run(&run, 0, "");
     RUN(&run, "wait", "--for", "serving");
     assert_run(&run, 0, "");
-    RUN(&run, "wait", "--for", "standby", "--timeout", "300ms");
+    RUN(&run, "wait", "--for", "standby", "--timeout", "3s"); /* time for its one answer */
     assert_error(&run, 5, "does not stand by");
 
     daemon_set(daemon, "/cluster", JSON, NOBODY);
     RUN(&run, "wait", "--for", "standby");
     assert_run(&run, 0, "");
-    run_start(&run, (const char *const[]){"wait", "--for", "serving", "--timeout", "20s", NULL},
+    run_start(&run, (const char *const[]){"wait", "--for", "serving", "--timeout", "200s", NULL},
               variable_of(daemon));
     for (const int before = daemon_asked(daemon); daemon_asked(daemon) < before + 3;)
         (void)poll(NULL, 0, 5); /* it has looked more than once, and waits */
@@ -308,7 +308,7 @@ static void test_wait_for_a_daemon(void **state)
     daemon_end(daemon);
     RUN(&run, "wait", "--for", "serving", "--timeout", "300ms");
     assert_error(&run, 4, "no daemon answers");
-    run_start(&run, (const char *const[]){"wait", "--for", "serving", "--timeout", "20s", NULL},
+    run_start(&run, (const char *const[]){"wait", "--for", "serving", "--timeout", "200s", NULL},
               variable_of(daemon));
     daemon_listen(daemon);
     run_finish(&run);

@@ -215,6 +215,16 @@ static UNUSED void watched(int64_t owner)
                               .owner = owner});
 }
 
+static UNUSED void predecessor_gone(void)
+{
+    event((struct core_event){.type = CORE_EV_PRED_CHANGED});
+}
+
+static UNUSED void own_changed(bool deleted)
+{
+    event((struct core_event){.type = CORE_EV_OWN_CHANGED, .op = core.node_tag, .deleted = deleted});
+}
+
 /* How the one before us went, as <root>/handover and members/ tell it. */
 static UNUSED void left(enum core_left how)
 {
@@ -298,10 +308,24 @@ static UNUSED int deaths_here(void)
     return n;
 }
 
+/* ---- what an elector that died has left --------------------------------------------------------------- */
+
+static const struct ipc_session left_behind UNUSED = {
+    .id = SESSION,
+    .timeout = T,
+    .uuid = "aaaaaaaa-0000-4000-8000-000000000000",
+    .node = "_c_aaaaaaaa-0000-4000-8000-000000000000-latch-0000000005"};
+
+static UNUSED struct ipc_livy left_running(void)
+{
+    return (struct ipc_livy){
+        .state = IPC_LIVY_ALIVE, .run = 3, .pid = 9, .epoch = EPOCH, .kill_at = 107000, .started_at = 90000};
+}
+
 /* ---- longer ways ------------------------------------------------------------------------------------- */
 
-/* From nothing to a latch node of sequence 5, not listed yet. */
-static UNUSED void join(void)
+/* From nothing to a create that is under way. */
+static UNUSED void ask_for_a_node(void)
 {
     begin_with(NULL, NULL);
     connected(SESSION);
@@ -310,6 +334,12 @@ static UNUSED void join(void)
     reply(CORE_REQ_REGISTER, CORE_OK);
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_CREATE);
+}
+
+/* From nothing to a latch node of sequence 5, not listed yet. */
+static UNUSED void join(void)
+{
+    ask_for_a_node();
     expect(CORE_ACT_CLEAR); /* what a daemon before us may have left */
     reply(CORE_REQ_CLEAR, CORE_NONODE);
     created(5);

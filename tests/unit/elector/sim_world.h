@@ -1,6 +1,6 @@
 /* sim_world.h - a world in one thread for tests of the pure machines: a clock, a queue of what is to happen,
  * dice that a seed fixes, and links that keep their order. Nothing here knows of ZooKeeper or Livy. See
- * sim_zk.h, sim_client.h and sim_host.h for what lives in it.
+ * sim_zk.h, sim_client.h, sim_keeper.h and sim_elector.h for what lives in it.
  */
 #ifndef LIVY_HA_TEST_SIM_WORLD_H
 #define LIVY_HA_TEST_SIM_WORLD_H

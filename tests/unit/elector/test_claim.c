@@ -2,6 +2,10 @@
  * servers and file systems that hang, and that the loop never waits for any of them. */
 #include "zk_fixture.h"
 
+/* ms in which what must not wait for a server is over. One that did would wait for 5 s at the least; what is
+ * left to that is for a slow machine. */
+#define PROMPT 4500
+
 #include <sys/stat.h>
 
 #include "claim_internal.h"
@@ -225,8 +229,8 @@ static void test_frozen_server_does_not_block(void **state)
     enum claim_answer later = ask(&a, NULL, 1, "aa");
     assert_int_equal(kill(server.pid, SIGCONT), 0);
     assert_int_equal(answer, CLAIM_AWAY);
-    assert_in_range(took, 0, 1000);
-    assert_in_range(longest, 0, 1000);
+    assert_in_range(took, 0, PROMPT);
+    assert_in_range(longest, 0, PROMPT);
     assert_int_equal(later, CLAIM_AWAY);
     assert_non_null(strstr(a.why, "localhost"));
     assert_non_null(strstr(a.why, "no connection within 5 s"));
@@ -260,7 +264,7 @@ static void test_silent_server_does_not_block(void **state)
     assert_int_equal(a.done, 1);
     assert_int_equal(a.answer, CLAIM_AWAY);
     assert_non_null(strstr(a.why, "connected, but it does not answer"));
-    assert_in_range(longest, 0, 1000);
+    assert_in_range(longest, 0, PROMPT);
     claim_reach_stop(&reach);
     claim_place_clear(&place);
 }
@@ -330,7 +334,7 @@ static void test_hung_file_system_does_not_block(void **state)
     int64_t began = clock_boot_ms();
     assert_int_equal(ask(&a, NULL, 1, "aa"), CLAIM_AWAY);
     assert_int_equal(ask(&a, NULL, 1, "aa"), CLAIM_AWAY); /* no second thread beside the first */
-    assert_in_range(clock_boot_ms() - began, 0, 2000);
+    assert_in_range(clock_boot_ms() - began, 0, PROMPT);
     assert_non_null(strstr(a.why, "waiting for the state store's answer"));
     claim_free(a.claim);                       /* while it hangs */
     int fd = open(path, O_WRONLY | O_CLOEXEC); /* lets the thread go */

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "sim_host.h"
+#include "sim_elector.h"
 
 #define HOSTS SIM_HOSTS
 #define FAULTS_UNTIL 300000

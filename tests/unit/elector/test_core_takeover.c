@@ -23,6 +23,12 @@ static void predecessor_answers(bool alive)
         .type = CORE_EV_PREDECESSOR, .op = core.takeover.probe_op, .alive = alive, .text = "test"});
 }
 
+static void predecessor_untold(void)
+{
+    event((struct core_event){
+        .type = CORE_EV_PREDECESSOR, .op = core.takeover.probe_op, .untold = true, .text = "no descriptor"});
+}
+
 static void fenced(bool done)
 {
     event((struct core_event){.type = CORE_EV_FENCED,
@@ -54,6 +60,7 @@ struct story {
     const struct core_victim *victim, *second; /* second: found once the first one's tenure is cleared */
     enum core_left left;
     bool more, answers; /* does the victim's Livy answer? */
+    bool untold;        /* it cannot be asked */
     bool fence_works;
     int64_t fence_takes; /* -1: no end */
     int fences, failures, looks;
@@ -82,7 +89,10 @@ static bool time_passes(struct story *story, int64_t until)
             return true;
         if (core.takeover.probe_op != 0) {
             story->looks++;
-            predecessor_answers(story->answers);
+            if (story->untold)
+                predecessor_untold();
+            else
+                predecessor_answers(story->answers);
         } else if (core.pending[CORE_REQ_HANDOVER] != 0) {
             left_by(story->victim, story->left, story->more);
         } else if (core.pending[CORE_REQ_CLEAR] != 0) {
@@ -456,6 +466,40 @@ static void test_probe_without_a_result(void **state)
     assert_true(core.takeover.looked);
 }
 
+/* The elector is out of descriptors: that is no silence. */
+static void test_probe_that_could_not_be_made(void **state)
+{
+    struct story story = {.victim = &victim, .left = CORE_LEFT_GONE, .untold = true};
+
+    (void)state;
+    win();
+    int64_t won = now;
+    left_by(&victim, CORE_LEFT_GONE, false);
+    assert_false(time_passes(&story, won + 20500));
+    assert_int_equal(story.looks, 21); /* each second */
+    story.untold = false;
+    assert_true(time_passes(&story, won + 21500));
+    assert_int_equal(now, won + 21000);
+}
+
+/* What was learnt before stands: an answer keeps the gate shut, silence keeps it open. */
+static void test_probe_that_could_not_be_made_changes_nothing(void **state)
+{
+    (void)state;
+    for (int answers = 0; answers < 2; answers++) {
+        struct story story = {.victim = &victim, .left = CORE_LEFT_GONE, .answers = answers};
+        win();
+        configure(false, 5000);
+        int64_t won = now;
+        left_by(&victim, CORE_LEFT_GONE, false);
+        assert_false(time_passes(&story, won + 900));
+        story.untold = true;
+        assert_int_equal(time_passes(&story, won + 20000), !answers);
+        assert_true(now == won + 5000 || answers);
+        assert_true(story.looks > 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +523,8 @@ int main(void)
         cmocka_unit_test(test_predecessor_that_is_silent_costs_nothing),
         cmocka_unit_test(test_predecessor_that_speaks_again),
         cmocka_unit_test(test_probe_without_a_result),
+        cmocka_unit_test(test_probe_that_could_not_be_made),
+        cmocka_unit_test(test_probe_that_could_not_be_made_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
