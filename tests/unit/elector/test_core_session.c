@@ -310,7 +310,7 @@ static void test_tells_of_a_fence_under_a_hung_elector(void **state)
  * soon as that is done, and is not waited for where it takes long. */
 static void test_leaves_while_it_adopts(void **state)
 {
-    struct ipc_livy livy = running();
+    struct ipc_livy livy = left_running();
 
     (void)state;
     for (int late = 0; late < 2; late++) {
@@ -320,7 +320,7 @@ static void test_leaves_while_it_adopts(void **state)
         whatever();
         livy_dead(3, IPC_CAUSE_ORPHANED);
         whatever();
-        leave();
+        event((struct core_event){.type = CORE_EV_LEAVE});
         assert_false(came(CORE_ACT_CLOSE));
         whatever();
         if (late == 0) {
