@@ -262,7 +262,9 @@ static void leave(struct step *s)
         core_act(s, CORE_ACT_RELEASING);
         c->releasing_sent = true;
     }
-    if (c->may_close && (!c->connected || c->node[0] == '\0' || s->now >= c->close_by)) {
+    /* An adopted session is being taken up just now, and ends in a moment or after T. */
+    bool away = !c->connected && (c->session == 0 || c->connected_at != 0);
+    if (c->may_close && (away || c->node[0] == '\0' || s->now >= c->close_by)) {
         core_act(s, CORE_ACT_CLOSE);
         c->close_sent = true;
     }

@@ -72,7 +72,7 @@ def test_all_killed_at_once(row: Row) -> None:
 def test_keeper_and_elector_killed_under_systemd(row: Row) -> None:
     """KillMode=mixed takes the elector with the keeper; ExecStopPost closes the session, so that nobody waits for T."""
     keeper, elector, _livy = _start(row, "keeper and elector: kill -9 at once, then ExecStopPost")
-    faults.stop_at_once(row.active, [elector])
+    faults.stop_at_once(row.active, [keeper, elector])  # systemd ends whatever the keeper starts meanwhile
     row.fault()
     for pid in (elector, keeper):
         proc.send(pid, signal.SIGKILL)

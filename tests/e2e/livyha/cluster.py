@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import ConnectionLoss, NoNodeError, SessionExpiredError
 
 from . import proc
 from .member import Member
@@ -174,7 +174,12 @@ class Cluster:
     # ---- the rest ---------------------------------------------------------------------------------------------
 
     def wait(self, condition: Callable[[], _T | None], timeout: float, what: str) -> _T:
-        return wait_for(condition, timeout, what, self.failure_text)
+        def seen() -> _T | None:
+            try:
+                return condition()
+            except (ConnectionLoss, SessionExpiredError):
+                return None  # the test's own session, where it has stopped the servers: the next look is with a new one
+        return wait_for(seen, timeout, what, self.failure_text)
 
     def failure_text(self) -> str:
         parts = [f"--- {member.name}: {'running' if member.running() else 'not running'}; its log ends\n"

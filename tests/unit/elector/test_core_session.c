@@ -306,6 +306,37 @@ static void test_tells_of_a_fence_under_a_hung_elector(void **state)
     assert_false(told(CORE_HIST_FENCED));
 }
 
+/* The keeper dies while the elector that it has just started takes the session up: the node is given up as
+ * soon as that is done, and is not waited for where it takes long. */
+static void test_leaves_while_it_adopts(void **state)
+{
+    struct ipc_livy livy = left_running();
+
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        begin_with(&left_behind, &livy);
+        whatever();
+        event((struct core_event){.type = CORE_EV_QUIT});
+        whatever();
+        livy_dead(3, IPC_CAUSE_ORPHANED);
+        whatever();
+        event((struct core_event){.type = CORE_EV_LEAVE});
+        assert_false(came(CORE_ACT_CLOSE));
+        whatever();
+        if (late == 0) {
+            connected(SESSION);
+            assert_true(came(CORE_ACT_DELETE));
+            assert_false(came(CORE_ACT_CLOSE));
+            whatever();
+            reply(CORE_REQ_DELETE, CORE_OK);
+        } else {
+            time_is(now + 1000);
+        }
+        assert_true(came(CORE_ACT_CLOSE));
+        whatever();
+    }
+}
+
 /* The deadline of before stays in force until there is a proof of our own. */
 static void test_adopted_lease_is_not_prolonged_by_hope(void **state)
 {
@@ -441,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_never_closed_without_leave),
         cmocka_unit_test(test_adopts_a_running_livy),
         cmocka_unit_test(test_tells_of_a_fence_under_a_hung_elector),
+        cmocka_unit_test(test_leaves_while_it_adopts),
         cmocka_unit_test(test_adopted_lease_is_not_prolonged_by_hope),
         cmocka_unit_test(test_adopted_livy_of_another_epoch_is_ended),
         cmocka_unit_test(test_session_is_gone_at_adoption),
