@@ -237,6 +237,7 @@ def test_cause_of_a_gap() -> None:
 def test_what_is_left_behind_is_seen() -> None:
     whole = Holding(znodes={"/members/a"}, files={"active: lock"}, latch=3, tenures=1)
     assert compare(whole, whole, whole).bad() == []
-    for left in (replace(whole, latch=4), replace(whole, tenures=2), replace(whole, tenures=0), replace(whole, processes=["9 java"]),
-                 replace(whole, znodes={"/members/a", "/members/b"}), replace(whole, files={"active: lock", "active: new"})):
+    for left in (replace(whole, latch=4), replace(whole, tenures=2), replace(whole, tenures=0),
+                 replace(whole, processes=["9 java"]), replace(whole, znodes={"/members/a", "/members/b"}),
+                 replace(whole, files={"active: lock", "active: new"})):
         assert len(compare(whole, left, whole).bad()) == 1, left

@@ -13,8 +13,8 @@ from .nemesis_store import Verdict
 from .nemesis_watch import Gap, by_cause
 from .oracle import Life
 
-NOT_DRAWN = ("Not drawn: a keeper frozen while its elector is dead or frozen, with Livy running on. Nobody is left then who could "
-             "end Livy at its lease's end, until one of the two is back.")
+NOT_DRAWN = ("Not drawn: a keeper frozen while its elector is dead or frozen, with Livy running on. Nobody is left then who "
+             "could end Livy at its lease's end, until one of the two is back.")
 
 
 @dataclass
