@@ -181,9 +181,15 @@ static void test_keep_session(void **state)
         zk_close(first.zk, true);
         client_start(&second, server.hosts, &first.session);
         assert_true(wait_count(&second.connected, 1));
-        assert_string_equal(second.log, "C");
-        assert_int_equal(second.session.id, first.session.id);
-        assert_int_equal(exists(&second, "/kept")->owner, first.session.id);
+        /* What the first one's library had sent to reconnect may be read by the server only now: it then
+         * drops the second one's connection once (ZooKeeperServer.processConnectRequest), not the session. */
+        const struct done *kept;
+        do
+            kept = exists(&second, "/kept");
+        while (kept->rc == ZCONNECTIONLOSS && second.lost == 0);
+        assert_int_equal(kept->rc, ZOK);
+        assert_int_equal(kept->owner, first.session.id);
+        assert_int_equal(second.lost, 0);
         client_close(&second);
         client_open(&first);
         assert_int_equal(exists(&first, "/kept")->rc, ZNONODE);
