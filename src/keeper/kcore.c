@@ -356,7 +356,7 @@ void kcore_livy(const struct kcore *k, struct ipc_livy *livy)
     livy->run = k->run;
     livy->pid = k->pid;
     livy->epoch = k->epoch;
-    livy->kill_at = k->kill_at;
+    livy->kill_at = k->livy == KCORE_NONE ? k->killed_at : k->kill_at;
     livy->started_at = k->started_at;
 }
 

@@ -48,6 +48,26 @@ static void test_fork_that_took_longer_than_the_lease(void **state)
     assert_non_null(sent(&bed, IPC_LIVY)); /* with the pidfd: the elector guards it as well */
 }
 
+/* What a new elector is told of a Livy that its predecessor let die: that it was killed, and when. */
+static void test_death_at_the_deadline_is_remembered(void **state)
+{
+    struct bed bed;
+    struct ipc_livy livy;
+
+    (void)state;
+    begin_running(&bed);
+    int64_t killed = bed.k.kill_at + 7;
+    at(&bed, killed);
+    assert_true(did(&bed, KCORE_ACT_KILL_LIVY));
+    later(&bed, 30);
+    livy_dies(&bed, 256 + 9);
+    lock_is_free(&bed);
+    kcore_livy(&bed.k, &livy);
+    assert_int_equal(livy.state, IPC_LIVY_NONE);
+    assert_int_equal(livy.cause, IPC_CAUSE_DEADLINE);
+    assert_int_equal(livy.kill_at, killed);
+}
+
 static void test_every_stop_of_a_livy_is_answered(void **state)
 {
     struct bed bed;
@@ -75,6 +95,7 @@ int main(void)
         cmocka_unit_test(test_grace_that_has_passed_is_not_forgotten),
         cmocka_unit_test(test_lease_that_is_over_when_it_comes_kills_at_once),
         cmocka_unit_test(test_fork_that_took_longer_than_the_lease),
+        cmocka_unit_test(test_death_at_the_deadline_is_remembered),
         cmocka_unit_test(test_every_stop_of_a_livy_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
