@@ -293,8 +293,8 @@ static void renew(struct step *s)
     core_keeper_owes(s);
 }
 
-/* Start order: synced list, own node lowest and owned by this session, a check acknowledged on this
- * connection, time left. */
+/* Own node lowest in a list and owned by this session, a check acknowledged on this connection, nobody in the
+ * way, time left. */
 static bool may_start(const struct core *c, int64_t now)
 {
     return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&

@@ -25,7 +25,8 @@ struct seen { /* when an entry came, on our clock: found out once */
 
 struct deaths {
     struct deaths_options options;
-    char id[160], known[512], path[PATH_SIZE], known_path[PATH_SIZE];
+    char *known; /* what known/<id> says */
+    char id[160], path[PATH_SIZE], known_path[PATH_SIZE];
     struct zk *zk;
     int32_t version; /* of the node, counting what is on its way; -1: not known */
     unsigned sets;   /* on their way */
@@ -48,14 +49,11 @@ struct deaths *deaths_new(const struct deaths_options *options)
     snprintf(d->id, sizeof(d->id), "%s", options->id);
     path_make(d->path, options->root, NULL, "deaths");
     path_make(d->known_path, options->root, "known", options->id);
-    json_t *known = json_pack("{s:s, s:s}", "id", options->id, "host", options->host);
-    if (d->record == NULL || d->waiting == NULL || known == NULL ||
-        json_dumpb(known, d->known, sizeof(d->known) - 1, JSON_COMPACT) >= sizeof(d->known)) {
-        json_decref(known);
+    d->known = record_known(options->id, options->host);
+    if (d->record == NULL || d->waiting == NULL || d->known == NULL) {
         deaths_free(d);
         return NULL;
     }
-    json_decref(known);
     d->options.root = d->options.id = d->options.host = NULL; /* the caller's */
     return d;
 }
@@ -66,24 +64,19 @@ void deaths_free(struct deaths *d)
         return;
     json_decref(d->record);
     json_decref(d->waiting);
+    free(d->known);
     free(d);
 }
 
 /* ---- entries ----------------------------------------------------------------------------------------- */
-
-static const char *text_of(const json_t *entry, const char *key)
-{
-    const char *text = json_string_value(json_object_get(entry, key));
-    return text != NULL ? text : "";
-}
 
 static bool holds(const json_t *list, const json_t *entry)
 {
     size_t i;
     json_t *other;
 
-    json_array_foreach((json_t *)list, i,
-                       other) if (strcmp(text_of(other, "key"), text_of(entry, "key")) == 0) return true;
+    json_array_foreach((json_t *)list, i, other) if (strcmp(record_text(other, "key"),
+                                                            record_text(entry, "key")) == 0) return true;
     return false;
 }
 
@@ -109,7 +102,7 @@ static const int64_t *find_seen(const struct deaths *d, const char *key)
 /* An entry that comes while we watch came just now, whatever the clocks say. */
 static void see(struct deaths *d, const json_t *entry, int64_t now, bool live)
 {
-    const char *key = text_of(entry, "key");
+    const char *key = record_text(entry, "key");
     int64_t old = live ? 0 : age(d, entry, now);
 
     if (strlen(key) >= KEY_SIZE || find_seen(d, key) != NULL)
@@ -288,12 +281,12 @@ static void tell(const struct deaths *d, const json_t *from, struct deaths_entry
 
     json_array_foreach((json_t *)from, i, entry)
     {
-        const int64_t *at = find_seen(d, text_of(entry, "key"));
+        const int64_t *at = find_seen(d, record_text(entry, "key"));
         if (at == NULL || *n == DEATHS_MAX || (from == d->waiting && holds(d->record, entry)))
             continue;
         list[(*n)++] = (struct deaths_entry){.at = *at,
-                                             .gave_up = strcmp(text_of(entry, "event"), "gave-up") == 0,
-                                             .member = text_of(entry, "member")};
+                                             .gave_up = strcmp(record_text(entry, "event"), "gave-up") == 0,
+                                             .member = record_text(entry, "member")};
     }
 }
 

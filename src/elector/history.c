@@ -46,11 +46,12 @@ bool history_idle(const struct history *h)
     return h->n_waiting == 0;
 }
 
-static void drop(struct history *h, size_t at, size_t count)
+/* The oldest ones. */
+static void drop(struct history *h, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        json_decref(h->waiting[at + i]);
-    for (size_t i = at; i + count < h->n_waiting; i++)
+        json_decref(h->waiting[i]);
+    for (size_t i = 0; i + count < h->n_waiting; i++)
         h->waiting[i] = h->waiting[i + count];
     h->n_waiting -= count;
 }
@@ -63,7 +64,7 @@ static void written(void *arg, const struct zk_reply *reply)
 
     h->busy = false;
     if (reply->rc == ZOK)
-        drop(h, 0, h->in_flight);
+        drop(h, h->in_flight);
     h->in_flight = 0;
     if (reply->rc == ZOK || reply->rc == ZBADVERSION)
         next(h);
@@ -116,9 +117,8 @@ void history_add(struct history *h, json_t *entry)
 {
     if (entry == NULL)
         return;
-    if (h->n_waiting ==
-        WAITING) { /* the oldest gives way; where a set carries it already, it is written all the same */
-        drop(h, 0, 1);
+    if (h->n_waiting == WAITING) { /* where a set carries the oldest already, it is written all the same */
+        drop(h, 1);
         if (h->in_flight > 0)
             h->in_flight--;
     }

@@ -19,3 +19,18 @@ json_t *record_list(const struct zk_reply *reply, size_t most)
     json_decref(list);
     return kept;
 }
+
+const char *record_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+char *record_known(const char *id, const char *host)
+{
+    json_t *known = json_pack("{s:s, s:s}", "id", id, "host", host);
+    char *text = known != NULL ? json_dumps(known, JSON_COMPACT) : NULL;
+
+    json_decref(known);
+    return text;
+}

@@ -14,4 +14,10 @@ json_t *record_load(const struct zk_reply *reply);
  * where it holds anything else. NULL: out of memory. */
 json_t *record_list(const struct zk_reply *reply, size_t most);
 
+/* The text of a field; "" where there is none. Lives as long as the object. */
+const char *record_text(const json_t *object, const char *key);
+
+/* What known/<id> holds, malloc'ed; NULL: out of memory. */
+char *record_known(const char *id, const char *host);
+
 #endif

@@ -281,12 +281,6 @@ static void claimed(void *arg, enum claim_answer answer, const char *why)
     }
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 static void member_step(void *arg, const struct zk_reply *reply)
 {
     struct roster *r = arg;
@@ -326,9 +320,9 @@ static void member_read(void *arg, const struct zk_reply *reply)
         return;
     }
     json_t *other = record_load(reply);
-    const char *host = text_of(other, "host");
-    if (r->boot[0] != '\0' && strcmp(text_of(other, "boot"), r->boot) == 0 && strcmp(host, r->host) == 0 &&
-        strcmp(text_of(other, "runtime_dir"), r->runtime_dir) == 0) {
+    const char *host = record_text(other, "host");
+    if (r->boot[0] != '\0' && strcmp(record_text(other, "boot"), r->boot) == 0 &&
+        strcmp(host, r->host) == 0 && strcmp(record_text(other, "runtime_dir"), r->runtime_dir) == 0) {
         /* Same host, boot and runtime_dir, and we hold the lock of that: whoever made it is dead. */
         int rc = zk_delete(r->zk, r->member_path, reply->stat->version, member_step, r);
         json_decref(other);
@@ -367,13 +361,11 @@ static void member_made(void *arg, const struct zk_reply *reply)
 static void make_known(struct roster *r)
 {
     char path[PATH_SIZE];
-    json_t *known = json_pack("{s:s, s:s}", "id", r->id, "host", r->host);
-    char *text = known != NULL ? json_dumps(known, JSON_COMPACT) : NULL;
+    char *text = record_known(r->id, r->host);
 
     path_make(path, r->root, "known", r->id);
     make(r, path, text != NULL ? text : "{}", 0);
     free(text);
-    json_decref(known);
 }
 
 static void advance(struct roster *r)

@@ -331,6 +331,13 @@ int zk_sync(struct zk *zk, const char *path, zk_done *done, void *arg)
     return rc != ZOK ? rc : request_sent(item, zoo_async(zk->zh, full, on_sync, item));
 }
 
+/* zoo_amulti() packs the operations before it returns, but writes the results' fields until the completion:
+ * so those live in the context. */
+static int request_multi(struct zk *zk, struct zk_item *item, int n, const zoo_op_t *ops)
+{
+    return request_sent(item, zoo_amulti(zk->zh, n, ops, item->results, on_void, item));
+}
+
 int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg)
 {
     char full[PATH_MAX];
@@ -340,22 +347,18 @@ int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg)
 
     if (rc != ZOK)
         return rc;
-    /* zoo_amulti() packs the operation before it returns, but writes the results' fields until the
-     * completion: so those live in the context. */
     zoo_check_op_init(&op, full, -1);
-    return request_sent(item, zoo_amulti(zk->zh, 1, &op, item->results, on_void, item));
+    return request_multi(zk, item, 1, &op);
 }
 
-static int request_full(struct zk *zk, const char *path, char full[static PATH_MAX])
+/* The same for a request that names a second node as well. */
+static int request_begin_pair(struct zk *zk, const char *path, char full[static PATH_MAX], const char *other,
+                              char full_other[static PATH_MAX], zk_done *done, void *arg,
+                              struct zk_item **out)
 {
-    int n = snprintf(full, PATH_MAX, "%s%s", zk->chroot, path);
-    return n < 0 || n >= PATH_MAX ? ZBADARGUMENTS : ZOK;
-}
+    int rc = request_path(zk, other, full_other);
 
-/* zoo_amulti() packs the operations before it returns. */
-static int request_multi(struct zk *zk, struct zk_item *item, int n, const zoo_op_t *ops)
-{
-    return request_sent(item, zoo_amulti(zk->zh, n, ops, item->results, on_void, item));
+    return rc == ZOK ? request_begin(zk, path, full, done, arg, out) : rc;
 }
 
 int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *tenure,
@@ -366,9 +369,9 @@ int zk_release(struct zk *zk, const char *path, const char *marker, const char *
     zoo_op_t ops[3];
     int n = 0;
 
-    if (marker != NULL && request_full(zk, marker, full_marker) != ZOK)
+    if (marker != NULL && request_path(zk, marker, full_marker) != ZOK)
         return ZBADARGUMENTS;
-    if (tenure != NULL && request_full(zk, tenure, full_tenure) != ZOK)
+    if (tenure != NULL && request_path(zk, tenure, full_tenure) != ZOK)
         return ZBADARGUMENTS;
     int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
@@ -387,10 +390,8 @@ int zk_tenure(struct zk *zk, const char *path, const char *tenure, const char *d
     char full[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
     zoo_op_t ops[2];
+    int rc = request_begin_pair(zk, path, full, tenure, full_tenure, done, arg, &item);
 
-    if (request_full(zk, tenure, full_tenure) != ZOK)
-        return ZBADARGUMENTS;
-    int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
         return rc;
     zoo_check_op_init(&ops[0], full, -1);
@@ -406,10 +407,8 @@ int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done,
     char full[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
     zoo_op_t ops[2];
+    int rc = request_begin_pair(zk, path, full, tenure, full_tenure, done, arg, &item);
 
-    if (request_full(zk, tenure, full_tenure) != ZOK)
-        return ZBADARGUMENTS;
-    int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
         return rc;
     zoo_check_op_init(&ops[0], full, -1);
