@@ -1,4 +1,5 @@
-/* ipc.h - what keeper and elector say to each other over a SOCK_SEQPACKET pair.
+/* ipc.h - what keeper and elector say to each other over a SOCK_SEQPACKET pair (packet.h); keeper and relay
+ * too, as far as HELLO, READY, PONG and FATAL, and RELOAD, PING and PEER go.
  *
  * One message is one packet of one fixed struct. Every message is dated (CLOCK_BOOTTIME ms), carries a
  * version, and every field is checked by the receiver before it is used. Sending and receiving never block. A
@@ -43,6 +44,7 @@ enum ipc_type {
     IPC_PING,
     IPC_FENCED, /* the fence command has ended, or was not run: fence (number, outcome, status); text: why not
                  */
+    IPC_PEER, /* (+ descriptor) to elector and relay: your end of a new channel to the other one (front.h) */
 };
 
 enum ipc_livy_state { IPC_LIVY_NONE, IPC_LIVY_ALIVE, IPC_LIVY_STOPPING };
@@ -118,9 +120,6 @@ struct ipc_msg {
     struct ipc_fence fence;
     char text[IPC_TEXT_SIZE];
 };
-
-/* A connected pair, both ends CLOEXEC and non-blocking. 0, or -1 with errno. */
-int ipc_pair(int pair[static 2]);
 
 /* Sends `msg` (dated now), with `fd` unless it is -1 (stays the caller's). 0, or -1 with errno: EAGAIN where
  * the other side does not read, EPIPE where it is gone. */

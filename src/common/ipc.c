@@ -1,19 +1,12 @@
-/* ipc.c - fixed messages over a SOCK_SEQPACKET pair. Knows the shape of a message, nothing of its meaning. */
+/* ipc.c - fixed messages over a SOCK_SEQPACKET pair (packet.h). Knows the shape of a message, nothing of its
+ * meaning. */
 #include "livy-ha/ipc.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "livy-ha/clock.h"
-
-int ipc_pair(int pair[static 2])
-{
-    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
-}
+#include "livy-ha/packet.h"
 
 static bool ends(const char *text, size_t size)
 {
@@ -22,7 +15,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_ASK) || (type >= IPC_WELCOME && type <= IPC_FENCED);
+    return (type >= IPC_HELLO && type <= IPC_ASK) || (type >= IPC_WELCOME && type <= IPC_PEER);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -62,95 +55,30 @@ static bool valid(const struct ipc_msg *msg)
 
 int ipc_send(int socket, struct ipc_msg *msg, int fd)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
-    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-
     msg->magic = IPC_MAGIC;
     msg->sent_at = clock_boot_ms();
-    if (fd >= 0) {
-        header.msg_control = control.space;
-        header.msg_controllen = sizeof(control.space);
-        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-    }
-    ssize_t n;
-    do {
-        n = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    return n < 0 ? -1 : 0;
-}
-
-/* Takes the descriptor that came along, and closes any further one: nobody of ours sends two. */
-static int take_descriptor(struct msghdr *header)
-{
-    int taken = -1;
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg != NULL; cmsg = CMSG_NXTHDR(header, cmsg)) {
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-            if (taken < 0)
-                taken = fd;
-            else
-                close(fd);
-        }
-    }
-    return taken;
+    return packet_send(socket, msg, sizeof(*msg), fd);
 }
 
 int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 {
-    union {
-        char space[CMSG_SPACE(4 * sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
-    struct msghdr header = {.msg_iov = &iov,
-                            .msg_iovlen = 1,
-                            .msg_control = control.space,
-                            .msg_controllen = sizeof(control.space)};
-    ssize_t n;
+    int rc = packet_recv(socket, msg, sizeof(*msg), fd);
 
-    *fd = -1;
-    do {
-        n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-    if (n == 0) {
-        errno = EPIPE;
-        return -1;
-    }
-    *fd = take_descriptor(&header);
-    if ((size_t)n != sizeof(*msg) || (header.msg_flags & MSG_TRUNC) != 0 || !valid(msg)) {
-        if (*fd >= 0)
-            close(*fd);
-        *fd = -1;
-        errno = EBADMSG;
-        return -1;
-    }
-    return 1;
+    if (rc != 1 || valid(msg))
+        return rc;
+    return packet_refuse(fd);
 }
 
 const char *ipc_type_name(uint32_t type)
 {
     static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop",  "session",
                                             "releasing", "status", "pong",  "fatal", "fence", "ask"};
-    static const char *const to_elector[] = {"welcome", "livy",   "leased", "quit",
-                                             "leave",   "reload", "ping",   "fenced"};
+    static const char *const to_elector[] = {"welcome", "livy", "leased", "quit", "leave",
+                                             "reload",  "ping", "fenced", "peer"};
 
     if (type >= IPC_HELLO && type <= IPC_ASK)
         return to_keeper[type - IPC_HELLO];
-    if (type >= IPC_WELCOME && type <= IPC_FENCED)
+    if (type >= IPC_WELCOME && type <= IPC_PEER)
         return to_elector[type - IPC_WELCOME];
     return "unknown";
 }

@@ -494,6 +494,9 @@ void act_perform(struct elector *e, const struct core_action *a)
     case CORE_ACT_LEASE:
         tell(e, IPC_LEASE, a);
         break;
+    case CORE_ACT_QUIESCE:
+        elector_step(e, &(struct core_event){.type = CORE_EV_QUIET}); /* there is no front yet */
+        break;
     case CORE_ACT_STOP:
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);
         tell(e, IPC_STOP, a);

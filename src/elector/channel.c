@@ -90,6 +90,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_FENCED:
         takeover_fenced(e, msg);
         break;
+    case IPC_PEER:    /* the relay: not yet */
     case IPC_WELCOME: /* was taken by be_welcomed */
     case IPC_HELLO:
     case IPC_READY:

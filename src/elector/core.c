@@ -235,6 +235,8 @@ static void apply(struct step *s, const struct core_event *event)
         c->may_stand = event->stand;
         core_say(c->stand_reason, "%s", event->text != NULL ? event->text : "");
         break;
+    case CORE_EV_QUIET:
+        break; /* nothing asks for it yet */
     case CORE_EV_QUIT:
         c->quitting = true;
         core_say(c->quit_reason, "%s", event->text != NULL ? event->text : "orderly stop");

@@ -40,6 +40,7 @@ struct core_config {
     int64_t kill_margin;     /* K */
     int64_t start_timeout;
     int64_t stop_grace;
+    int64_t drain; /* front.drain: how long a planned stop waits for QUIET */
     int64_t probe_interval;
     int64_t probe_timeout;
     int probe_failures;
@@ -107,9 +108,10 @@ enum core_event_type {
     CORE_EV_PREDECESSOR, /* alive, untold, text: an answer to PROBE_PREDECESSOR; op as there */
     CORE_EV_FENCED,      /* op: of the FENCE; failed, text: how it ended */
     CORE_EV_STAND,       /* stand (may this member be active?), text: why not */
-    CORE_EV_QUIT,        /* orderly stop requested; text: why, NULL for a signal */
-    CORE_EV_LEAVE,       /* the keeper has forgotten the session: it may be closed */
-    CORE_EV_DEATHS,      /* deaths, n_deaths, standing, text: see struct core_death */
+    CORE_EV_QUIET,  /* what QUIESCE asked for is so: no request runs, and new ones are held, on all fronts */
+    CORE_EV_QUIT,   /* orderly stop requested; text: why, NULL for a signal */
+    CORE_EV_LEAVE,  /* the keeper has forgotten the session: it may be closed */
+    CORE_EV_DEATHS, /* deaths, n_deaths, standing, text: see struct core_death */
 };
 
 /* One death of Livy, or one giving up of the latch because of them, on any member, as <root>/deaths has it.
@@ -165,10 +167,12 @@ enum core_action_type {
     CORE_ACT_SESSION,           /* tell the keeper the session (c->session, uuid, node) */
     CORE_ACT_START,             /* epoch, kill_at, run */
     CORE_ACT_LEASE,             /* epoch, kill_at */
-    CORE_ACT_STOP,              /* grace, text */
-    CORE_ACT_ASK,               /* run: a number; answer LIVY with it */
-    CORE_ACT_KILL,              /* the elector's own guard: SIGKILL by pidfd, now */
-    CORE_ACT_PROBE,             /* probe Livy once */
+    CORE_ACT_QUIESCE, /* on: a planned stop is near: the fronts are to hold new requests and let those
+                         that run end; answer QUIET. Not on: it is off, requests may pass again */
+    CORE_ACT_STOP,    /* grace, text */
+    CORE_ACT_ASK,     /* run: a number; answer LIVY with it */
+    CORE_ACT_KILL,    /* the elector's own guard: SIGKILL by pidfd, now */
+    CORE_ACT_PROBE,   /* probe Livy once */
     CORE_ACT_RELEASING,
     CORE_ACT_CLOSE,   /* close the session and end this process */
     CORE_ACT_PHASE,   /* old -> new phase: text; for the log */

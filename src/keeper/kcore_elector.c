@@ -105,6 +105,7 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
     case IPC_RELOAD:
     case IPC_PING:
     case IPC_FENCED:
+    case IPC_PEER:
         break; /* ours to send */
     }
 }

@@ -25,6 +25,7 @@
 #include "livy-ha/ipc.h"
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
+#include "livy-ha/packet.h"
 #include "notify.h"
 #include "orphans.h"
 #include "reload.h"
@@ -114,7 +115,7 @@ static void spawn_elector(struct keeper *k)
     char why[256];
     int pair[2] = {-1, -1};
 
-    if (ipc_pair(pair) != 0) {
+    if (packet_pair(pair) != 0) {
         snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
     } else if (child_elector(k->conf, k->livyconf, pair[1], k->lock, &k->elector, why, sizeof(why)) == 0) {
         close(pair[1]);

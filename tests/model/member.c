@@ -289,6 +289,8 @@ static void perform(struct world *w, int host, const struct core_action *a)
     case CORE_ACT_LEASE:
         send_packet(w, host, IPC_LEASE, a);
         return;
+    case CORE_ACT_QUIESCE:
+        break; /* nothing asks for it yet */
     case CORE_ACT_STOP:
         world_say(w, "host %d    STOP, grace %lld ms: %s", host, (long long)a->grace, a->text);
         send_packet(w, host, IPC_STOP, a);

@@ -21,6 +21,7 @@
 
 #include "livy-ha/clock.h"
 #include "livy-ha/ipc.h"
+#include "livy-ha/packet.h"
 
 static int open_count(void)
 {
@@ -43,7 +44,7 @@ static int make_bed(void **state)
     struct bed *bed = calloc(1, sizeof(*bed));
     assert_non_null(bed);
     bed->descriptors = open_count();
-    assert_int_equal(ipc_pair(bed->pair), 0);
+    assert_int_equal(packet_pair(bed->pair), 0);
     *state = bed;
     return 0;
 }
@@ -221,7 +222,7 @@ static void test_wrong_fields(void **state)
     SPOILT(msg.type = 0);
     SPOILT(msg.type = IPC_ASK + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
-    SPOILT(msg.type = IPC_FENCED + 1);
+    SPOILT(msg.type = IPC_PEER + 1);
     SPOILT(msg.sent_at = -1);
     SPOILT(msg.epoch = -1);
     SPOILT(msg.kill_at = -1);

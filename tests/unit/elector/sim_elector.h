@@ -201,6 +201,8 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
     case CORE_ACT_LEASE:
         sim_elector_send(s, host, IPC_LEASE, a);
         break;
+    case CORE_ACT_QUIESCE:
+        break; /* nothing asks for it yet */
     case CORE_ACT_STOP:
         sim_trace(s, "host %d   STOP, grace %lld: %s", host, (long long)a->grace, a->text);
         sim_elector_send(s, host, IPC_STOP, a);

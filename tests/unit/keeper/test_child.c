@@ -27,6 +27,7 @@
 #include "livy-ha/ipc.h"
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
+#include "livy-ha/packet.h"
 
 #define LIMIT 20000 /* ms that any condition may take */
 
@@ -405,7 +406,7 @@ static int play_keeper(const char *dir)
     bed.livyconf = bed.conf != NULL ? livyconf_load(bed.conf, environ, &report) : NULL;
     snprintf(path, sizeof(path), "%s/run/daemon.lock", dir);
     int lock = lockfile_take(path), rc = 2;
-    if (bed.livyconf != NULL && lock >= 0 && ipc_pair(pair) == 0)
+    if (bed.livyconf != NULL && lock >= 0 && packet_pair(pair) == 0)
         rc = child_elector(bed.conf, bed.livyconf, pair[1], lock, &child, why, sizeof(why)) == 0 ? 0 : 3;
     if (rc == 3 && strstr(why, "livy-ha-elector is neither beside livy-ha nor in") == NULL)
         rc = 4;
