@@ -460,12 +460,13 @@ struct httpd *httpd_open(struct event_base *base, const struct httpd_options *op
 
 void httpd_close(struct httpd *httpd)
 {
-    struct httpd_exchange *exchange;
-
     if (httpd == NULL)
         return;
-    while ((exchange = TAILQ_FIRST(&httpd->exchanges)) != NULL)
+    for (struct httpd_exchange *exchange = TAILQ_FIRST(&httpd->exchanges), *next; exchange != NULL;
+         exchange = next) {
+        next = TAILQ_NEXT(exchange, link);
         exchange_close(exchange);
+    }
     if (httpd->listener != NULL)
         event_free(httpd->listener);
     if (httpd->retry != NULL)
