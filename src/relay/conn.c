@@ -32,8 +32,7 @@ void conn_turn(struct conn *conn)
     if (conn->on_turn || conn->state == CONN_DEAD)
         return;
     conn->on_turn = true;
-    if (TAILQ_EMPTY(&relay->turns))
-        event_add(relay->on_turn, &(struct timeval){0});
+    relay_soon(relay);
     TAILQ_INSERT_TAIL(&relay->turns, conn, turn);
 }
 
@@ -62,6 +61,8 @@ void conn_set(struct conn *conn, enum conn_state state)
         TAILQ_INSERT_TAIL(conn->queued, conn, queue);
     conn_timer(conn, -1);
     conn->state = state;
+    if (state == CONN_IDLE)
+        conn->touched = clock_boot_ms();
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)
@@ -79,15 +80,20 @@ void conn_set(struct conn *conn, enum conn_state state)
 /* ---- events ----------------------------------------------------------------------------------------------
  */
 
+static bool unread(const struct conn *conn)
+{
+    return conn->state == CONN_HELD || conn->state == CONN_CONNECT ||
+           (conn->state == CONN_RUN && conn->x.request.done);
+}
+
 static void on_client(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *conn = arg;
 
     (void)fd;
     sock_note(&conn->client, what);
-    /* An error comes as both: is anybody there? Sides that are read find out by themselves. */
-    if ((what & EV_READ) != 0 && (what & EV_WRITE) != 0 && conn->state != CONN_LINGER &&
-        sock_gone(&conn->client)) {
+    /* A reset is told as both. Sides that are read find out by themselves, after what came before it. */
+    if ((what & EV_READ) != 0 && (what & EV_WRITE) != 0 && unread(conn) && sock_gone(&conn->client)) {
         conn_end(conn, true);
         return;
     }
@@ -150,6 +156,7 @@ void conn_linger(struct conn *conn)
     /* A slow reader of a Livy's answer is as slow as it likes. */
     if (!conn->x.forwarded || sock_flush(&conn->client))
         conn_timer(conn, CONN_REPLY_MS);
+    conn_turn(conn);
 }
 
 /* Closing while bytes are still coming in makes a reset of it, which may overtake the answer: so our side is
@@ -183,7 +190,8 @@ static bool linger_step(struct conn *conn)
     return false;
 }
 
-/* ---- steps -------------------------------------------------------------------------------------------------
+/* ---- steps
+ * -------------------------------------------------------------------------------------------------
  */
 
 /* True where there may be more to do. */
@@ -193,8 +201,8 @@ static bool step(struct conn *conn)
     case CONN_IDLE:
     case CONN_HEAD:
         /* A kept connection to a Livy says nothing between requests but that it ends. */
-        if (conn->upstream.fd >= 0 && conn->upstream.readable)
-            upstream_close(conn, false);
+        if (conn->upstream.readable && upstream_usable(conn))
+            conn->upstream.readable = false;
         return request_step(conn);
     case CONN_CONNECT:
         return upstream_step(conn);
@@ -269,7 +277,6 @@ void conn_begin(struct conn *conn)
     case CONN_THRIFT:
         conn->came = clock_boot_ms();
         hold_add(conn);
-        hold_kick(relay);
         break;
     case CONN_REJECTED:
         relay->rejecting++;
@@ -298,8 +305,7 @@ void conn_end(struct conn *conn, bool reset)
     conn->on_turn = false;
     relay->stats.open--;
     TAILQ_INSERT_TAIL(&relay->dead, conn, queue);
-    event_add(relay->on_turn, &(struct timeval){0});
-    hold_kick(relay); /* it may have been connecting */
+    relay_soon(relay);
     listener_room(&relay->front);
     listener_room(&relay->thrift);
 }

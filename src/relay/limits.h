@@ -17,7 +17,7 @@
 
 struct limits_address;
 
-struct limits_slot { /* in the connection */
+struct limits_slot {                /* in the connection */
     struct limits_address *address; /* NULL: has no slot */
     bool proved;
     TAILQ_ENTRY(limits_slot) among_all, among_own;

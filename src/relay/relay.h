@@ -13,6 +13,7 @@
 #include "listener.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/front.h"
+#include "livy-ha/ipc.h"
 #include "stats.h"
 #include "target.h"
 #include "view.h"
@@ -33,14 +34,13 @@ struct relay {
     struct event *on_channel, *on_peer, *on_valid, *on_drain, *on_retry, *on_turn;
     struct front_view view;
     struct target target;
-    bool draining; /* on_drain is armed */
-    bool drained;  /* … and has fired, under this view */
+    bool draining; /* on_drain is armed, or has fired */
     struct listener front, thrift;
     struct limits limits;
-    struct conn_list all, idle, held, due, turns, dead;
+    struct conn_list all, idle, turns, dead;
+    struct hold plains, thrifts;
     unsigned connecting, rejecting;
-    bool failing; /* the last attempt to connect failed */
-    char failure[256];
+    int64_t nobody_since; /* CLOCK_BOOTTIME ms: since when no request has somewhere to go; 0: it has */
     struct ssl_ctx_st *tls;
     struct relay_stats stats;
     struct admin *admin;
@@ -53,15 +53,20 @@ uint32_t relay_route(const struct relay *relay); /* now */
 bool relay_closing(const struct relay *relay);   /* connections are not to be kept */
 void relay_view(struct relay *relay, const struct front_view *fresh, const char *why);
 void relay_running(struct relay *relay, int change); /* one more, or less, runs */
+void relay_soon(struct relay *relay); /* those who have more to do, the dead and the waiting: next */
 void relay_configure(struct relay *relay, struct conf *fresh);
 /* Closes the connection that has been idle for longest, for its descriptors. False: there is none. */
 bool relay_make_room(struct relay *relay);
+
+/* A snapshot of the elector, of msg->size bytes in `fd`, which stays the caller's (-1: none came). */
+void relay_snapshot(struct relay *relay, const struct front_msg *msg, int fd);
 
 /* channels.c */
 int channels_open(struct relay *relay);
 void channels_peer(struct relay *relay, int fd);
 void channels_counts(struct relay *relay);
 void channels_say(struct relay *relay, uint32_t type);
-void channels_fatal(struct relay *relay, int code, const char *why);
+void channels_fatal_port(struct relay *relay, int error, long port, const char *why); /* errno of it */
+void channels_close(struct relay *relay);
 
 #endif

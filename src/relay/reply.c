@@ -47,7 +47,8 @@ bool reply_redirect(struct buf *out, const char *front_url, const char *id, cons
 {
     static const char before[] = "This is a standby Livy Instance. The active one is ";
     char fields[512];
-    size_t body = sizeof(before) - 1 + strlen(id) + strlen(" at ") + strlen(front_url) + length + strlen("\n");
+    size_t body =
+        sizeof(before) - 1 + strlen(id) + strlen(" at ") + strlen(front_url) + length + strlen("\n");
 
     snprintf(fields, sizeof(fields),
              "\r\nX-Livy-HA-Active: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"

@@ -10,7 +10,8 @@
 #include "relay.h"
 #include "reply.h"
 
-/* ---- answers of our own ------------------------------------------------------------------------------------
+/* ---- answers of our own
+ * ------------------------------------------------------------------------------------
  */
 
 static void answer(struct conn *conn, int status, const char *sentence, bool retry)
@@ -48,6 +49,23 @@ void request_bad_gateway(struct conn *conn, const char *sentence)
     answer(conn, 502, sentence, false);
 }
 
+static const char *head_sentence(int status)
+{
+    if (status == 417)
+        return "the request expects what is not known here (Expect)";
+    if (status == 501)
+        return "the request has a transfer coding that is not known here";
+    if (status == 505)
+        return "only HTTP/1.0 and HTTP/1.1 are spoken here";
+    return "the request's head is not HTTP/1.1 as RFC 9112 has it, or can be read in more than one way";
+}
+
+static bool redirect(const struct relay *relay, const struct http_request *request, struct buf *text)
+{
+    return reply_redirect(text, relay->view.front_url, relay->view.id, request->path.at, request->path.length,
+                          request->is_head);
+}
+
 void request_redirect(struct conn *conn)
 {
     struct relay *relay = conn->relay;
@@ -58,9 +76,7 @@ void request_redirect(struct conn *conn)
         conn_end(conn, true); /* it was fine before */
         return;
     }
-    bool fine = reply_redirect(&text, relay->view.front_url, relay->view.id, request.path.at,
-                               request.path.length, request.is_head) &&
-                sock_write(&conn->client, text.data, text.length);
+    bool fine = redirect(relay, &request, &text) && sock_write(&conn->client, text.data, text.length);
     buf_clear(&text);
     relay->stats.redirected++;
     if (fine)
@@ -69,26 +85,32 @@ void request_redirect(struct conn *conn)
         conn_end(conn, true);
 }
 
-/* ---- heads -------------------------------------------------------------------------------------------------
+bool request_answer_secure(struct conn *conn, size_t length, struct buf *text)
+{
+    struct relay *relay = conn->relay;
+    struct http_request request;
+    int status = http_request_parse(conn->in.data, length, &request);
+
+    if (status != 0) {
+        relay->stats.rejected[STATS_BAD_REQUEST]++;
+        return reply_error(text, status, head_sentence(status), false, request.is_head);
+    }
+    limits_prove(&relay->limits, &conn->slot);
+    if (view_redirects(&relay->view, relay_route(relay))) {
+        relay->stats.redirected++;
+        return redirect(relay, &request, text);
+    }
+    relay->stats.unavailable++;
+    return reply_error(text, 503, "the active Livy has changed meanwhile: try again", true, request.is_head);
+}
+
+/* ---- heads
+ * -------------------------------------------------------------------------------------------------
  */
 
 static void refuse_head(struct conn *conn, int status)
 {
-    static const char *const sentences[] = {
-        "the request's head is not HTTP/1.1 as RFC 9112 has it, or can be read in more than one way",
-        "the request expects what is not known here (Expect)",
-        "the request has a transfer coding that is not known here",
-        "only HTTP/1.0 and HTTP/1.1 are spoken here",
-    };
-    const char *sentence = sentences[0];
-
-    if (status == 417)
-        sentence = sentences[1];
-    if (status == 501)
-        sentence = sentences[2];
-    if (status == 505)
-        sentence = sentences[3];
-    request_refuse(conn, status, sentence, STATS_BAD_REQUEST);
+    request_refuse(conn, status, head_sentence(status), STATS_BAD_REQUEST);
 }
 
 static bool is(struct http_span span, const char *text)
@@ -112,6 +134,7 @@ static void take_head(struct conn *conn, size_t length)
     limits_prove(&conn->relay->limits, &conn->slot);
     x->keep_alive = request.keep_alive;
     x->upgrade = request.upgrade;
+    x->expects = request.expects_continue;
     x->safe = is(request.method, "GET") || is(request.method, "HEAD") || is(request.method, "OPTIONS");
     http_framing_begin(&x->request, request.body, request.length);
     x->mine = length + http_framing_feed(&x->request, conn->in.data + length, conn->in.length - length);
@@ -129,8 +152,8 @@ static void skip_empty_lines(struct buf *in)
 {
     size_t n = 0;
 
-    while (n < in->length && (in->data[n] == '\n' || (in->data[n] == '\r' && n + 1 < in->length &&
-                                                      in->data[n + 1] == '\n')))
+    while (n < in->length &&
+           (in->data[n] == '\n' || (in->data[n] == '\r' && n + 1 < in->length && in->data[n + 1] == '\n')))
         n += in->data[n] == '\n' ? 1 : 2;
     if (n > 0)
         buf_consume(in, n);
@@ -169,9 +192,8 @@ bool request_step(struct conn *conn)
 {
     for (;;) {
         skip_empty_lines(&conn->in);
-        size_t length = conn->in.length > 0
-                            ? http_head_end(conn->in.data, conn->in.length, &conn->searched)
-                            : 0;
+        size_t length =
+            conn->in.length > 0 ? http_head_end(conn->in.data, conn->in.length, &conn->searched) : 0;
         if (length > CONN_HEAD_MAX || (length == 0 && conn->in.length > CONN_HEAD_MAX)) {
             request_refuse(conn, 431, "the request's head is longer than 128 KiB", STATS_HEAD_LARGE);
             return true;
@@ -203,5 +225,4 @@ void request_dispatch(struct conn *conn)
         return;
     }
     hold_add(conn);
-    hold_kick(relay);
 }

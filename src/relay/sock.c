@@ -7,12 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-bool sock_open(struct sock *sock, struct event_base *base, int fd, bool connected, event_callback_fn *wake,
+bool sock_open(struct sock *sock, struct event_base *base, int fd, bool connected, event_callback_fn wake,
                void *arg)
 {
     *sock = (struct sock){.fd = fd, .writable = connected};
-    if (event_assign(&sock->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, wake, arg) ==
-            0 &&
+    if (event_assign(&sock->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, wake,
+                     arg) == 0 &&
         event_add(&sock->event, NULL) == 0)
         return true;
     sock->fd = -1;

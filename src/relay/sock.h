@@ -1,6 +1,6 @@
 /* sock.h - one TCP socket on the event loop, edge-triggered: it is registered once, and what it could do is
- * remembered, so that a side that is not read for now costs neither a wake-up nor a system call. Knows nothing
- * of HTTP, and of connections only that there are two sides to one.
+ * remembered, so that a side that is not read for now costs neither a wake-up nor a system call. Knows
+ * nothing of HTTP, and of connections only that there are two sides to one.
  */
 #ifndef LIVY_HA_RELAY_SOCK_H
 #define LIVY_HA_RELAY_SOCK_H
@@ -16,15 +16,15 @@ struct sock {
     int fd; /* -1: none */
     struct event event;
     bool readable, writable;
-    bool hup;    /* the peer has shut its side, or more; bytes from before may still be to be read */
-    bool eof;    /* read to its end */
-    bool shut;   /* we have shut our side */
-    bool broken; /* writing failed: nothing more goes out, but what came may still be read */
+    bool hup;       /* the peer has shut its side, or more; bytes from before may still be to be read */
+    bool eof;       /* read to its end */
+    bool shut;      /* we have shut our side */
+    bool broken;    /* writing failed: nothing more goes out, but what came may still be read */
     struct buf out; /* bytes that it did not take yet */
 };
 
 /* Takes over `fd`. False for want of memory: it stays the caller's. `connected`: writable from the start. */
-bool sock_open(struct sock *sock, struct event_base *base, int fd, bool connected, event_callback_fn *wake,
+bool sock_open(struct sock *sock, struct event_base *base, int fd, bool connected, event_callback_fn wake,
                void *arg);
 /* `reset`: what the kernel still holds of our bytes is thrown away, and the peer sees a reset. */
 void sock_close(struct sock *sock, bool reset);

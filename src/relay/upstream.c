@@ -87,7 +87,6 @@ static void failed(struct conn *conn, int error)
 
 bool upstream_step(struct conn *conn)
 {
-    struct relay *relay = conn->relay;
     int error = 0;
     socklen_t size = sizeof(error);
 
@@ -103,17 +102,13 @@ bool upstream_step(struct conn *conn)
         opaque_begin(conn);
     else
         exchange_begin(conn);
-    if (relay->failing)
-        hold_release(relay);
-    else
-        hold_kick(relay);
+    hold_reached(conn);
     return true;
 }
 
 void upstream_timeout(struct conn *conn)
 {
     failed(conn, ETIMEDOUT);
-    hold_kick(conn->relay);
     conn_step(conn);
 }
 

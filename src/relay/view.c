@@ -76,8 +76,8 @@ bool view_describe(const struct front_view *old, const struct front_view *fresh,
         strcmp(old->livy_url, fresh->livy_url) == 0 && strcmp(old->front_url, fresh->front_url) == 0)
         return false;
     describe_new(fresh, what, sizeof(what));
-    snprintf(text, size, "front %s -> %s: %s%s%s", front_route_name(old->route), front_route_name(fresh->route),
-             why != NULL ? why : "", why != NULL ? ": " : "", what);
+    snprintf(text, size, "front %s -> %s: %s%s%s", front_route_name(old->route),
+             front_route_name(fresh->route), why != NULL ? why : "", why != NULL ? ": " : "", what);
     return true;
 }
 
