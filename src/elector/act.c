@@ -495,7 +495,10 @@ void act_perform(struct elector *e, const struct core_action *a)
         tell(e, IPC_LEASE, a);
         break;
     case CORE_ACT_QUIESCE:
-        elector_step(e, &(struct core_event){.type = CORE_EV_QUIET}); /* there is no front yet */
+        if (a->on)
+            elector_step(e, &(struct core_event){.type = CORE_EV_QUIET}); /* there is no front yet */
+        break;
+    case CORE_ACT_MARK:
         break;
     case CORE_ACT_STOP:
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);

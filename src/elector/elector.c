@@ -326,6 +326,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
+                                   .drain = conf->front.drain,
                                    .probe_interval = conf->livy.probe_interval,
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
