@@ -365,7 +365,7 @@ static int open_parts(struct elector *e)
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
-    e->control = control_open(e->base, e->conf->control_socket, status_handle, e, why, sizeof(why));
+    e->control = control_open(e, why, sizeof(why));
     if (e->control == NULL)
         elector_fatal(e, 75, why);
     return 0;
@@ -373,8 +373,7 @@ static int open_parts(struct elector *e)
 
 static void close_parts(struct elector *e)
 {
-    if (e->control != NULL)
-        control_close(e->control);
+    control_close(e->control);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
     struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,
