@@ -516,6 +516,8 @@ void act_perform(struct elector *e, const struct core_action *a)
     case CORE_ACT_QUIESCE:
         front_quiesce(e->front, a->on);
         break;
+    case CORE_ACT_MARK:
+        break;
     case CORE_ACT_STOP:
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);
         tell(e, IPC_STOP, a);

@@ -331,6 +331,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
+                                   .drain = conf->front.drain,
                                    .probe_interval = conf->livy.probe_interval,
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
@@ -371,7 +372,7 @@ static int open_parts(struct elector *e)
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
-    e->control = control_open(e->base, e->conf->control_socket, status_handle, e, why, sizeof(why));
+    e->control = control_open(e, why, sizeof(why));
     if (e->control == NULL)
         elector_fatal(e, 75, why);
     return 0;
@@ -379,8 +380,7 @@ static int open_parts(struct elector *e)
 
 static void close_parts(struct elector *e)
 {
-    if (e->control != NULL)
-        control_close(e->control);
+    control_close(e->control);
     front_free(e->front);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);

@@ -1,6 +1,6 @@
 /* elector.h - the elector's parts and how they hang together. Shared by elector.c (events in), act.c (actions
- * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it) and status.c (JSON). One
- * thread, the event loop's; libzookeeper's threads stay behind zk.h.
+ * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it), status.c (JSON) and
+ * control.c (who asks for it). One thread, the event loop's; libzookeeper's threads stay behind zk.h.
  */
 #ifndef LIVY_HA_ELECTOR_ELECTOR_H
 #define LIVY_HA_ELECTOR_ELECTOR_H
@@ -152,10 +152,13 @@ void alarm_change(struct elector *e, const struct core_action *action);
 json_t *alarm_list(const struct elector *e); /* those that are raised; a new reference */
 size_t alarm_count(const struct elector *e);
 
-/* status.c: new references. */
+/* status.c: new references; NULL: out of memory. */
 json_t *status_self(struct elector *e); /* as in members/<id> */
 void status_livy_url(const struct elector *e, char *url, size_t size);
-json_t *status_cluster(struct elector *e);
-int status_handle(void *arg, const struct control_request *request, char **body);
+json_t *status_member(struct elector *e);  /* /status */
+json_t *status_cluster(struct elector *e); /* /cluster, and so on */
+json_t *status_history(struct elector *e);
+json_t *status_config(struct elector *e);
+json_t *status_version(struct elector *e);
 
 #endif

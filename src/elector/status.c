@@ -77,7 +77,7 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
-static json_t *status_document(struct elector *e)
+json_t *status_member(struct elector *e)
 {
     const struct core *c = &e->core;
     json_t *self = status_self(e);
@@ -218,39 +218,22 @@ static void add_row(void *arg, const struct conf_row *row)
                                          "origin", row->origin, "effect", effects[row->effect]));
 }
 
-static json_t *config_document(const struct elector *e)
+json_t *status_config(struct elector *e)
 {
     json_t *keys = json_array();
     conf_each(e->conf, add_row, keys);
     return json_pack("{s:s?, s:o}", "path", e->conf->path, "keys", keys);
 }
 
-/* ---- the control socket
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the rest ------------------------------------------------------------------------------------------ */
 
-int status_handle(void *arg, const struct control_request *request, char **body)
+json_t *status_history(struct elector *e)
 {
-    struct elector *e = arg;
-    json_t *document;
-    int flags = JSON_COMPACT;
+    return json_incref((json_t *)view_history(e->view));
+}
 
-    if (request->post) {
-        *body = strdup("{\"error\":\"there is nothing to POST to in this version\"}");
-        return 404;
-    }
-    if (strcmp(request->path, "/status") == 0)
-        document = status_document(e);
-    else if (strcmp(request->path, "/cluster") == 0)
-        document = status_cluster(e);
-    else if (strcmp(request->path, "/history") == 0)
-        document = json_incref((json_t *)view_history(e->view));
-    else if (strcmp(request->path, "/config") == 0)
-        document = config_document(e);
-    else if (strcmp(request->path, "/version") == 0)
-        document = json_pack("{s:s}", "version", LIVY_HA_VERSION);
-    else
-        return 404;
-    *body = document != NULL ? json_dumps(document, flags) : NULL;
-    json_decref(document);
-    return *body != NULL ? 200 : 500;
+json_t *status_version(struct elector *e)
+{
+    (void)e;
+    return json_pack("{s:s}", "version", LIVY_HA_VERSION);
 }
