@@ -343,14 +343,104 @@ def test_server_uri_survives_the_elector(make_cluster: ClusterMaker) -> None:
     assert cluster.node("server.uri") is None
 
 
-def test_a_stop_with_fronts_of_others_is_no_slower(make_cluster: ClusterMaker) -> None:
-    cluster = make_cluster(3, fronts=True)
-    Ears(cluster)
+# ---- a planned stop -----------------------------------------------------------------------------------------
+
+
+def _record(cluster: Cluster, member: Member) -> dict[str, object]:
+    return dict(json.loads(cluster.node(f"members/{member.name}") or b"{}"))
+
+
+def _held(cluster: Cluster, member: Member) -> object:
+    front = _record(cluster, member).get("front")
+    return front.get("held") if isinstance(front, dict) else None
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_stop_waits_for_what_runs(make_cluster: ClusterMaker, where: str) -> None:
+    """Requests run through the active member's own front, or through another's: Livy is stopped once they have ended."""
+    cluster = make_cluster(3, fronts=True, front__drain="30s")
+    ears = Ears(cluster)
     cluster.start()
-    active = cluster.wait_active()
+    active = cluster.wait_settled()
+    epoch = cluster.epoch()
+    standbys = cluster.standbys()
+    busy = active if where == "here" else standbys[0]
+    for member in cluster.members:
+        ears.wait_route(member, "local" if member is active else "remote", active)
     life = active.serving()
     assert life is not None
+    ears.set(busy, "running=1")
+    active.stop_begin()
+    for member in cluster.members:
+        assert ears.wait_route(member, "pause", active)["epoch"] == epoch
+    for member in standbys:
+        if member is not busy:
+            cluster.wait(lambda: _held(cluster, member) == epoch, 5, "a front with nothing running says that it holds")  # noqa: B023
+    let_pass(1, lambda: proc.alive(life.pid), "what runs may end", cluster.failure_text)
+    record = _record(cluster, active)
+    assert (record["livy"], record["quiescing"], record["role"]) == ("stopping", True, "active"), record
+    assert _held(cluster, busy) is None
+    now = boot_ms()
+    ears.set(busy, "running=0")
+    active.wait_gone(life.pid, 5, "(Livy, with nothing running any more)")
+    assert boot_ms() - now < 1000
+    successor = cluster.wait_active(other_than=active)
+    for member in standbys:
+        ears.wait_route(member, "local" if member is successor else "remote", successor)
+        assert _changes(ears, member)[-3:] in (["pause", "nobody", "local"], ["pause", "nobody", "remote"])
+        cluster.wait(lambda: _held(cluster, member) is None, 5, "the hand-over is over")  # noqa: B023
+
+
+def test_a_stop_waits_no_longer_than_front_drain(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(2, fronts=True, front__drain="1s")
+    ears = Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    life = active.serving()
+    assert life is not None
+    ears.wait_route(active, "local")
+    ears.set(active, "running=1")
     began = boot_ms()
     active.stop_begin()
-    successor = cluster.wait_active(other_than=active)
-    assert successor.wait_serving().serving // 1_000_000 - began < 3000
+    active.wait_gone(life.pid, 10, "(Livy)")
+    assert 950 <= boot_ms() - began < 2500
+
+
+def test_a_stop_waits_for_no_front_that_redirects(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(2, fronts=True, front__drain="20s", front__mode="redirect")
+    ears = Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    standby = cluster.standbys()[0]
+    life = active.serving()
+    assert life is not None
+    ears.wait_route(standby, "remote", active)
+    ears.set(standby, "running=1")
+    began = boot_ms()
+    active.stop_begin()
+    active.wait_gone(life.pid, 10, "(Livy)")
+    assert boot_ms() - began < 2000
+
+
+@pytest.mark.parametrize("fronts", [True, False])
+def test_a_stop_with_nothing_running_is_quick(make_cluster: ClusterMaker, fronts: bool) -> None:
+    """From TERM to Livy's death: with fronts it takes two writes through ZooKeeper, without any none."""
+    cluster = make_cluster(3, fronts=fronts, front__drain="20s")
+    if fronts:
+        Ears(cluster)
+    cluster.start()
+    took = []
+    for _ in range(5):
+        active = cluster.wait_settled()
+        active.wait_role("active")
+        active.wait(lambda: active.row().get("livy") == "serving", 10, "status says that Livy serves")  # noqa: B023
+        life = active.serving()
+        assert life is not None
+        began = boot_ms()
+        assert active.stop() == 0
+        ended = active.oracle.life_of(life.pid)
+        assert ended is not None
+        took.append(ended.last // 1_000_000 - began)
+        active.start()
+    print(f"ms from TERM to Livy's end, {'with' if fronts else 'without'} fronts:", sorted(took))
+    assert sorted(took)[len(took) // 2] < 500, took
