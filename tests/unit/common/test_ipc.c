@@ -222,7 +222,7 @@ static void test_wrong_fields(void **state)
     SPOILT(msg.type = 0);
     SPOILT(msg.type = IPC_ASK + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
-    SPOILT(msg.type = IPC_PEER + 1);
+    SPOILT(msg.type = IPC_ANSWER + 1);
     SPOILT(msg.sent_at = -1);
     SPOILT(msg.epoch = -1);
     SPOILT(msg.kill_at = -1);
