@@ -136,6 +136,8 @@ static json_t *document(const struct command *c)
         json_pack("{s:s, s:s, s:s}", "id", c->id, "command", names[c->kind], "state", state_name(c));
 
     json_object_set_new(found, failed ? "error" : "text", json_string(c->text));
+    if (c->state == COMMAND_RUNS && c->timeout > 0)
+        json_object_set_new(found, "timeout_ms", json_integer(c->timeout));
     if (c->active[0] != '\0')
         json_object_set_new(found, "active", json_string(c->active));
     if (c->took >= 0)

@@ -393,5 +393,6 @@ void switch_outcome(struct command *c)
                 done                                                       ? COMMAND_DONE
                 : strcmp(record_text(result, "outcome"), "timed-out") == 0 ? COMMAND_TIMED_OUT
                                                                            : COMMAND_FAILED,
-                "%s", record_text(result, "text"));
+                "%s%s%s", c->kind == COMMAND_DRAIN ? e->conf->id : "",
+                c->kind == COMMAND_DRAIN ? " is drained; " : "", record_text(result, "text"));
 }

@@ -255,7 +255,6 @@ static void on_clock(void *arg, const struct zk_reply *reply)
         return;
     d->clocked = d->ever_clocked = true;
     d->offset = reply->stat->mtime - reply->at;
-    d->options.news(d->options.arg);
 }
 
 bool deaths_clock(const struct deaths *d, int64_t *offset)
