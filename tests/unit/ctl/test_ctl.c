@@ -205,7 +205,7 @@ static void test_usage(void **state)
     RUN(&run, "--help");
     assert_int_equal(run.status, 0);
     assert_memory_equal(run.stdout_text, "Usage: livy-ha-ctl ", 19);
-    assert_non_null(strstr(run.stdout_text, "switchover")); /* only what works */
+    assert_non_null(strstr(run.stdout_text, "switchover"));
 }
 
 static void test_unreachable(void **state)
