@@ -20,8 +20,9 @@
 #define RESULTS 16
 #define BEGUN_MORE 600000 /* ms */
 #define OTHERS_WAIT                                                                                          \
-    1000             /* ms that those whom it does not concern leave an expired request to the active one */
-#define GAP_WAIT 500 /* ms that the word of the old Livy's end is waited for */
+    1000 /* ms that those whom it does not concern leave an expired request to the active one */
+#define GONE_AFTER 1000 /* ms after which a request that is not there was taken out by somebody */
+#define GAP_WAIT 500    /* ms that the word of the old Livy's end is waited for */
 
 /* ---- reading
  * ------------------------------------------------------------------------------------------------- */
@@ -204,6 +205,7 @@ enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 2
     char at[CLOCK_UTC_SIZE];
     int64_t epoch, now;
     const char *active = find_active(e, &epoch);
+    int64_t expires;
 
     if (read_request(record, &there)) {
         if (strcmp(there.id, c->id) == 0)
@@ -217,11 +219,12 @@ enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 2
         return ORDERS_REFUSED;
     }
     clock_format_utc(clock_wall_ms(), at);
+    expires = now + c->timeout;
     json_object_set_new(record, "switchover",
                         json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:b}", "id", c->id, "from",
                                   active, "epoch", (json_int_t)epoch, "to", c->target, "by", e->conf->id,
                                   "at", at, "asked_zk_ms", (json_int_t)now, "expires_zk_ms",
-                                  (json_int_t)(now + c->timeout), "begun", c->kind == COMMAND_DRAIN));
+                                  (json_int_t)expires, "begun", c->kind == COMMAND_DRAIN));
     return ORDERS_WRITE;
 }
 
@@ -374,7 +377,7 @@ void switch_outcome(struct command *c)
     }
     if (result == NULL) {
         if (c->deadline != CLOCK_NEVER && orders_fresh(e->commands->orders) && !c->changing &&
-            clock_boot_ms() - c->began > 2 * GAP_WAIT)
+            clock_boot_ms() - c->began > GONE_AFTER)
             command_end(c, COMMAND_FAILED, "the request was taken out of <root>/control by somebody");
         return;
     }
