@@ -70,6 +70,11 @@ void elector_step(struct elector *e, struct core_event *event)
     e->stepping--;
     arm_timer(e);
     backoff_tell(e);
+    if (e->stepping == 0) {
+        uri_update(e);
+        front_update(e->front);
+        command_update(e);
+    }
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -199,6 +204,7 @@ static int open_probe(struct elector *e)
         log_warn("%s: probing 127.0.0.1", why);
         snprintf(target.address, sizeof(target.address), "127.0.0.1");
     }
+    memcpy(e->livy_address, target.address, sizeof(e->livy_address));
     e->probe = probe_new(e->base, &target, on_probe, e);
     return e->probe != NULL ? 0 : -1;
 }
@@ -235,7 +241,6 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
 
     switch (result) {
     case ROSTER_OK:
-        event.rc = CORE_OK;
         e->register_why[0] = '\0';
         if (e->refused)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
@@ -243,7 +248,8 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
-        break;
+        command_registered(e); /* once the orders are read the core is told: drained, it must not stand */
+        return;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
         if (new_reason(e, why))
@@ -326,6 +332,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
+                                   .drain = conf->front.drain,
                                    .probe_interval = conf->livy.probe_interval,
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
@@ -359,8 +366,10 @@ static int open_parts(struct elector *e)
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
+    e->front = front_new(e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        e->front == NULL || backoff_open(e) != 0 || command_open(e, WATCH_ORDERS) != 0 ||
+        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -373,6 +382,8 @@ static int open_parts(struct elector *e)
 static void close_parts(struct elector *e)
 {
     control_close(e->control);
+    command_close(e);
+    front_free(e->front);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
     struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,

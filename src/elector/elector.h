@@ -9,14 +9,17 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "command.h"
 #include "control.h"
 #include "core.h"
 #include "deaths.h"
+#include "front.h"
 #include "history.h"
 #include "livy-ha/conf.h"
 #include "predecessor.h"
 #include "probe.h"
 #include "roster.h"
+#include "uri.h"
 #include "view.h"
 #include "zk.h"
 #include "zk_resolve.h"
@@ -24,7 +27,7 @@
 #define ELECTOR_CALLS 64
 #define ELECTOR_ALARM_SIZE 512
 
-enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS };
+enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS, WATCH_ORDERS };
 
 struct elector;
 
@@ -46,6 +49,7 @@ struct elector {
     struct conf *conf;
     const char *store; /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, as the keeper tells it (ipc.h) */
+    char livy_address[64];       /* the address at which it is asked from here */
     struct event_base *base;
     struct core core;
     int exit_code;
@@ -82,6 +86,9 @@ struct elector {
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
+    struct command_table *commands;
+    struct front *front;
+    struct uri uri;
 
     /* taking over */
     char tenure[CORE_TENURE_SIZE]; /* the name of our own */
@@ -108,7 +115,10 @@ void elector_core_config(const struct conf *conf, struct core_config *config);
 void elector_fatal(struct elector *e, int code, const char *why);
 
 /* act.c */
-void act_publish(struct elector *e); /* members/<id> and systemd's STATUS, anew */
+void act_publish(struct elector *e);     /* members/<id> and systemd's STATUS, anew */
+void act_publish_now(struct elector *e); /* the same, where others wait for it: not gathered with more */
+/* To the history, and soon to the others. */
+void act_history(struct elector *e, const char *event, int64_t epoch, const char *reason, int64_t took);
 void act_perform(struct elector *e, const struct core_action *action);
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);

@@ -45,11 +45,12 @@ def _finish(clusters: list[Cluster]) -> None:
 
 def _maker(tmp_path_factory: pytest.TempPathFactory, zookeeper: Callable[[], Ensemble],
            made: list[Cluster]) -> ClusterMaker:
-    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, **settings: object) -> Cluster:
+    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, fronts: bool = False,
+             **settings: object) -> Cluster:
         """Keyword settings are dotted keys with "__" for the dot: livy__restarts=1."""
         directory = str(tmp_path_factory.mktemp("c"))
         dotted = {key.replace("__", "."): value for key, value in settings.items()}
-        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms))
+        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms, fronts))
         return made[-1]
     return make
 
