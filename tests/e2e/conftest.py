@@ -64,6 +64,14 @@ def make_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     _finish(made)
 
 
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[ClusterMaker]:
+    """The same for all tests of a module."""
+    made: list[Cluster] = []
+    yield _maker(tmp_path_factory, lambda: zookeeper, made)
+    _finish(made)
+
+
 def _shared(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble, count: int) -> Iterator[Cluster]:
     made: list[Cluster] = []
     cluster = _maker(tmp_path_factory, lambda: zookeeper, made)(count)

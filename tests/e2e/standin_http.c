@@ -180,7 +180,7 @@ _Noreturn void http_serve(int listener, const struct http *http)
     pthread_t thread;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, 256 * 1024);
+    pthread_attr_setstacksize(&attr, (size_t)256 * 1024);
     for (;;) {
         if (atomic_load(http->hanging)) {
             pause();
