@@ -52,6 +52,16 @@ static void arm_timer(struct elector *e)
     e->armed_for = next;
 }
 
+/* What the core does not publish to the others, and people shall see at once all the same. */
+static void look_for_news(struct elector *e)
+{
+    if (e->snapshot == NULL || (e->core.leased == e->shown_lease && e->core.phase == e->shown_phase))
+        return;
+    e->shown_lease = e->core.leased;
+    e->shown_phase = e->core.phase;
+    snapshot_changed(e->snapshot);
+}
+
 void elector_step(struct elector *e, struct core_event *event)
 {
     struct core_actions actions;
@@ -69,6 +79,7 @@ void elector_step(struct elector *e, struct core_event *event)
         act_perform(e, &actions.list[i]);
     e->stepping--;
     arm_timer(e);
+    look_for_news(e);
     backoff_tell(e);
 }
 
@@ -273,6 +284,7 @@ static void on_view(void *arg)
     struct elector *e = arg;
 
     roster_seen(e->roster, json_object_get(view_members(e->view), e->conf->id));
+    snapshot_changed(e->snapshot);
 }
 
 static int open_roster(struct elector *e)
@@ -359,8 +371,10 @@ static int open_parts(struct elector *e)
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
+    e->snapshot = snapshot_new(e->base, status_snapshot, send_snapshot, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        e->snapshot == NULL || backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
+        channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -383,6 +397,7 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    snapshot_free(e->snapshot);
     free(e->literals);
     predecessor_free(e->predecessor);
     roster_free(e->roster);
@@ -407,6 +422,8 @@ static void begin(struct elector *e, const struct ipc_msg *welcome)
     if (welcome->quitting)
         first.type = CORE_EV_QUIT;
     init_core(e, welcome);
+    metrics_init(&e->metrics, &welcome->livy, clock_boot_ms());
+    e->keeper_heard = clock_boot_ms();
     e->pending_restart = welcome->pending_restart != 0;
     act_connect(e);
     if (e->control != NULL)

@@ -14,9 +14,11 @@
 #include "deaths.h"
 #include "history.h"
 #include "livy-ha/conf.h"
+#include "metrics.h"
 #include "predecessor.h"
 #include "probe.h"
 #include "roster.h"
+#include "snapshot.h"
 #include "view.h"
 #include "zk.h"
 #include "zk_resolve.h"
@@ -33,6 +35,7 @@ struct elector;
 struct elector_call {
     struct elector *e;
     bool used, beat;
+    int64_t sent_us; /* of a BEAT */
     enum core_request request;
     uint64_t op;
     char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE; id: CLEAR's tenure too */
@@ -96,6 +99,12 @@ struct elector {
     bool publish_due;                             /* with the next on_tell */
     char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
+    struct metrics metrics;
+    struct snapshot *snapshot; /* what the relay is told of all that */
+    int64_t shown_lease;
+    enum core_phase shown_phase;
+    size_t left_out;      /* of it, the last time */
+    int64_t keeper_heard; /* when it last said something */
 };
 
 /* elector.c: runs the core on an event, carries its actions out, arms the timer. */
@@ -150,6 +159,7 @@ size_t alarm_count(const struct elector *e);
 json_t *status_self(struct elector *e); /* as in members/<id> */
 void status_livy_url(const struct elector *e, char *url, size_t size);
 json_t *status_cluster(struct elector *e);
+json_t *status_snapshot(void *elector); /* all that the relay is to show; see snapshot.h */
 int status_handle(void *arg, const struct control_request *request, char **body);
 
 #endif
