@@ -81,6 +81,10 @@ void elector_step(struct elector *e, struct core_event *event)
     arm_timer(e);
     look_for_news(e);
     backoff_tell(e);
+    if (e->stepping == 0) {
+        uri_update(e);
+        front_update(e->front);
+    }
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -210,6 +214,7 @@ static int open_probe(struct elector *e)
         log_warn("%s: probing 127.0.0.1", why);
         snprintf(target.address, sizeof(target.address), "127.0.0.1");
     }
+    memcpy(e->livy_address, target.address, sizeof(e->livy_address));
     e->probe = probe_new(e->base, &target, on_probe, e);
     return e->probe != NULL ? 0 : -1;
 }
@@ -287,6 +292,17 @@ static void on_view(void *arg)
     snapshot_changed(e->snapshot);
 }
 
+/* A relay that does not read just now gets the next one. */
+static int send_snapshot(void *arg, int fd, uint64_t size)
+{
+    struct elector *e = arg;
+
+    if (front_snapshot(e->front, fd, size))
+        return 0;
+    errno = EAGAIN;
+    return -1;
+}
+
 static int open_roster(struct elector *e)
 {
     char tls[3 * PATH_MAX + 256];
@@ -338,6 +354,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
+                                   .drain = conf->front.drain,
                                    .probe_interval = conf->livy.probe_interval,
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
@@ -371,14 +388,15 @@ static int open_parts(struct elector *e)
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
+    e->front = front_new(e);
     e->snapshot = snapshot_new(e->base, status_snapshot, send_snapshot, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        e->snapshot == NULL || backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
-        channel_open(e) != 0) {
+        e->front == NULL || e->snapshot == NULL || backoff_open(e) != 0 || open_probe(e) != 0 ||
+        open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
-    e->control = control_open(e->base, e->conf->control_socket, status_handle, e, why, sizeof(why));
+    e->control = control_open(e, why, sizeof(why));
     if (e->control == NULL)
         elector_fatal(e, 75, why);
     return 0;
@@ -386,8 +404,8 @@ static int open_parts(struct elector *e)
 
 static void close_parts(struct elector *e)
 {
-    if (e->control != NULL)
-        control_close(e->control);
+    control_close(e->control);
+    front_free(e->front);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
     struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,

@@ -112,7 +112,8 @@ static bool ready(const struct look *look)
     if (front->ending)
         return no(look, "the daemon is ending");
     if (front->yields && front->route != FRONT_LOCAL)
-        return no(look, "the front's port is livy.port, kept free for Livy, which does not serve (%s)", serves);
+        return no(look, "the front's port is livy.port, kept free for Livy, which does not serve (%s)",
+                  serves);
     if (!front->yields && !front->listens)
         return no(look, "the front does not listen");
     if (front->route == FRONT_LOCAL || front->route == FRONT_REMOTE)

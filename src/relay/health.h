@@ -1,5 +1,5 @@
-/* health.h - what /active, /standby, /livez and /readyz answer (CONTRACT of the admin port; docs/monitoring.md).
- * Pure, but for the JSON that it makes: the time comes in.
+/* health.h - what /active, /standby, /livez and /readyz answer (CONTRACT of the admin port;
+ * docs/monitoring.md). Pure, but for the JSON that it makes: the time comes in.
  */
 #ifndef LIVY_HA_RELAY_HEALTH_H
 #define LIVY_HA_RELAY_HEALTH_H

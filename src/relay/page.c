@@ -21,7 +21,8 @@ static const char style[] =
     "b.ok{color:var(--ok)}b.warn{color:var(--warn)}b.bad{color:var(--bad)}";
 
 /* ---- pieces
- * --------------------------------------------------------------------------------------------------------- */
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void put(FILE *out, const char *text)
 {
@@ -159,15 +160,14 @@ static void checks(FILE *out, const struct page_sources *s)
 }
 
 /* ---- tables
- * --------------------------------------------------------------------------------------------------------- */
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void member_row(FILE *out, const struct page_sources *s, const json_t *member)
 {
     bool self = json_is_true(json_object_get(member, "self"));
     int64_t lease = self ? snapshot_lease_left(s->snapshot, s->now) : -1;
-    const char *class = is(member, "role", "active")   ? "ok"
-                        : is(member, "role", "absent") ? "bad"
-                                                       : "";
+    const char *class = is(member, "role", "active") ? "ok" : is(member, "role", "absent") ? "bad" : "";
 
     fprintf(out, "<tr%s><td>", self ? " class=\"self\"" : "");
     put(out, text(member, "id"));

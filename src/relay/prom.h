@@ -18,8 +18,8 @@ void prom_sample(FILE *out, const char *name, const char *label, const char *of,
 /* A family with one sample, without labels. */
 void prom_one(FILE *out, const char *name, const char *type, const char *help, double value);
 
-/* Families as the elector tells them (src/elector/metrics.h). One that is not well-formed is passed over. Those
- * of type "gauge" are left out unless `gauges`. */
+/* Families as the elector tells them (src/elector/metrics.h). One that is not well-formed is passed over.
+ * Those of type "gauge" are left out unless `gauges`. */
 void prom_document(FILE *out, const json_t *families, int gauges);
 
 #endif

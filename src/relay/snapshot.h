@@ -26,7 +26,8 @@ int snapshot_take(struct snapshot *snapshot, int fd, uint64_t size, int64_t sent
 bool snapshot_there(const struct snapshot *snapshot); /* one has come since this process began */
 /* ms since it was sent; since this process began where none has come yet. Never negative. */
 int64_t snapshot_age(const struct snapshot *snapshot, int64_t now);
-bool snapshot_fresh(const struct snapshot *snapshot, int64_t now); /* there, and not older than SNAPSHOT_FRESH */
+bool snapshot_fresh(const struct snapshot *snapshot,
+                    int64_t now); /* there, and not older than SNAPSHOT_FRESH */
 
 /* Borrowed until the next snapshot_take; NULL where none has come. */
 const json_t *snapshot_status(const struct snapshot *snapshot);  /* an object, as in /status */
