@@ -34,19 +34,30 @@ static bool too_large(const json_t *item)
     return json_dumpb(item, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > SNAPSHOT_ITEM;
 }
 
-/* What is small of it stays, so that a reader still finds who is who; who is in it says what they are. */
+static size_t keep(json_t *small, const char *key, json_t *value)
+{
+    size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) + strlen(key);
+
+    if (value == NULL || size > SMALL || json_object_set(small, key, value) != 0)
+        return 0;
+    return size + sizeof("\"\":,");
+}
+
+/* What is small of it stays, as far as there is room, so that a reader still finds who is who. */
 static json_t *shrink(json_t *item)
 {
+    static const char *const first[] = {"id", "host", "role", "livy", "at", "event", "member"};
     json_t *value, *small = json_object();
     const char *key;
+    size_t size = 0;
 
+    for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+        size += keep(small, first[i], json_object_get(item, first[i]));
     json_object_foreach(item, key, value)
     {
-        if (json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) <= SMALL && strlen(key) <= SMALL)
-            json_object_set(small, key, value);
+        if (size < SNAPSHOT_ITEM / 2 && json_object_get(small, key) == NULL)
+            size += keep(small, key, value);
     }
-    if (too_large(small))
-        json_object_clear(small);
     json_object_set_new(small, "left_out", json_true());
     return small;
 }
