@@ -1,6 +1,7 @@
 /* admin.c - see the header. */
 #include "admin.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,10 +272,17 @@ struct admin *admin_open(struct event_base *base, const struct admin_options *op
         return NULL;
     }
     admin->options = *options;
-    admin->httpd = httpd_open(base, &httpd, why, size);
+    admin->options.id = strdup(options->id); /* a reload makes a new configuration */
+    admin->options.root = strdup(options->root);
+    if (admin->options.id != NULL && admin->options.root != NULL)
+        admin->httpd = httpd_open(base, &httpd, why, size);
+    else
+        snprintf(why, size, "admin.listen: out of memory");
     if (admin->httpd != NULL)
         return admin;
-    free(admin);
+    int error = errno;
+    admin_close(admin);
+    errno = error;
     return NULL;
 }
 
@@ -282,6 +290,9 @@ void admin_close(struct admin *admin)
 {
     if (admin == NULL)
         return;
-    httpd_close(admin->httpd);
+    if (admin->httpd != NULL)
+        httpd_close(admin->httpd);
+    free((char *)admin->options.id);
+    free((char *)admin->options.root);
     free(admin);
 }

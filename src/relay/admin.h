@@ -25,8 +25,8 @@ struct admin_options {
     void *arg;
 };
 
-/* The pointers in `options` must last as long as the admin port. NULL with a sentence in `why`, which names
- * the address and what to do. */
+/* The strings are copied; `snapshot` and `stats` must last as long as the admin port. NULL with errno and a
+ * sentence in `why`, which names the address and what to do. */
 struct admin *admin_open(struct event_base *base, const struct admin_options *options, char *why,
                          size_t size);
 void admin_close(struct admin *admin); /* NULL is allowed */
