@@ -297,7 +297,7 @@ void conn_end(struct conn *conn, bool reset)
     sock_close(&conn->upstream, reset);
     buf_clear(&conn->in);
     buf_clear(&conn->back);
-    limits_give(&relay->limits, &conn->slot);
+    quota_give(&relay->quota, &conn->slot);
     if (conn->kind == CONN_REJECTED)
         relay->rejecting--;
     if (conn->on_turn)

@@ -18,7 +18,7 @@
 #include <sys/queue.h>
 
 #include "http_framing.h"
-#include "limits.h"
+#include "quota.h"
 #include "sock.h"
 #include "stats.h"
 
@@ -90,7 +90,7 @@ struct conn {
     bool on_turn;
     enum conn_kind kind;
     enum conn_state state;
-    struct limits_slot slot;
+    struct quota_slot slot;
     struct sock client, upstream;
     struct event timer;
     struct buf in;   /* from the client: the head, what came behind it */

@@ -98,7 +98,7 @@ static void reject(struct listener *listener, int fd)
         conn_begin(conn);
 }
 
-static void evict(struct relay *relay, struct limits_slot *victim)
+static void evict(struct relay *relay, struct quota_slot *victim)
 {
     struct conn *conn = (struct conn *)(void *)((char *)victim - offsetof(struct conn, slot));
 
@@ -109,23 +109,23 @@ static void evict(struct relay *relay, struct limits_slot *victim)
 static void admit(struct listener *listener, int fd, const struct sockaddr *from)
 {
     struct relay *relay = listener->relay;
-    struct limits_slot *victim;
+    struct quota_slot *victim;
     enum conn_kind kind = relay->view.tls != 0 ? CONN_TLS : CONN_PLAIN;
 
-    switch (limits_ask(&relay->limits, from, &victim)) {
-    case LIMITS_REJECT:
+    switch (quota_ask(&relay->quota, from, &victim)) {
+    case QUOTA_REJECT:
         reject(listener, fd);
         return;
-    case LIMITS_EVICT:
+    case QUOTA_EVICT:
         evict(relay, victim);
         break;
-    case LIMITS_ADMIT:
+    case QUOTA_ADMIT:
         break;
     }
     struct conn *conn = conn_new(relay, fd, listener->thrift ? CONN_THRIFT : kind);
     if (conn == NULL)
         return;
-    if (limits_take(&relay->limits, &conn->slot, from))
+    if (quota_take(&relay->quota, &conn->slot, from))
         conn_begin(conn);
     else
         conn_end(conn, true);

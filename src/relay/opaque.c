@@ -16,7 +16,7 @@ void opaque_begin(struct conn *conn)
 
     conn_set(conn, CONN_OPAQUE);
     conn->touched = clock_boot_ms();
-    limits_prove(&relay->limits, &conn->slot); /* there is no head to wait for */
+    quota_prove(&relay->quota, &conn->slot); /* there is no head to wait for */
     if (fresh && relay->view.route == FRONT_LOCAL)
         relay->stats.local++;
     else if (fresh)

@@ -261,7 +261,7 @@ void relay_configure(struct relay *relay, struct conf *fresh)
     relay->conf = fresh;
     relay->front.address = fresh->front.listen;
     relay->thrift.address = fresh->front.thrift_port != 0 ? fresh->front.thrift_listen : "off";
-    relay->limits.max = (size_t)fresh->front.max_connections;
+    relay->quota.max = (size_t)fresh->front.max_connections;
 }
 
 /* Two descriptors a connection: its own, and that to a Livy. */
@@ -363,7 +363,7 @@ static void init(struct relay *relay, struct conf *conf, int channel)
     TAILQ_INIT(&relay->plains.due);
     TAILQ_INIT(&relay->thrifts.held);
     TAILQ_INIT(&relay->thrifts.due);
-    limits_init(&relay->limits, (size_t)conf->front.max_connections);
+    quota_init(&relay->quota, (size_t)conf->front.max_connections);
     listener_init(&relay->front, relay, "front.listen", conf->front.listen, false);
     listener_init(&relay->thrift, relay, "front.thrift_listen",
                   conf->front.thrift_port != 0 ? conf->front.thrift_listen : "off", true);

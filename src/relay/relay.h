@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 #include "conn.h"
-#include "limits.h"
 #include "listener.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/front.h"
 #include "livy-ha/ipc.h"
+#include "quota.h"
 #include "stats.h"
 #include "target.h"
 #include "view.h"
@@ -37,7 +37,7 @@ struct relay {
     struct target target;
     bool draining; /* on_drain is armed, or has fired */
     struct listener front, thrift;
-    struct limits limits;
+    struct quota quota;
     struct conn_list all, idle, turns, dead;
     struct hold plains, thrifts;
     unsigned connecting, rejecting;

@@ -95,7 +95,7 @@ bool request_answer_secure(struct conn *conn, size_t length, struct buf *text)
         relay->stats.rejected[STATS_BAD_REQUEST]++;
         return reply_error(text, status, head_sentence(status), false, request.is_head);
     }
-    limits_prove(&relay->limits, &conn->slot);
+    quota_prove(&relay->quota, &conn->slot);
     if (view_redirects(&relay->view, relay_route(relay))) {
         relay->stats.redirected++;
         return redirect(relay, &request, text);
@@ -131,7 +131,7 @@ static void take_head(struct conn *conn, size_t length)
         refuse_head(conn, status);
         return;
     }
-    limits_prove(&conn->relay->limits, &conn->slot);
+    quota_prove(&conn->relay->quota, &conn->slot);
     x->keep_alive = request.keep_alive;
     x->upgrade = request.upgrade;
     x->expects = request.expects_continue;
