@@ -76,10 +76,12 @@ static void number_cell(FILE *out, const json_t *value)
         fputs("<td>-</td>", out);
 }
 
-/* 1.2 s, 3 min, 5 h, 2 d. */
+/* 25 ms, 1.2 s, 3 min, 5 h, 2 d. */
 static void put_duration(FILE *out, int64_t ms)
 {
-    if (ms < 60000)
+    if (ms < 1000)
+        fprintf(out, "%" PRId64 " ms", ms);
+    else if (ms < 60000)
         fprintf(out, "%.1f s", (double)ms / 1e3);
     else if (ms < 7200000)
         fprintf(out, "%" PRId64 " min", ms / 60000);
