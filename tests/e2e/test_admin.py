@@ -434,7 +434,7 @@ def test_shutting_down(make_cluster: ClusterMaker) -> None:
     member.stop_begin()
     answer = wait_status(member, "/readyz", 503)
     assert answer.json["reason"] == "the daemon is ending"
-    assert status_of(member, "/active") == 503
+    wait_status(member, "/active", 503)
     assert member.wait_exit() == 0
 
 
