@@ -50,15 +50,14 @@ void conn_set(struct conn *conn, enum conn_state state)
         return;
     if (conn->queued != NULL)
         TAILQ_REMOVE(conn->queued, conn, queue);
-    conn->queued = NULL;
-    if (state == CONN_IDLE) { /* HELD has two lists; hold.c puts it into the one or the other */
+    conn->queued = NULL; /* HELD has lists of hold.c's */
+    conn_timer(conn, -1);
+    conn->state = state;
+    if (state == CONN_IDLE) {
+        conn->touched = clock_boot_ms();
         conn->queued = &relay->idle;
         TAILQ_INSERT_TAIL(&relay->idle, conn, queue);
     }
-    conn_timer(conn, -1);
-    conn->state = state;
-    if (state == CONN_IDLE)
-        conn->touched = clock_boot_ms();
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)

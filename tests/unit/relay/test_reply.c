@@ -85,7 +85,7 @@ static void buffers(void **state)
     size_t put = 0, got = 0;
 
     (void)state;
-    for (unsigned turn = 0; turn < 2000; turn++) {
+    for (size_t turn = 0; turn < 2000; turn++) {
         size_t n = (turn * 7919) % sizeof(in);
         for (size_t i = 0; i < n; i++)
             in[i] = (char)((put + i) % 251);
