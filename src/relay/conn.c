@@ -36,12 +36,6 @@ void conn_turn(struct conn *conn)
     TAILQ_INSERT_TAIL(&relay->turns, conn, turn);
 }
 
-static struct conn_list *list_of(const struct conn *conn, enum conn_state state)
-{
-    /* HELD has two lists; hold.c puts it into the one or the other. */
-    return state == CONN_IDLE ? &conn->relay->idle : NULL;
-}
-
 static bool runs(const struct conn *conn)
 {
     return conn->state == CONN_RUN || conn->state == CONN_OPAQUE;
@@ -56,13 +50,14 @@ void conn_set(struct conn *conn, enum conn_state state)
         return;
     if (conn->queued != NULL)
         TAILQ_REMOVE(conn->queued, conn, queue);
-    conn->queued = list_of(conn, state);
-    if (conn->queued != NULL)
-        TAILQ_INSERT_TAIL(conn->queued, conn, queue);
+    conn->queued = NULL; /* HELD has lists of hold.c's */
     conn_timer(conn, -1);
     conn->state = state;
-    if (state == CONN_IDLE)
+    if (state == CONN_IDLE) {
         conn->touched = clock_boot_ms();
+        conn->queued = &relay->idle;
+        TAILQ_INSERT_TAIL(&relay->idle, conn, queue);
+    }
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)
