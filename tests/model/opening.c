@@ -139,7 +139,7 @@ static const struct opening openings[] = {
      AT,
      {FAULT_SWITCHOVER, 0, 0},
      AT,
-     900},
+     600},
     {"three-to",
      "three members, a switchover to the last one was asked for",
      3,
