@@ -150,7 +150,7 @@ void conn_linger(struct conn *conn)
     conn_set(conn, CONN_LINGER);
     /* A slow reader of a Livy's answer is as slow as it likes. */
     if (!conn->x.forwarded || sock_flush(&conn->client))
-        conn_timer(conn, CONN_REPLY_MS);
+        conn_timer(conn, conn->kind == CONN_REJECTED ? CONN_REJECT_MS : CONN_REPLY_MS);
     conn_turn(conn);
 }
 
@@ -168,7 +168,7 @@ static bool linger_step(struct conn *conn)
     }
     if (!conn->client.shut) {
         sock_shut(&conn->client);
-        conn_timer(conn, CONN_LINGER_MS);
+        conn_timer(conn, conn->kind == CONN_REJECTED ? CONN_REJECT_MS : CONN_LINGER_MS);
     }
     while (turn < CONN_TURN_BYTES) {
         ssize_t n = sock_read(&conn->client, relay->scratch, RELAY_SCRATCH);

@@ -285,6 +285,17 @@ def test_ending_takes_front_drain_at_most(make_relay: MakeRelay) -> None:
         gate.event.set()
 
 
+def test_ending_after_a_hand_over_that_took_its_time(make_relay: MakeRelay) -> None:
+    """Who is held is told, though front.drain of the hand-over is over."""
+    relay = make_relay(front__drain="100ms")
+    with Client(relay.port) as held:
+        relay.view("pause", "http://127.0.0.1:1")
+        held.send(GET)
+        let_pass(0.3, lambda: relay.process.poll() is None, "front.drain is over")
+        relay.view("pause", "http://127.0.0.1:1", ending=True)
+        assert held.answer().status == 503
+
+
 def test_yield_to_livy_on_the_same_port(make_relay: MakeRelay) -> None:
     relay = make_relay()
     with Client(relay.port) as idle:
