@@ -11,6 +11,7 @@
 
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
+#include "show.h"
 
 #define ROOM_IDLE_MS 1000 /* a connection that is idle for less is in use, most likely */
 
@@ -339,7 +340,9 @@ static void start(struct relay *relay)
         failed = &relay->front;
     else if (listener_open(&relay->thrift, why, sizeof(why)) != 0)
         failed = &relay->thrift;
-    if (failed != NULL)
+    if (failed == NULL && show_open(relay, why, sizeof(why)) != 0)
+        channels_fatal_port(relay, errno, port_of(relay->conf->admin_listen), why);
+    else if (failed != NULL)
         channels_fatal_port(relay, errno, port_of(failed->address), why);
     else
         channels_say(relay, IPC_READY);
@@ -380,6 +383,7 @@ static void close_all(struct relay *relay)
     channels_close(relay);
     target_close(&relay->target);
     tls_close(relay);
+    show_close(relay);
     event_free(relay->on_valid);
     event_free(relay->on_drain);
     event_free(relay->on_retry);
@@ -407,11 +411,4 @@ int relay_run(struct conf *conf, int channel)
     close_all(relay);
     free(relay);
     return 0;
-}
-
-void relay_snapshot(struct relay *relay, const struct front_msg *msg, int fd)
-{
-    (void)relay; /* the admin port's */
-    (void)msg;
-    (void)fd;
 }

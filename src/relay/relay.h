@@ -26,6 +26,7 @@
 
 struct ssl_ctx_st;
 struct admin;
+struct snapshot;
 
 struct relay {
     struct event_base *base;
@@ -43,7 +44,8 @@ struct relay {
     int64_t nobody_since; /* CLOCK_BOOTTIME ms: since when no request has somewhere to go; 0: it has */
     struct ssl_ctx_st *tls;
     struct relay_stats stats;
-    struct admin *admin;
+    struct admin *admin;       /* NULL: admin.listen is off */
+    struct snapshot *snapshot; /* NULL likewise */
     char scratch[RELAY_SCRATCH];
 };
 
