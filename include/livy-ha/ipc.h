@@ -1,5 +1,5 @@
 /* ipc.h - what keeper and elector say to each other over a SOCK_SEQPACKET pair (packet.h); keeper and relay
- * too, as far as HELLO, READY, PONG and FATAL, and RELOAD, PING and PEER go.
+ * too, as far as HELLO, READY, PONG and FATAL, and RELOAD, PING, PEER, HANDOVER and RETIRE go.
  *
  * One message is one packet of one fixed struct. Every message is dated (CLOCK_BOOTTIME ms), carries a
  * version, and every field is checked by the receiver before it is used. Sending and receiving never block. A
@@ -18,7 +18,7 @@
 
 enum ipc_type {
     /* elector -> keeper */
-    IPC_HELLO = 1, /* first message */
+    IPC_HELLO = 1, /* first message; text = the version of the program, run = FRONT_MAGIC as it knows it */
     IPC_READY,     /* the control socket answers: the daemon is up (sd_notify READY=1) */
     IPC_START,     /* run Livy: epoch, run, kill_at */
     IPC_LEASE,     /* the lease reaches further, or less far: epoch, kill_at */
@@ -31,7 +31,8 @@ enum ipc_type {
     IPC_FENCE, /* run failover.fence_command: fence (number, member), kill_at (too late from then on), text =
                   reason; answer FENCED */
     IPC_ASK,   /* how is Livy? run = a number that the answer, LIVY, carries back in its run */
-    IPC_REQUEST, /* a person asks for it: code = enum ipc_request, run = a number; answer ANSWER */
+    IPC_REQUEST, /* a person asks for it: code = enum ipc_request, run = a number, text = the command's id;
+                    answer ANSWER */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
@@ -46,7 +47,16 @@ enum ipc_type {
     IPC_FENCED, /* the fence command has ended, or was not run: fence (number, outcome, status); text: why not
                  */
     IPC_PEER, /* (+ descriptor) to elector and relay: your end of a new channel to the other one (front.h) */
-    IPC_ANSWER, /* to REQUEST: run = its number, code = 0 where it was done, text: what was, or why not */
+    IPC_ANSWER,   /* to REQUEST: run = its number, code = enum ipc_answer, text: what was done, or why not */
+    IPC_HANDOVER, /* (+ descriptor) to the relay in office and to the one that is to follow it: your end of a
+                     channel to the other one, for listening sockets and connections (relay/handover.h) */
+    IPC_RETIRE, /* to the relay in office: the new one has all it needs; hand over, end what runs, then go */
+};
+
+enum ipc_answer {
+    IPC_ANSWER_DONE,
+    IPC_ANSWER_FAILED,
+    IPC_ANSWER_GOES_ON, /* text: how far it is */
 };
 
 enum ipc_request {

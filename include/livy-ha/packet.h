@@ -16,6 +16,9 @@ int packet_send(int socket, const void *packet, size_t size, int fd);
  * where there is none now; -1 with errno: EPIPE at end of file, EBADMSG for one of another size. */
 int packet_recv(int socket, void *packet, size_t size, int *fd);
 
+/* The same for packets of up to `size` bytes; *length is what came. */
+int packet_recv_some(int socket, void *packet, size_t size, size_t *length, int *fd);
+
 /* For a packet that came whole and says what cannot be: closes *fd. Returns -1 with errno EBADMSG. */
 int packet_refuse(int *fd);
 

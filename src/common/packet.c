@@ -66,7 +66,7 @@ int packet_refuse(int *fd)
     return -1;
 }
 
-int packet_recv(int socket, void *packet, size_t size, int *fd)
+int packet_recv_some(int socket, void *packet, size_t size, size_t *length, int *fd)
 {
     union {
         char space[CMSG_SPACE(4 * sizeof(int))];
@@ -90,7 +90,14 @@ int packet_recv(int socket, void *packet, size_t size, int *fd)
         return -1;
     }
     *fd = take_descriptor(&header);
-    if ((size_t)n != size || (header.msg_flags & MSG_TRUNC) != 0)
-        return packet_refuse(fd);
-    return 1;
+    *length = (size_t)n;
+    return (header.msg_flags & MSG_TRUNC) != 0 ? packet_refuse(fd) : 1;
+}
+
+int packet_recv(int socket, void *packet, size_t size, int *fd)
+{
+    size_t length = 0;
+    int rc = packet_recv_some(socket, packet, size, &length, fd);
+
+    return rc == 1 && length != size ? packet_refuse(fd) : rc;
 }

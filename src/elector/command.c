@@ -293,6 +293,24 @@ void command_post(struct elector *e, struct httpd_exchange *exchange, const stru
     command_update(e);
 }
 
+void command_adopt(struct elector *e, const char *upgrade)
+{
+    char *id;
+    unsigned long number = upgrade != NULL ? strtoul(upgrade, &id, 10) : 0;
+
+    if (number == 0 || number > UINT32_MAX || *id != '/' || strlen(id + 1) >= COMMAND_ID_SIZE)
+        return;
+    struct command *c = new_command(e);
+    if (c == NULL)
+        return;
+    c->kind = COMMAND_UPGRADE;
+    c->number = e->commands->asked_keeper = (uint32_t)number;
+    c->timeout = DEFAULT_TIMEOUT;
+    c->deadline = c->began + c->timeout;
+    snprintf(c->id, sizeof(c->id), "%s", id + 1);
+    snprintf(c->text, sizeof(c->text), "the elector was replaced");
+}
+
 /* A switchover that another elector was asked for is told of too. */
 static void get_from_orders(struct elector *e, struct httpd_exchange *exchange, const char *id)
 {

@@ -93,6 +93,10 @@ struct command_table {
 int command_open(struct elector *e, uint32_t watch_kind);
 void command_close(struct elector *e);
 
+/* The upgrade that has put this elector into its place, "NUMBER/ID", and whose outcome the keeper will tell;
+ * NULL: none. */
+void command_adopt(struct elector *e, const char *upgrade);
+
 /* ---- events; all may be called at any time ---- */
 void command_registered(struct elector *e); /* the root is made: the orders are read, then the core is told */
 void command_connect(struct elector *e);    /* connected again, in the same session, or not at all */

@@ -11,6 +11,8 @@
 #include "paths.h"
 #include "record.h"
 
+#define UPGRADE_AFTER 50 /* ms */
+
 static void set_by(const struct command *c, json_t *object)
 {
     char at[CLOCK_UTC_SIZE];
@@ -234,6 +236,7 @@ static void ask_keeper(struct command *c)
                           .code = c->kind == COMMAND_RELOAD ? IPC_REQUEST_RELOAD : IPC_REQUEST_UPGRADE};
 
     msg.run = c->number = ++c->e->commands->asked_keeper;
+    snprintf(msg.text, sizeof(msg.text), "%s", c->id);
     channel_send(c->e, &msg, -1);
 }
 
@@ -241,8 +244,10 @@ void command_answered(struct elector *e, uint32_t number, int code, const char *
 {
     for (int kind = COMMAND_RELOAD; kind <= COMMAND_UPGRADE; kind++) {
         struct command *c = find_number(e, number, (enum command_kind)kind);
-        if (c != NULL)
-            command_end(c, code == 0 ? COMMAND_DONE : COMMAND_FAILED, "%s", text);
+        if (c != NULL && code == IPC_ANSWER_GOES_ON)
+            snprintf(c->text, sizeof(c->text), "%s", text);
+        else if (c != NULL)
+            command_end(c, code == IPC_ANSWER_DONE ? COMMAND_DONE : COMMAND_FAILED, "%s", text);
     }
 }
 
@@ -268,6 +273,28 @@ static void restart(struct command *c)
     snprintf(text, sizeof(text), "restart, asked on %.100s", e->conf->id);
     c->run = e->core.livy.run;
     elector_step(e, &(struct core_event){.type = CORE_EV_RESTART, .text = text});
+}
+
+/* A new elector adopts the latch node of an active member only with the Livy that runs under it. The keeper
+ * is asked a moment later: this elector may be gone a few milliseconds after that, and its client is to have
+ * the id of the command by then. */
+static void upgrade(struct command *c)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        const struct command *other = &c->e->commands->list[i];
+        if (other != c && other->state == COMMAND_RUNS && other->kind == COMMAND_UPGRADE) {
+            command_end(c, COMMAND_REFUSED, "an upgrade is under way already");
+            return;
+        }
+    }
+    if (active_here(c->e) && c->e->core.connected && !core_livy_alive(&c->e->core))
+        command_end(c, COMMAND_REFUSED, "Livy is just being started or stopped: try again once it serves");
+}
+
+static void look_upgrade(struct command *c)
+{
+    if (c->number == 0 && clock_boot_ms() - c->began >= UPGRADE_AFTER)
+        ask_keeper(c);
 }
 
 static void drain(struct command *c)
@@ -326,8 +353,10 @@ void command_begin(struct command *c)
     case COMMAND_RESTART:
         restart(c);
         return;
-    case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
+        upgrade(c);
+        return;
+    case COMMAND_RELOAD:
         ask_keeper(c);
         return;
     case COMMAND_KINDS:
@@ -414,11 +443,13 @@ void command_look(struct command *c)
     case COMMAND_UNDRAIN:
         look_undrain(c);
         break;
+    case COMMAND_UPGRADE:
+        look_upgrade(c);
+        break;
     case COMMAND_PAUSE:
     case COMMAND_RESUME:
     case COMMAND_FORGET:
     case COMMAND_RELOAD:
-    case COMMAND_UPGRADE:
     case COMMAND_KINDS:
         break;
     }

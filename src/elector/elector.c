@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "livy-ha/clock.h"
+#include "livy-ha/front.h"
 #include "livy-ha/log.h"
 #include "livy-ha/portowner.h"
 #include "session.h"
@@ -333,7 +334,7 @@ static int open_roster(struct elector *e)
 /* Blocks until the keeper has said WELCOME: nothing can be decided before it. */
 static int be_welcomed(struct elector *e, struct ipc_msg *welcome)
 {
-    struct ipc_msg hello = {.type = IPC_HELLO};
+    struct ipc_msg hello = {.type = IPC_HELLO, .run = FRONT_MAGIC, .text = LIVY_HA_VERSION};
     int fd = -1, rc;
 
     channel_send(e, &hello, -1);
@@ -454,11 +455,12 @@ static void begin(struct elector *e, const struct ipc_msg *welcome)
         e->since_wall -= clock_boot_ms() - welcome->livy.started_at; /* it has been active since then */
 }
 
-int elector_run(struct conf *conf, int channel, const char *store)
+int elector_run(struct conf *conf, int channel, const struct elector_options *options)
 {
     struct elector e = {.conf = conf,
                         .channel = channel,
-                        .store = store,
+                        .store = options->store,
+                        .keeper_version = options->keeper != NULL ? options->keeper : LIVY_HA_VERSION,
                         .keeper = getppid(),
                         .timerfd = -1,
                         .livy_pidfd = -1};
@@ -477,6 +479,7 @@ int elector_run(struct conf *conf, int channel, const char *store)
         close_parts(&e);
         return 1;
     }
+    command_adopt(&e, options->upgrade);
     begin(&e, &welcome);
     event_base_dispatch(e.base);
     int code = e.exit_code;

@@ -51,6 +51,7 @@ struct elector_call {
 struct elector {
     struct conf *conf;
     const char *store; /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
+    const char *keeper_version;
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, as the keeper tells it (ipc.h) */
     char livy_address[64];       /* the address at which it is asked from here */
     struct event_base *base;
@@ -116,7 +117,13 @@ struct elector {
 
 /* elector.c: runs the core on an event, carries its actions out, arms the timer. */
 void elector_step(struct elector *e, struct core_event *event);
-int elector_run(struct conf *conf, int channel, const char *store);
+/* What the keeper says on the command line. */
+struct elector_options {
+    const char *store;
+    const char *keeper;  /* its version; NULL: not told */
+    const char *upgrade; /* "NUMBER/ID" of the command that is under way; NULL: none */
+};
+int elector_run(struct conf *conf, int channel, const struct elector_options *options);
 /* Livy listens there from now on; see ipc.h. */
 void elector_livy_at(struct elector *e, const char *text);
 bool elector_livy_tls(const struct elector *e);

@@ -13,6 +13,8 @@
 #include "livy-ha/log.h"
 #include "route.h"
 
+#define SETTLE_WITHIN 2000 /* ms; a snapshot counts for three seconds */
+
 struct front {
     struct elector *e;
     int socket; /* -1: no relay */
@@ -26,6 +28,7 @@ struct front {
     uint64_t stale;             /* a picture of the cluster not newer than this is of an earlier connection */
     int64_t trusted;            /* what the picture says is good until then */
     bool quiescing, quiet;      /* quiet: the core has been answered */
+    int64_t began;              /* this elector */
     int64_t held;               /* another member's epoch for which our front holds; 0: none */
 };
 
@@ -97,14 +100,17 @@ static void decide(struct front *f, struct front_view *view)
 
 /* A new elector that knows nothing yet must not take a relay's view away: the last one's holds until it runs
  * out. */
-static bool knows(const struct front *f, const struct front_view *view)
+static bool settled(const struct front *f)
 {
     const struct core *c = &f->e->core;
-
-    if (view->route != FRONT_NOBODY || view->ending != 0 || view->yield != 0)
-        return true;
     bool unprobed = core_livy_alive(c) && c->livy.run == c->adopted_run && !c->served && !c->stop_sent;
+
     return !unprobed && view_version(f->e->view) > 0;
+}
+
+static bool knows(const struct front *f, const struct front_view *view)
+{
+    return view->route != FRONT_NOBODY || view->ending != 0 || view->yield != 0 || settled(f);
 }
 
 /* ---- telling the relay ---- */
@@ -313,6 +319,8 @@ bool front_snapshot(struct front *f, int memfd, uint64_t size)
 
     if (f->socket < 0 || size > FRONT_SNAPSHOT_MAX)
         return false;
+    if (!settled(f) && clock_boot_ms() - f->began < SETTLE_WITHIN)
+        return false; /* health checks go by what the elector before this one has told */
     return front_send(f->socket, &msg, memfd) == 0;
 }
 
@@ -328,6 +336,7 @@ struct front *front_new(struct elector *e)
     if (f == NULL)
         return NULL;
     f->e = e;
+    f->began = clock_boot_ms();
     f->socket = -1;
     return f;
 }

@@ -5,16 +5,18 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "close.h"
 #include "elector.h"
 #include "livy-ha/conf.h"
+#include "livy-ha/ipc.h"
 #include "livy-ha/log.h"
 
 struct options {
     int channel, conf;
-    const char *store;
+    struct elector_options elector;
     bool close_session;
 };
 
@@ -30,6 +32,8 @@ static bool parse_options(int argc, char **argv, struct options *options)
     static const struct option longs[] = {{"channel", required_argument, NULL, 'k'},
                                           {"conf", required_argument, NULL, 'c'},
                                           {"store", required_argument, NULL, 't'},
+                                          {"keeper", required_argument, NULL, 'v'},
+                                          {"upgrade", required_argument, NULL, 'u'},
                                           {"close-session", no_argument, NULL, 's'},
                                           {NULL, 0, NULL, 0}};
     int option;
@@ -40,13 +44,17 @@ static bool parse_options(int argc, char **argv, struct options *options)
         else if (option == 'c')
             options->conf = parse_fd(optarg);
         else if (option == 't')
-            options->store = optarg;
+            options->elector.store = optarg;
+        else if (option == 'v')
+            options->elector.keeper = optarg;
+        else if (option == 'u')
+            options->elector.upgrade = optarg;
         else if (option == 's')
             options->close_session = true;
         else
             return false;
     }
-    bool elector = options->channel >= 0 && options->store != NULL;
+    bool elector = options->channel >= 0 && options->elector.store != NULL;
     return optind == argc && options->conf >= 0 && (elector || options->close_session);
 }
 
@@ -61,6 +69,18 @@ static void ignore_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* One that is only tried yet (an upgrade) says why it is no good; at any other time the exit status does. */
+static void give_up(const struct options *options, const char *why)
+{
+    struct ipc_msg msg = {.type = IPC_FATAL, .code = 78};
+
+    fprintf(stderr, "livy-ha-elector: %s\n", why);
+    snprintf(msg.text, sizeof(msg.text), "%s", why);
+    if (options->elector.upgrade != NULL && options->channel >= 0 &&
+        ipc_send(options->channel, &msg, -1) != 0)
+        perror("livy-ha-elector: the keeper is not told");
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {.channel = -1, .conf = -1};
@@ -70,19 +90,20 @@ int main(int argc, char **argv)
         fputs("livy-ha-elector is started by livy-ha, not by hand\n", stderr);
         return 64;
     }
+    prctl(PR_SET_NAME, "livy-ha-elector"); /* run by its descriptor, it would bear the number of that */
     if (!options.close_session)
         ignore_signals();
     struct conf *conf = conf_read(options.conf, &report);
     close(options.conf);
     if (conf == NULL) {
-        fprintf(stderr, "livy-ha-elector: %s\n", report.n_errors > 0 ? report.errors[0] : "no configuration");
+        give_up(&options, report.n_errors > 0 ? report.errors[0] : "no configuration");
         conf_report_clear(&report);
         return 78;
     }
     conf_report_clear(&report);
     log_open("elector", conf->log_level, conf->log_format);
     if (!options.close_session)
-        return elector_run(conf, options.channel, options.store);
+        return elector_run(conf, options.channel, &options.elector);
     int rc = close_run(conf);
     conf_free(conf);
     return rc;

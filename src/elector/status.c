@@ -59,7 +59,8 @@ json_t *status_self(struct elector *e)
                   integer_or_null(c->livy.pid, core_livy_alive(c)), "url", url, "livy_url", livy_url, "epoch",
                   integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
                   integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
-                  e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
+                  e->pending_restart || strcmp(e->keeper_version, LIVY_HA_VERSION) != 0, "runtime_dir",
+                  e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
     front_record(e->front, self);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,8 +23,9 @@
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
 
-#define CHANNEL_FD 3 /* the elector's and the relay's descriptors; told by their arguments */
-#define CONF_FD 4    /* the elector has the daemon's lock above it */
+#define CHANNEL_FD 3  /* the elector's and the relay's descriptors; told by their arguments */
+#define CONF_FD 4     /* the elector has the daemon's lock above it */
+#define PROGRAM_FD 64 /* and above: out of the way of those */
 
 static int open_pidfd(pid_t pid)
 {
@@ -267,8 +269,44 @@ static int helper_path(const char *name, char *path, size_t path_size, char *why
     int length = snprintf(path, path_size, "%s/%s", LIVY_HA_LIBEXEC, name);
     if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
         return 0;
-    snprintf(why, size, "%s is neither beside livy-ha nor in %s: install it", name, LIVY_HA_LIBEXEC);
+    snprintf(why, size, "%s is neither beside livy-ha nor in %s, or not executable: install it", name,
+             LIVY_HA_LIBEXEC);
     return -1;
+}
+
+int child_program_open(struct child_program *program, const char *name, char *why, size_t size)
+{
+    *program = (struct child_program){.fd = -1};
+    if (helper_path(name, program->path, sizeof(program->path), why, size) != 0)
+        return -1;
+    int fd = open(program->path, O_PATH | O_CLOEXEC);
+    if (fd >= 0) {
+        program->fd = fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_FD);
+        close(fd);
+    }
+    if (program->fd < 0)
+        snprintf(why, size, "%.200s: %s", program->path, strerror(errno));
+    return program->fd >= 0 ? 0 : -1;
+}
+
+void child_program_close(struct child_program *program)
+{
+    if (program->fd >= 0)
+        close(program->fd);
+    program->fd = -1;
+}
+
+/* By its path where that still is the same file: ps shows it then, and a script can be run. Else by the
+ * descriptor: it was replaced or removed since. */
+static void run_program(const struct child_program *program, char *const argv[])
+{
+    struct stat ours, there;
+
+    if (fstat(program->fd, &ours) == 0 && stat(program->path, &there) == 0 && ours.st_dev == there.st_dev &&
+        ours.st_ino == there.st_ino)
+        execv(program->path, argv);
+    else
+        syscall(SYS_execveat, program->fd, "", argv, environ, AT_EMPTY_PATH);
 }
 
 int child_conf_memfd(const struct conf *conf)
@@ -292,7 +330,7 @@ static int place_descriptors(const int *fds, int n)
     int high[3];
 
     for (int i = 0; i < n; i++)
-        if ((high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64)) < 0)
+        if ((high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, PROGRAM_FD)) < 0)
             return -1;
     for (int i = 0; i < n; i++)
         if (dup2(high[i], CHANNEL_FD + i) < 0) /* clears CLOEXEC */
@@ -311,8 +349,8 @@ static void be_helper(void)
     unblock_signals();
 }
 
-__attribute__((noreturn)) static void become_elector(const char *path, const char *store, int channel,
-                                                     int conf, int lock)
+__attribute__((noreturn)) static void become_elector(const struct child_program *program, const char *store,
+                                                     int channel, int conf, int lock, const char *upgrade)
 {
     char channel_arg[16], conf_arg[16];
 
@@ -323,13 +361,17 @@ __attribute__((noreturn)) static void become_elector(const char *path, const cha
     snprintf(channel_arg, sizeof(channel_arg), "%d", CHANNEL_FD);
     snprintf(conf_arg, sizeof(conf_arg), "%d", CONF_FD);
     be_helper();
-    execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, "--store", store,
-          (char *)NULL);
-    log_error("%s could not be run: %s", path, strerror(errno));
+    char *argv[] = {
+        "livy-ha-elector", "--channel",   channel_arg, "--conf",        conf_arg,
+        "--store",         (char *)store, "--keeper",  LIVY_HA_VERSION, upgrade != NULL ? "--upgrade" : NULL,
+        (char *)upgrade,   NULL};
+    run_program(program, argv);
+    log_error("%s could not be run: %s", program->path, strerror(errno));
     _exit(127);
 }
 
-__attribute__((noreturn)) static void become_relay(const char *path, pid_t keeper, int channel, int conf)
+__attribute__((noreturn)) static void become_relay(const struct child_program *program, pid_t keeper,
+                                                   int channel, int conf, bool waits)
 {
     char channel_arg[16], conf_arg[16];
 
@@ -342,8 +384,10 @@ __attribute__((noreturn)) static void become_relay(const char *path, pid_t keepe
     snprintf(channel_arg, sizeof(channel_arg), "%d", CHANNEL_FD);
     snprintf(conf_arg, sizeof(conf_arg), "%d", CONF_FD);
     be_helper();
-    execl(path, "livy-ha-relay", "--channel", channel_arg, "--conf", conf_arg, (char *)NULL);
-    log_error("%s could not be run: %s", path, strerror(errno));
+    char *argv[] = {"livy-ha-relay",         "--channel", channel_arg, "--conf", conf_arg,
+                    waits ? "--wait" : NULL, NULL};
+    run_program(program, argv);
+    log_error("%s could not be run: %s", program->path, strerror(errno));
     _exit(127);
 }
 
@@ -360,14 +404,12 @@ static int adopt_child(pid_t pid, struct child *child, char *why, size_t size)
     return -1;
 }
 
-int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
+int child_elector(const struct child_program *program, const struct conf *conf,
+                  const struct livyconf *livyconf, int channel, int lock, const char *upgrade,
                   struct child *child, char *why, size_t size)
 {
-    char path[PATH_MAX];
     sigset_t old;
 
-    if (helper_path("livy-ha-elector", path, sizeof(path), why, size) != 0)
-        return -1;
     char *store = livyconf_fingerprint(livyconf);
     int text = store != NULL ? child_conf_memfd(conf) : -1;
     if (text < 0) {
@@ -377,7 +419,7 @@ int child_elector(const struct conf *conf, const struct livyconf *livyconf, int 
     }
     pid_t pid = fork_blocked(&old);
     if (pid == 0)
-        become_elector(path, store, channel, text, lock);
+        become_elector(program, store, channel, text, lock, upgrade);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
     free(store);
@@ -389,14 +431,12 @@ int child_elector(const struct conf *conf, const struct livyconf *livyconf, int 
     return adopt_child(pid, child, why, size);
 }
 
-int child_relay(const struct conf *conf, int channel, struct child *child, char *why, size_t size)
+int child_relay(const struct child_program *program, const struct conf *conf, int channel, bool waits,
+                struct child *child, char *why, size_t size)
 {
-    char path[PATH_MAX];
     sigset_t old;
     pid_t keeper = getpid();
 
-    if (helper_path("livy-ha-relay", path, sizeof(path), why, size) != 0)
-        return -1;
     int text = child_conf_memfd(conf);
     if (text < 0) {
         snprintf(why, size, "the configuration could not be handed over: %s", strerror(errno));
@@ -404,7 +444,7 @@ int child_relay(const struct conf *conf, int channel, struct child *child, char 
     }
     pid_t pid = fork_blocked(&old);
     if (pid == 0)
-        become_relay(path, keeper, channel, text);
+        become_relay(program, keeper, channel, text, waits);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
     close(text);

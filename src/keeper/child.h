@@ -8,6 +8,8 @@
 #ifndef LIVY_HA_KEEPER_CHILD_H
 #define LIVY_HA_KEEPER_CHILD_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,15 +37,27 @@ struct child_order {
  * -1 with `why`. */
 int child_livy(const struct child_order *order, struct child *child, char *why, size_t size);
 
+/* A program of ours, kept open: what was run once can be run again, whatever is installed by then. */
+struct child_program {
+    int fd; /* -1: not open */
+    char path[PATH_MAX];
+};
+
+/* Opens the installed `name`: beside this program in a build tree, else in libexec. 0, or -1 with `why`. */
+int child_program_open(struct child_program *program, const char *name, char *why, size_t size);
+void child_program_close(struct child_program *program);
+
 /* Starts the elector. It inherits `channel`, a memfd with the configuration, and `lock` (so that no other
- * daemon starts while it still has a session to close); it is told the state store's fingerprint. 0, or -1
- * with `why`. */
-int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
+ * daemon starts while it still has a session to close); it is told the state store's fingerprint, and
+ * `upgrade`, the upgrade under way ("NUMBER/ID"; NULL: none). 0, or -1 with `why`. */
+int child_elector(const struct child_program *program, const struct conf *conf,
+                  const struct livyconf *livyconf, int channel, int lock, const char *upgrade,
                   struct child *child, char *why, size_t size);
 
-/* Starts the relay, which inherits `channel` and a memfd with the configuration, and dies with the keeper. 0,
- * or -1 with `why`. */
-int child_relay(const struct conf *conf, int channel, struct child *child, char *why, size_t size);
+/* Starts the relay, which inherits `channel` and a memfd with the configuration, and dies with the keeper.
+ * `waits`: opens no port before it is told (HANDOVER). 0, or -1 with `why`. */
+int child_relay(const struct child_program *program, const struct conf *conf, int channel, bool waits,
+                struct child *child, char *why, size_t size);
 
 /* Runs failover.fence_command by `/bin/sh -c`, in a session and process group of its own, with
  * LIVY_HA_FENCE_ID, _HOST, _URL, _EPOCH, _REASON of the member and LIVY_HA_FENCE_BY, this one's id. It

@@ -23,12 +23,16 @@ static void close_fd(int *fd)
 
 void helpers_spawn_elector(struct keeper *k)
 {
-    char why[256];
+    char why[256], argument[128];
     int pair[2] = {-1, -1};
+    struct child_program *program = &k->program[UCORE_ELECTOR];
+    bool open = program->fd >= 0 || child_program_open(program, "livy-ha-elector", why, sizeof(why)) == 0;
 
-    if (packet_pair(pair) != 0) {
+    if (open && packet_pair(pair) != 0) {
         snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
-    } else if (child_elector(k->conf, k->livyconf, pair[1], k->lock, &k->elector, why, sizeof(why)) == 0) {
+    } else if (open && child_elector(program, k->conf, k->livyconf, pair[1], k->lock,
+                                     upgrade_argument(k, argument, sizeof(argument)), &k->elector, why,
+                                     sizeof(why)) == 0) {
         close(pair[1]);
         k->channel = pair[0];
         struct epoll_event event = {.events = EPOLLIN, .data.fd = k->channel};
@@ -109,6 +113,7 @@ void helpers_drain(struct keeper *k, bool last_words)
         if (batch[i].type == IPC_FATAL)
             log_error("%s", batch[i].text);
         keeper_step(k, &event);
+        upgrade_heard(k, batch[i].type);
     }
     helpers_pair(k);
 }
@@ -116,11 +121,13 @@ void helpers_drain(struct keeper *k, bool last_words)
 void helpers_elector_ended(struct keeper *k, int status)
 {
     helpers_drain(k, true);
-    tell_end(k, status);
+    if (k->upgrade.core.state != UCORE_SWAPPING)
+        tell_end(k, status);
     close_fd(&k->channel);
     child_forget(&k->elector);
     k->paired = false;
-    keeper_step(k, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = status});
+    if (!upgrade_take_office(k))
+        keeper_step(k, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = status});
 }
 
 /* Each of the two drops the older channel that it may have for this one. */

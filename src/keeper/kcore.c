@@ -261,6 +261,9 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
     case KCORE_EV_ELECTOR_EXITED:
         kcore_elector_exited(&s);
         break;
+    case KCORE_EV_ELECTOR_REPLACED:
+        kcore_elector_replaced(&s);
+        break;
     case KCORE_EV_FORKED:
         forked(&s, event);
         break;
@@ -335,6 +338,13 @@ void kcore_init(struct kcore *k, const struct kcore_config *config, int64_t now)
     k->config = *config;
     k->spawn_at = now;
     k->ping_at = k->pong_by = k->order_by = k->leave_by = CLOCK_NEVER;
+}
+
+int64_t kcore_lease_left(const struct kcore *k, int64_t now)
+{
+    if (k->livy == KCORE_RUNNING)
+        return k->kill_at > now ? k->kill_at - now : 0;
+    return k->has_session ? k->session.timeout : CLOCK_NEVER;
 }
 
 void kcore_livy(const struct kcore *k, struct ipc_livy *livy)

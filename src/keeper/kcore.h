@@ -35,8 +35,9 @@ enum kcore_livy {
 enum kcore_event_type {
     KCORE_EV_TIME,
     KCORE_EV_MESSAGE, /* msg; superseded: a later message of the same batch ends what this one begins */
-    KCORE_EV_ELECTOR_EXITED, /* status: its exit status, 256 + signal */
-    KCORE_EV_FORKED,         /* pid > 0, or text says why not */
+    KCORE_EV_ELECTOR_EXITED,   /* status: its exit status, 256 + signal */
+    KCORE_EV_ELECTOR_REPLACED, /* it is dead, and another one, which is about to say HELLO, is in its place */
+    KCORE_EV_FORKED,           /* pid > 0, or text says why not */
     KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
     KCORE_EV_LOCK_FREE,
     KCORE_EV_QUIT,         /* TERM or INT */
@@ -70,7 +71,8 @@ enum kcore_action_type {
     KCORE_ACT_RUN_FENCE,    /* fence.order; answer FENCE_FORKED */
     KCORE_ACT_KILL_FENCE,   /* all of its process group; that it has ended is told by FENCE_EXITED */
     KCORE_ACT_REFUSE_FENCE, /* send FENCED: order `number` is not run, text says why */
-    KCORE_ACT_REQUEST,      /* do what a person asks for (code: enum ipc_request); answer ANSWER, `number` */
+    KCORE_ACT_REQUEST,      /* do what a person asks for (code: enum ipc_request, text: the command's id);
+                               answer ANSWER, `number` */
     KCORE_ACT_STATE,        /* old_livy -> livy: text; for the log */
     KCORE_ACT_ALARM,        /* text: an error for the log */
     KCORE_ACT_READY,        /* sd_notify READY=1 */
@@ -140,6 +142,12 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
 
 /* After a step at `now`: when the next KCORE_EV_TIME is due; always later than `now`. */
 int64_t kcore_next(const struct kcore *k, int64_t now);
+
+/* Why the elector must not be replaced now; NULL: it may be. Of the lease see kcore_lease_left(). */
+const char *kcore_not_replaceable(const struct kcore *k);
+/* For how long the session may go without an elector at no cost, ms: Livy's lease; where Livy does not run,
+ * T; CLOCK_NEVER: there is none. */
+int64_t kcore_lease_left(const struct kcore *k, int64_t now);
 
 /* What WELCOME and LIVY carry. */
 void kcore_livy(const struct kcore *k, struct ipc_livy *livy);

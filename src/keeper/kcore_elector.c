@@ -101,6 +101,7 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
         struct kcore_action *a = kcore_act(s, KCORE_ACT_REQUEST);
         a->code = msg->code;
         a->number = msg->run;
+        kcore_say(a->text, "%s", msg->text);
         break;
     }
     case IPC_WELCOME:
@@ -113,6 +114,8 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
     case IPC_FENCED:
     case IPC_PEER:
     case IPC_ANSWER:
+    case IPC_HANDOVER:
+    case IPC_RETIRE:
         break; /* ours to send */
     }
 }
@@ -174,6 +177,35 @@ void kcore_elector_exited(struct kstep *s)
     if (kcore_livy_running(k) && delay > RESPAWN_LEASED)
         delay = RESPAWN_LEASED;
     k->spawn_at = s->now + delay;
+}
+
+/* ---- another one in its place ---------------------------------------------------------------------------
+ */
+
+const char *kcore_not_replaceable(const struct kcore *k)
+{
+    if (k->quitting)
+        return "the daemon is stopping";
+    if (k->releasing || k->left)
+        return "the ZooKeeper session is just being closed: try again in a moment";
+    if (k->livy != KCORE_NONE && k->livy != KCORE_RUNNING)
+        return "Livy is just being stopped: try again once that is over";
+    return NULL;
+}
+
+/* Rule 5 is kept by the caller: the old one has been reaped. Its last words have been read, so the session is
+ * as it left it. */
+void kcore_elector_replaced(struct kstep *s)
+{
+    struct kcore *k = s->k;
+
+    k->elector_alive = true;
+    k->elector_said_hello = k->releasing = k->left = false;
+    k->elector_failures = k->elector_mute = 0;
+    k->elector_since = s->now;
+    k->spawn_at = CLOCK_NEVER;
+    k->ping_at = s->now + PING_INTERVAL;
+    k->pong_by = s->now + PING_INTERVAL;
 }
 
 void kcore_elector_watch(struct kstep *s)

@@ -31,6 +31,7 @@ void kcore_livy_kill(struct kstep *s, uint32_t cause, const char *why);
 /* kcore_elector.c */
 void kcore_elector_message(struct kstep *s, const struct kcore_event *event);
 void kcore_elector_exited(struct kstep *s);
+void kcore_elector_replaced(struct kstep *s);
 void kcore_elector_watch(struct kstep *s); /* spawns it, and looks for its signs of life */
 
 /* kcore_stop.c */

@@ -96,8 +96,10 @@ static void sort_orphans(struct keeper *k, bool all)
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
     struct orphans orphans = {.livy = k->last_livy,
                               .livy_alive = k->livy.pid != 0,
-                              .spare = {k->elector.pid, k->relay.child.pid},
-                              .spare_session = k->fence.session,
+                              .spare = {k->elector.pid, k->relay.child.pid,
+                                        k->upgrade.fresh[UCORE_ELECTOR].child.pid,
+                                        k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid},
+                              .spare_session = {k->fence.session},
                               .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
@@ -143,7 +145,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         fence_ended(&k->fence, event.status);
         event.type = KCORE_EV_FENCE_EXITED;
         keeper_step(k, &event);
-    } else if (k->core.orphans > 0 || k->hunting) {
+    } else if (!upgrade_reaped(k, pid, event.status) && (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
 }
@@ -295,21 +297,15 @@ static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
     return true;
 }
 
-/* False: it was not done. */
-static bool upgrade(char why[static IPC_TEXT_SIZE])
-{
-    snprintf(why, IPC_TEXT_SIZE,
-             "replacing elector and relay while Livy runs is not in this version: restart "
-             "the daemon (after a switchover, where it is active)");
-    return false;
-}
-
 static void request(struct keeper *k, const struct kcore_action *a)
 {
     struct ipc_msg msg = {.type = IPC_ANSWER, .run = (uint32_t)a->number};
-    bool done = a->code == IPC_REQUEST_RELOAD ? reload(k, msg.text) : upgrade(msg.text);
 
-    msg.code = done ? 0 : 1;
+    if (a->code == IPC_REQUEST_UPGRADE) {
+        upgrade_begin(k, (uint32_t)a->number, a->text); /* answers when it is over */
+        return;
+    }
+    msg.code = reload(k, msg.text) ? IPC_ANSWER_DONE : IPC_ANSWER_FAILED;
     if (k->channel >= 0 && ipc_send(k->channel, &msg, -1) != 0)
         log_debug("the elector does not take an answer: %s", strerror(errno));
 }
@@ -331,8 +327,8 @@ static void read_signals(struct keeper *k)
             (void)reload(k, text); /* has told the log */
             break;
         case SIGUSR2:
-            if (!upgrade(text))
-                log_warn("SIGUSR2: %s", text);
+            log_info("SIGUSR2: elector and relay are to be replaced by the installed version");
+            upgrade_begin(k, 0, "");
             break;
         case SIGCHLD:
             reap(k);
@@ -357,8 +353,11 @@ static void arm(struct keeper *k)
 {
     int64_t next = kcore_next(&k->core, k->stepped_at); /* not of now: what fell due since would be skipped */
     int64_t relay = rcore_next(&k->relay.core, k->stepped_at);
+    int64_t upgrade = ucore_next(&k->upgrade.core, k->stepped_at);
     if (relay < next)
         next = relay;
+    if (upgrade < next)
+        next = upgrade;
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
         next = k->watchdog_at;
     if (next == k->armed_for)
@@ -384,6 +383,7 @@ static void loop(struct keeper *k)
             die(k, "epoll_wait");
         keeper_step(k, &(struct kcore_event){.type = KCORE_EV_TIME}); /* deadlines before anything else */
         relay_time(k);
+        upgrade_time(k);
         feed_watchdog(k, clock_boot_ms());
         for (int i = 0; i < n; i++) {
             uint64_t ticks;
@@ -395,6 +395,8 @@ static void loop(struct keeper *k)
                 helpers_drain(k, false);
             else if (events[i].data.fd == k->relay.channel)
                 relay_readable(k);
+            else
+                (void)upgrade_readable(k, events[i].data.fd);
         }
     }
 }
@@ -464,6 +466,7 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
                        .livy = {.pidfd = -1, .status = -1},
                        .channel = -1,
                        .lock = lock,
+                       .program = {{.fd = -1}, {.fd = -1}},
                        .watchdog_at = clock_boot_ms(),
                        .epoll = -1,
                        .signals = -1,
@@ -476,10 +479,14 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     steady();
     kcore_init(&k.core, &config, clock_boot_ms());
     relay_open(&k, clock_boot_ms());
+    upgrade_open(&k);
     keeper_step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
     relay_time(&k);
     loop(&k);
     relay_close(&k);
+    upgrade_close(&k);
+    child_program_close(&k.program[UCORE_ELECTOR]);
+    child_program_close(&k.program[UCORE_RELAY]);
     log_info("ended with status %d", k.exit_code);
     close_fd(&k.channel);
     close_fd(&k.epoll);

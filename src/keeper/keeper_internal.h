@@ -1,5 +1,6 @@
 /* keeper_internal.h - between the files that carry out: keeper.c (the loop, Livy, the core's actions),
- * helpers.c (the elector's process and its channel) and relay.c (the relay's). */
+ * helpers.c (the elector's process and its channel), relay.c (the relay's) and upgrade.c (other ones in their
+ * place). */
 #ifndef LIVY_HA_KEEPER_KEEPER_INTERNAL_H
 #define LIVY_HA_KEEPER_KEEPER_INTERNAL_H
 
@@ -9,6 +10,7 @@
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 #include "relay.h"
+#include "upgrade.h"
 
 struct keeper {
     struct conf *conf;
@@ -17,6 +19,8 @@ struct keeper {
     struct child elector, livy; /* pid 0: none */
     struct relay relay;
     struct fence fence;
+    struct child_program program[2]; /* what is run, by enum ucore_who; opened when it is first started */
+    struct upgrade upgrade;
     pid_t last_livy; /* whose orphans are looked for */
     int channel;     /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;

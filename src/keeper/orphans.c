@@ -71,6 +71,14 @@ static bool carries(pid_t pid, const char *marker)
     return false;
 }
 
+static bool among(pid_t pid, const pid_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == pid && pid != 0)
+            return true;
+    return false;
+}
+
 int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
 {
     int left = 0;
@@ -86,13 +94,13 @@ int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
         pid_t parent, session, pid = (pid_t)strtol(entry->d_name, &end, 10);
         if (*end != '\0' || pid <= 0 || pid == orphans->livy)
             continue;
-        if (pid == orphans->spare[0] || pid == orphans->spare[1])
+        if (among(pid, orphans->spare, ORPHANS_SPARE))
             continue;
         if (!parent_and_session(pid, &parent, &session, &state) || parent != self || state == 'Z')
             continue;
         if (orphans->livy_alive && session == orphans->livy)
             continue; /* of the Livy that runs: it must not lose its spark-submit */
-        if (session == orphans->spare_session && session != 0)
+        if (among(session, orphans->spare_session, ORPHANS_SPARE_SESSIONS))
             continue;
         if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
             continue;

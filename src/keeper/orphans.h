@@ -12,13 +12,16 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#define ORPHANS_SPARE 5
+#define ORPHANS_SPARE_SESSIONS 2
+
 struct orphans {
     pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */
     bool livy_alive;
-    pid_t spare[2];      /* elector and relay; 0: none */
-    pid_t spare_session; /* of the last fence command; 0: none */
-    const char *marker;  /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
-                            inherit */
+    pid_t spare[ORPHANS_SPARE];                  /* electors and relays; 0: none */
+    pid_t spare_session[ORPHANS_SPARE_SESSIONS]; /* of the last fence command, of hooks; 0: none */
+    const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
+                           inherit */
 };
 
 /* Kills what is left of a dead Livy but for spark-submit (with `all`: spark-submit as well). As PID 1 of a

@@ -81,6 +81,8 @@ static void said(struct rcore *r, const struct rcore_event *event, struct rcore_
     case IPC_PING:
     case IPC_FENCED:
     case IPC_PEER:
+    case IPC_HANDOVER:
+    case IPC_RETIRE:
         break; /* not for it to say */
     }
 }
@@ -163,6 +165,14 @@ void rcore_step(struct rcore *r, const struct rcore_event *event, int64_t now, s
     case RCORE_EV_EXITED:
     case RCORE_EV_UNBORN:
         ended(r, now, event->text, out);
+        break;
+    case RCORE_EV_REPLACED:
+        r->alive = r->said_hello = true;
+        r->killed = false;
+        r->failures = r->mute = 0;
+        r->since = now;
+        r->spawn_at = r->pong_by = CLOCK_NEVER;
+        r->ping_at = now + PING_INTERVAL;
         break;
     case RCORE_EV_GARBLED:
         kill_it(r, out, event->text != NULL ? event->text : "it says what cannot be");

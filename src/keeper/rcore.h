@@ -20,10 +20,11 @@
 
 enum rcore_event_type {
     RCORE_EV_TIME,
-    RCORE_EV_SAID,    /* message, code, text: of HELLO, READY, PONG, FATAL */
-    RCORE_EV_EXITED,  /* it is dead */
-    RCORE_EV_UNBORN,  /* SPAWN could not be done; text: why */
-    RCORE_EV_GARBLED, /* it says what cannot be, or does not read */
+    RCORE_EV_SAID,     /* message, code, text: of HELLO, READY, PONG, FATAL */
+    RCORE_EV_EXITED,   /* it is dead */
+    RCORE_EV_UNBORN,   /* SPAWN could not be done; text: why */
+    RCORE_EV_GARBLED,  /* it says what cannot be, or does not read */
+    RCORE_EV_REPLACED, /* another one, which has said HELLO and READY, is in its place */
 };
 
 struct rcore_event {

@@ -41,9 +41,12 @@ static void spawn(struct keeper *k)
     char why[256];
     int pair[2] = {-1, -1};
 
-    if (packet_pair(pair) != 0) {
+    bool open = k->program[UCORE_RELAY].fd >= 0 ||
+                child_program_open(&k->program[UCORE_RELAY], "livy-ha-relay", why, sizeof(why)) == 0;
+    if (open && packet_pair(pair) != 0) {
         snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
-    } else if (child_relay(k->conf, pair[1], &r->child, why, sizeof(why)) == 0) {
+    } else if (open && child_relay(&k->program[UCORE_RELAY], k->conf, pair[1], false, &r->child, why,
+                                   sizeof(why)) == 0) {
         close(pair[1]);
         r->channel = pair[0];
         struct epoll_event event = {.events = EPOLLIN, .data.fd = r->channel};
@@ -157,6 +160,14 @@ void relay_reaped(struct keeper *k, int status)
     close_channel(k);
     child_forget(&r->child);
     step(k, &(struct rcore_event){.type = RCORE_EV_EXITED});
+}
+
+void relay_replace(struct keeper *k, const struct child *child, int channel)
+{
+    k->relay.child = *child;
+    k->relay.channel = channel;
+    k->paired = false;
+    step(k, &(struct rcore_event){.type = RCORE_EV_REPLACED});
 }
 
 void relay_close(struct keeper *k)

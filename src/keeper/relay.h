@@ -25,6 +25,9 @@ void relay_time(struct keeper *k);                              /* carries out w
 void relay_readable(struct keeper *k);                          /* its channel is */
 void relay_reaped(struct keeper *k, int status);                /* status: exit status, or 256 + signal */
 void relay_send(struct keeper *k, struct ipc_msg *msg, int fd); /* kills one that does not read */
+/* Another one, which has said HELLO and READY, takes the place of the one that is there; the old one's child
+ * and channel are the caller's. */
+void relay_replace(struct keeper *k, const struct child *child, int channel);
 void relay_close(struct keeper *k); /* the keeper ends: kills it, and waits until its ports are free */
 
 #endif

@@ -415,6 +415,10 @@ static int httpd_bind(struct httpd *httpd, char *why, size_t size)
 {
     const struct httpd_options *options = &httpd->options;
 
+    if (options->adopt) {
+        httpd->fd = options->fd;
+        return 0;
+    }
     if (options->path == NULL) {
         httpd->fd = listen_tcp(options->name, options->listen, HTTPD_BACKLOG, why, size);
         return httpd->fd >= 0 ? 0 : -1;
@@ -436,6 +440,8 @@ struct httpd *httpd_open(struct event_base *base, const struct httpd_options *op
 
     if (httpd == NULL) {
         (void)snprintf(why, size, "%s: out of memory", options->name);
+        if (options->adopt)
+            close(options->fd);
         return NULL;
     }
     TAILQ_INIT(&httpd->exchanges);
@@ -457,6 +463,11 @@ struct httpd *httpd_open(struct event_base *base, const struct httpd_options *op
     (void)snprintf(why, size, "%s: out of memory", httpd->where);
     httpd_close(httpd);
     return NULL;
+}
+
+int httpd_listener(const struct httpd *httpd)
+{
+    return httpd->fd;
 }
 
 void httpd_close(struct httpd *httpd)

@@ -46,6 +46,8 @@ typedef void httpd_gone(void *arg, struct httpd_exchange *exchange);
 struct httpd_options {
     const char *path;   /* a Unix socket, mode 0660; an old file is removed only where nobody answers on it */
     const char *listen; /* or "address:port", "[v6]:port" */
+    bool adopt; /* `fd` listens there already: it is taken over, whatever comes of it; not for a path */
+    int fd;
     const char *name;   /* for messages: "control socket", "admin.listen" */
     bool posts;         /* POST is allowed */
     size_t connections; /* at most 1024 */
@@ -61,6 +63,8 @@ struct httpd *httpd_open(struct event_base *base, const struct httpd_options *op
                          size_t size);
 /* Removes the socket file too, where it still is the one that was made. */
 void httpd_close(struct httpd *httpd);
+
+int httpd_listener(const struct httpd *httpd); /* its listening socket, which stays its own */
 
 void httpd_answer(struct httpd_exchange *exchange, const struct httpd_reply *reply);
 

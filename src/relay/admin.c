@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "httpd.h"
 #include "livy-ha/clock.h"
@@ -260,6 +261,8 @@ struct admin *admin_open(struct event_base *base, const struct admin_options *op
 {
     struct admin *admin = calloc(1, sizeof(*admin));
     struct httpd_options httpd = {.listen = options->listen,
+                                  .adopt = options->adopt,
+                                  .fd = options->fd,
                                   .name = "admin.listen",
                                   .connections = ADMIN_CONNECTIONS,
                                   .per_address = ADMIN_PER_ADDRESS,
@@ -269,21 +272,31 @@ struct admin *admin_open(struct event_base *base, const struct admin_options *op
 
     if (admin == NULL) {
         snprintf(why, size, "admin.listen: out of memory");
+        if (options->adopt)
+            close(options->fd);
         return NULL;
     }
     admin->options = *options;
     admin->options.id = strdup(options->id); /* a reload makes a new configuration */
     admin->options.root = strdup(options->root);
-    if (admin->options.id != NULL && admin->options.root != NULL)
+    if (admin->options.id != NULL && admin->options.root != NULL) {
         admin->httpd = httpd_open(base, &httpd, why, size);
-    else
+    } else {
         snprintf(why, size, "admin.listen: out of memory");
+        if (options->adopt)
+            close(options->fd);
+    }
     if (admin->httpd != NULL)
         return admin;
     int error = errno;
     admin_close(admin);
     errno = error;
     return NULL;
+}
+
+int admin_listener(const struct admin *admin)
+{
+    return httpd_listener(admin->httpd);
 }
 
 void admin_close(struct admin *admin)

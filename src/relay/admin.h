@@ -4,6 +4,7 @@
 #ifndef LIVY_HA_RELAY_ADMIN_H
 #define LIVY_HA_RELAY_ADMIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "health.h"
@@ -19,6 +20,8 @@ struct admin;
 
 struct admin_options {
     const char *listen, *id, *root; /* admin.listen, not "off"; id; zookeeper.root */
+    bool adopt;                     /* fd listens there already: it is taken over, whatever comes of it */
+    int fd;
     const struct snapshot *snapshot;
     const struct relay_stats *stats;                      /* NULL: there is no front */
     void (*front)(void *arg, struct health_front *front); /* how the front is now */
@@ -29,6 +32,7 @@ struct admin_options {
  * sentence in `why`, which names the address and what to do. */
 struct admin *admin_open(struct event_base *base, const struct admin_options *options, char *why,
                          size_t size);
-void admin_close(struct admin *admin); /* NULL is allowed */
+int admin_listener(const struct admin *admin); /* its socket, which stays its own */
+void admin_close(struct admin *admin);         /* NULL is allowed */
 
 #endif

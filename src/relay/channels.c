@@ -25,6 +25,11 @@ void channels_say(struct relay *relay, uint32_t type)
     say(relay, &(struct ipc_msg){.type = type});
 }
 
+void channels_hello(struct relay *relay)
+{
+    say(relay, &(struct ipc_msg){.type = IPC_HELLO, .run = FRONT_MAGIC, .text = LIVY_HA_VERSION});
+}
+
 static void name_of(pid_t pid, char *name, size_t size)
 {
     char path[64];
@@ -85,6 +90,14 @@ static void told(struct relay *relay, const struct ipc_msg *msg, int *fd)
             channels_peer(relay, *fd);
         *fd = -1;
         break;
+    case IPC_HANDOVER:
+        if (*fd >= 0)
+            handover_channel(relay, *fd);
+        *fd = -1;
+        break;
+    case IPC_RETIRE:
+        handover_retire(relay);
+        break;
     case IPC_HELLO:
     case IPC_READY:
     case IPC_START:
@@ -144,12 +157,14 @@ static void hang_up(struct relay *relay)
 
 void channels_counts(struct relay *relay)
 {
-    struct front_msg msg = {.type = FRONT_COUNTS,
-                            .counts = {.serial = relay->view.serial,
-                                       .running = (uint32_t)relay->stats.running,
-                                       .held = (uint32_t)relay->stats.held,
-                                       .connections = (uint32_t)relay->stats.open}};
+    struct front_msg msg = {
+        .type = FRONT_COUNTS,
+        .counts = {.serial = relay->view.serial,
+                   .running = (uint32_t)(relay->stats.running + relay->stats.running_before),
+                   .held = (uint32_t)relay->stats.held,
+                   .connections = (uint32_t)relay->stats.open}};
 
+    handover_counts(relay);
     /* One that does not fit is said again with the next view. */
     if (relay->peer >= 0 && front_send(relay->peer, &msg, -1) != 0)
         log_debug("the elector does not take counts: %s", strerror(errno));
@@ -172,7 +187,9 @@ static void on_peer(evutil_socket_t socket, short what, void *arg)
     }
     if (rc == 0)
         return;
-    if (errno == EPIPE || errno == ECONNRESET)
+    if (relay->handover.retiring)
+        log_debug("the elector talks to the new relay");
+    else if (errno == EPIPE || errno == ECONNRESET)
         log_warn("the elector is gone: requests go where they went until its last view runs out");
     else
         log_error("a message of the elector is not one: %s", strerror(errno));
@@ -189,6 +206,7 @@ void channels_peer(struct relay *relay, int fd)
         log_error("no memory to listen to the elector");
         hang_up(relay);
     }
+    handover_begin(relay);
 }
 
 /* ---- both

@@ -58,6 +58,8 @@ void conn_set(struct conn *conn, enum conn_state state)
         conn->queued = &relay->idle;
         TAILQ_INSERT_TAIL(&relay->idle, conn, queue);
     }
+    if (relay->handover.retiring)
+        relay_soon(relay); /* it may go to the new relay now */
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)

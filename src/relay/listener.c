@@ -167,7 +167,7 @@ static void on_accept(evutil_socket_t socket, short what, void *arg)
 
 void listener_room(struct listener *listener)
 {
-    if (listener->event != NULL && !evtimer_pending(listener->again, NULL) &&
+    if (listener->event != NULL && !listener->waits && !evtimer_pending(listener->again, NULL) &&
         listener->relay->rejecting < RELAY_REJECTING)
         event_add(listener->event, NULL);
 }
@@ -175,19 +175,15 @@ void listener_room(struct listener *listener)
 /* ---- opening and closing
  * -------------------------------------------------------------------------------------------------- */
 
-int listener_open(struct listener *listener, char *why, size_t size)
+static int use(struct listener *listener, int fd, char *why, size_t size)
 {
     struct event_base *base = listener->relay->base;
 
-    if (listener->fd >= 0 || strcmp(listener->address, "off") == 0)
-        return 0;
-    int fd = listen_tcp(listener->key, listener->address, BACKLOG, why, size);
-    if (fd < 0)
-        return -1;
     listener->event = event_new(base, fd, EV_READ | EV_PERSIST, on_accept, listener);
     if (listener->again == NULL)
         listener->again = evtimer_new(base, on_again, listener);
-    if (listener->event == NULL || listener->again == NULL || event_add(listener->event, NULL) != 0) {
+    if (listener->event == NULL || listener->again == NULL ||
+        (!listener->waits && event_add(listener->event, NULL) != 0)) {
         snprintf(why, size, "%s: out of memory", listener->key);
         if (listener->event != NULL)
             event_free(listener->event);
@@ -202,6 +198,28 @@ int listener_open(struct listener *listener, char *why, size_t size)
         log_info("%s: listening on %s", listener->key, listener->address);
     listener->told = false;
     return 0;
+}
+
+int listener_open(struct listener *listener, char *why, size_t size)
+{
+    if (listener->fd >= 0 || strcmp(listener->address, "off") == 0)
+        return 0;
+    int fd = listen_tcp(listener->key, listener->address, BACKLOG, why, size);
+    return fd >= 0 ? use(listener, fd, why, size) : -1;
+}
+
+int listener_adopt(struct listener *listener, int fd, char *why, size_t size)
+{
+    if (listener->fd < 0 && strcmp(listener->address, "off") != 0)
+        return use(listener, fd, why, size);
+    close(fd);
+    return 0;
+}
+
+void listener_begin(struct listener *listener)
+{
+    listener->waits = false;
+    listener_room(listener);
 }
 
 void listener_retry(struct listener *listener)

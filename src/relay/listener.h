@@ -16,12 +16,17 @@ struct listener {
     struct event *event, *again;
     int64_t starved_at; /* when descriptors last ran out, CLOCK_BOOTTIME ms; 0: it is over */
     bool told;          /* that it could not be opened */
+    bool waits;         /* for listener_begin */
 };
 
 void listener_init(struct listener *listener, struct relay *relay, const char *key, const char *address,
                    bool thrift);
 /* 0; -1 with a sentence in `why`, errno EADDRINUSE where the port is taken. Open already, or off: 0. */
 int listener_open(struct listener *listener, char *why, size_t size);
+/* Takes over `fd`, on which is listened already; accepts nothing before listener_begin. 0; -1 with a sentence
+ * in `why`, and `fd` is closed. */
+int listener_adopt(struct listener *listener, int fd, char *why, size_t size);
+void listener_begin(struct listener *listener); /* one that is open accepts from now on */
 void listener_retry(struct listener *listener); /* opens it, and tries again until that works */
 void listener_close(struct listener *listener);
 /* Called when a connection has ended: there may be room again. */

@@ -155,7 +155,8 @@ static void requests(FILE *out, const struct relay_stats *stats)
              "Connections to a Livy that failed, or broke before there was an answer.",
              (double)stats->upstream_failures);
     prom_one(out, "livy_ha_front_running", "gauge",
-             "Requests that have gone to a Livy and are not answered in full.", (double)stats->running);
+             "Requests that have gone to a Livy and are not answered in full.",
+             (double)(stats->running + stats->running_before));
     prom_family(out, "livy_ha_front_rejects_total", "counter",
                 "Connections and requests that were turned away.");
     for (size_t i = 0; i < STATS_REJECTS; i++)

@@ -128,6 +128,8 @@ static void arm_drain(struct relay *relay, bool ends)
 
 static void listen_or_not(struct relay *relay)
 {
+    if (relay->handover.retiring)
+        return;
     if (relay_closing(relay)) {
         listener_close(&relay->front);
     } else if (relay->front.fd < 0) {
@@ -152,6 +154,8 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
     if (view_describe(&old, fresh, why, text, sizeof(text)))
         log_info("%s", text);
     relay->view = *fresh;
+    if (why == NULL)
+        handover_view(relay, fresh);
     arm_valid(relay);
     if (routes)
         relay->nobody_since = 0;
@@ -240,6 +244,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         conn_step(conn);
     }
     hold_run(relay);
+    handover_turn(relay);
     while ((conn = TAILQ_FIRST(&relay->dead)) != NULL)
         conn_free(conn);
 }
@@ -330,17 +335,17 @@ static bool shares_port(const struct conf *conf)
     return port_of(conf->front.listen) == conf->livy.port;
 }
 
-static void start(struct relay *relay)
+void relay_open_ports(struct relay *relay)
 {
     char why[IPC_TEXT_SIZE];
     struct listener *failed = NULL;
 
-    channels_say(relay, IPC_HELLO);
     if (!shares_port(relay->conf) && listener_open(&relay->front, why, sizeof(why)) != 0)
         failed = &relay->front;
     else if (listener_open(&relay->thrift, why, sizeof(why)) != 0)
         failed = &relay->thrift;
-    if (failed == NULL && show_open(relay, why, sizeof(why)) != 0)
+    /* With a socket of the relay before, that one answers until there is something to be told here. */
+    if (failed == NULL && relay->handover.admin < 0 && show_open(relay, why, sizeof(why)) != 0)
         channels_fatal_port(relay, errno, port_of(relay->conf->admin_listen), why);
     else if (failed != NULL)
         channels_fatal_port(relay, errno, port_of(failed->address), why);
@@ -348,7 +353,7 @@ static void start(struct relay *relay)
         channels_say(relay, IPC_READY);
 }
 
-static void init(struct relay *relay, struct conf *conf, int channel)
+static void init(struct relay *relay, struct conf *conf, int channel, bool wait)
 {
     relay->conf = conf;
     relay->channel = channel;
@@ -368,6 +373,8 @@ static void init(struct relay *relay, struct conf *conf, int channel)
     listener_init(&relay->front, relay, "front.listen", conf->front.listen, false);
     listener_init(&relay->thrift, relay, "front.thrift_listen",
                   conf->front.thrift_port != 0 ? conf->front.thrift_listen : "off", true);
+    handover_init(&relay->handover, wait);
+    relay->front.waits = relay->thrift.waits = wait;
 }
 
 static void close_all(struct relay *relay)
@@ -380,6 +387,7 @@ static void close_all(struct relay *relay)
         conn_free(conn);
     listener_close(&relay->front);
     listener_close(&relay->thrift);
+    handover_close(relay);
     channels_close(relay);
     target_close(&relay->target);
     tls_close(relay);
@@ -393,20 +401,22 @@ static void close_all(struct relay *relay)
     conf_free(relay->conf);
 }
 
-int relay_run(struct conf *conf, int channel)
+int relay_run(struct conf *conf, int channel, bool wait)
 {
     struct relay *relay = calloc(1, sizeof(*relay));
 
     if (relay == NULL)
         return 75;
-    init(relay, conf, channel);
+    init(relay, conf, channel, wait);
     if (open_events(relay) != 0) {
         log_error("the relay cannot begin: %s", strerror(errno));
         return 75; /* the keeper tries again */
     }
     raise_descriptors(relay);
     (void)tls_open(relay); /* without it TLS is forwarded, and that was said */
-    start(relay);
+    channels_hello(relay);
+    if (!wait)
+        relay_open_ports(relay);
     event_base_dispatch(relay->base);
     close_all(relay);
     free(relay);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "conn.h"
+#include "handover.h"
 #include "listener.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/front.h"
@@ -37,6 +38,7 @@ struct relay {
     struct target target;
     bool draining; /* on_drain is armed, or has fired */
     struct listener front, thrift;
+    struct handover handover;
     struct quota quota;
     struct conn_list all, idle, turns, dead;
     struct hold plains, thrifts;
@@ -50,7 +52,8 @@ struct relay {
 };
 
 /* relay.c. Takes over `conf`. */
-int relay_run(struct conf *conf, int channel);
+int relay_run(struct conf *conf, int channel, bool wait); /* wait: opens no port before HANDOVER */
+void relay_open_ports(struct relay *relay);      /* those that are not open yet; says READY, or FATAL */
 uint32_t relay_route(const struct relay *relay); /* now */
 bool relay_closing(const struct relay *relay);   /* connections are not to be kept */
 void relay_view(struct relay *relay, const struct front_view *fresh, const char *why);
@@ -67,6 +70,7 @@ void relay_snapshot(struct relay *relay, const struct front_msg *msg, int fd);
 int channels_open(struct relay *relay);
 void channels_peer(struct relay *relay, int fd);
 void channels_counts(struct relay *relay);
+void channels_hello(struct relay *relay);
 void channels_say(struct relay *relay, uint32_t type);
 void channels_fatal_port(struct relay *relay, int error, long port, const char *why); /* errno of it */
 void channels_close(struct relay *relay);

@@ -36,6 +36,8 @@ int show_open(struct relay *relay, char *why, size_t size)
     const struct conf *conf = relay->conf;
     bool front = !is_off(conf->front.listen) || !is_off(relay->thrift.address);
     struct admin_options options = {.listen = conf->admin_listen,
+                                    .adopt = relay->handover.admin >= 0,
+                                    .fd = relay->handover.admin,
                                     .id = conf->id,
                                     .root = conf->zookeeper.root,
                                     .stats = front ? &relay->stats : NULL,
@@ -51,8 +53,14 @@ int show_open(struct relay *relay, char *why, size_t size)
         return -1;
     }
     options.snapshot = relay->snapshot;
+    relay->handover.admin = -1; /* it is the admin port's now, whatever becomes of that */
     relay->admin = admin_open(relay->base, &options, why, size);
     return relay->admin != NULL ? 0 : -1;
+}
+
+int show_listener(const struct relay *relay)
+{
+    return relay->admin != NULL ? admin_listener(relay->admin) : relay->handover.admin;
 }
 
 void show_close(struct relay *relay)
@@ -68,6 +76,9 @@ void relay_snapshot(struct relay *relay, const struct front_msg *msg, int fd)
 {
     char why[256];
 
+    /* The port of the relay before this one: only now there is something to answer with. */
+    if (relay->handover.admin >= 0 && relay->handover.begun && show_open(relay, why, sizeof(why)) != 0)
+        log_error("%s", why);
     if (relay->snapshot == NULL)
         return;
     uint64_t refused = snapshot_counts(relay->snapshot).refused;

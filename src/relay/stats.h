@@ -33,6 +33,7 @@ struct relay_stats {
     uint64_t upstream_failures;       /* connections to a Livy that failed, or that broke before an answer */
     uint64_t running;                 /* as in struct front_counts */
     uint64_t held;
+    uint64_t running_before; /* requests that run in the relay before this one, which ends with them */
 };
 
 #endif

@@ -4,7 +4,8 @@
  *
  * <EAR_DIR>/<id>.views gets the lines; <EAR_DIR>/<id>.ear, where there is one, is a list of words, read again
  * every few milliseconds: running=N (what it says of requests that run), mute (no word at all), no-ready,
- * no-pong, fatal=CODE (instead of READY), exit-at-once. It shares livy-ha's messages and nothing else.
+ * no-pong, fatal=CODE (instead of READY), exit-at-once; in an elector's place: exit-when-welcomed. It shares
+ * livy-ha's messages and nothing else.
  */
 #include <errno.h>
 #include <poll.h>
@@ -128,6 +129,9 @@ static void hear_keeper(struct ear *ear)
     while ((rc = ipc_recv(CHANNEL, &msg, &fd)) == 1) {
         if (msg.type == IPC_PING && !word(ear, "no-pong", text)) {
             say(IPC_PONG, 0);
+        }
+        if (msg.type == IPC_WELCOME && word(ear, "exit-when-welcomed", text)) {
+            exit(1);
         }
         if (msg.type == IPC_PEER && fd >= 0) {
             if (ear->peer >= 0) {

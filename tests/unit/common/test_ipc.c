@@ -222,7 +222,7 @@ static void test_wrong_fields(void **state)
     SPOILT(msg.type = 0);
     SPOILT(msg.type = IPC_REQUEST + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
-    SPOILT(msg.type = IPC_ANSWER + 1);
+    SPOILT(msg.type = IPC_RETIRE + 1);
     SPOILT(msg.sent_at = -1);
     SPOILT(msg.epoch = -1);
     SPOILT(msg.kill_at = -1);
@@ -295,6 +295,9 @@ static void test_names(void **state)
     assert_string_equal(ipc_type_name(0), "unknown");
     assert_string_equal(ipc_type_name(IPC_REQUEST), "request");
     assert_string_equal(ipc_type_name(IPC_ANSWER), "answer");
+    assert_string_equal(ipc_type_name(IPC_HANDOVER), "handover");
+    assert_string_equal(ipc_type_name(IPC_RETIRE), "retire");
+    assert_string_equal(ipc_type_name(IPC_RETIRE + 1), "unknown");
     assert_string_equal(ipc_type_name(IPC_REQUEST + 1), "unknown");
     assert_string_equal(ipc_type_name(UINT32_MAX), "unknown");
 }

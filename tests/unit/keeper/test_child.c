@@ -396,6 +396,7 @@ static int play_keeper(const char *dir)
 {
     struct bed bed = {0};
     struct child child;
+    struct child_program program;
     int pair[2];
     char why[256] = "", path[PATH_MAX];
     struct conf_report report = {0};
@@ -407,7 +408,11 @@ static int play_keeper(const char *dir)
     snprintf(path, sizeof(path), "%s/run/daemon.lock", dir);
     int lock = lockfile_take(path), rc = 2;
     if (bed.livyconf != NULL && lock >= 0 && packet_pair(pair) == 0)
-        rc = child_elector(bed.conf, bed.livyconf, pair[1], lock, &child, why, sizeof(why)) == 0 ? 0 : 3;
+        rc = child_program_open(&program, "livy-ha-elector", why, sizeof(why)) == 0 &&
+                     child_elector(&program, bed.conf, bed.livyconf, pair[1], lock, NULL, &child, why,
+                                   sizeof(why)) == 0
+                 ? 0
+                 : 3;
     if (rc == 3 && strstr(why, "livy-ha-elector is neither beside livy-ha nor in") == NULL)
         rc = 4;
     conf_report_clear(&report);

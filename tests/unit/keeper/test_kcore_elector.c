@@ -65,6 +65,61 @@ static void test_hung_elector(void **state)
     assert_true(bed.k.has_session);
 }
 
+/* Another elector in the place of the one that was killed for it: no delay, no failure to count, the session
+ * as it was left. */
+static void test_replaced(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_running(&bed);
+    int64_t kill_at = bed.k.kill_at;
+    assert_null(kcore_not_replaceable(&bed.k));
+    assert_int_equal(kcore_lease_left(&bed.k, bed.now), kill_at - bed.now);
+    assert_int_equal(kcore_lease_left(&bed.k, kill_at + 1), 0);
+    happen(&bed, (struct kcore_event){.type = KCORE_EV_ELECTOR_REPLACED});
+    assert_int_equal(bed.out.count, 0);
+    hear(&bed, (struct ipc_msg){.type = IPC_HELLO});
+    const struct kcore_action *welcome = sent(&bed, IPC_WELCOME);
+    assert_non_null(welcome);
+    assert_true(welcome->with_pidfd);
+    assert_true(bed.k.has_session);
+    assert_int_equal(bed.k.kill_at, kill_at);
+    elector_ends(&bed); /* it is no good: the next one is started at once */
+    assert_true(did(&bed, KCORE_ACT_SPAWN_ELECTOR));
+}
+
+/* One that hangs from the start is killed like any other. */
+static void test_replaced_by_one_that_hangs(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_running(&bed);
+    happen(&bed, (struct kcore_event){.type = KCORE_EV_ELECTOR_REPLACED});
+    while (!did(&bed, KCORE_ACT_KILL_LIVY))
+        at(&bed, kcore_next(&bed.k, bed.now));
+    while (!did(&bed, KCORE_ACT_KILL_ELECTOR))
+        at(&bed, kcore_next(&bed.k, bed.now));
+}
+
+static void test_not_replaceable(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_connected(&bed);
+    assert_null(kcore_not_replaceable(&bed.k));
+    assert_int_equal(kcore_lease_left(&bed.k, bed.now), T); /* no Livy: the session is what is at stake */
+    hear(&bed, (struct ipc_msg){.type = IPC_RELEASING});
+    assert_non_null(kcore_not_replaceable(&bed.k)); /* rule 4: it may close the session at any moment */
+    begin_running(&bed);
+    hear(&bed, (struct ipc_msg){.type = IPC_STOP, .grace = 5000});
+    assert_non_null(kcore_not_replaceable(&bed.k));
+    begin_running(&bed);
+    terminate(&bed);
+    assert_non_null(kcore_not_replaceable(&bed.k));
+    begin(&bed);
+    assert_int_equal(kcore_lease_left(&bed.k, bed.now), CLOCK_NEVER);
+}
+
 static void test_ping_and_pong(void **state)
 {
     (void)state;
@@ -389,6 +444,9 @@ int main(void)
         cmocka_unit_test(test_welcome_without_livy_has_no_pidfd),
         cmocka_unit_test(test_nothing_is_told_before_hello),
         cmocka_unit_test(test_hung_elector),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_replaced_by_one_that_hangs),
+        cmocka_unit_test(test_not_replaceable),
         cmocka_unit_test(test_ping_and_pong),
         cmocka_unit_test(test_no_hello_in_time),
         cmocka_unit_test(test_back_off),

@@ -258,6 +258,26 @@ static void test_what_it_must_not_say_kills_it(void **state)
     assert_null(found(&bed, RCORE_ACT_KILL));
 }
 
+/* Another one in its place has nothing of its past, and is watched like any other. */
+static void test_replaced(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    begin_up(&bed);
+    happen(&bed, (struct rcore_event){.type = RCORE_EV_REPLACED});
+    assert_int_equal(bed.out.count, 0);
+    while (found(&bed, RCORE_ACT_PING) == NULL) {
+        bed.now = rcore_next(&bed.r, bed.now);
+        happen(&bed, (struct rcore_event){.type = RCORE_EV_TIME});
+    }
+    bed.now = rcore_next(&bed.r, bed.now);
+    happen(&bed, (struct rcore_event){.type = RCORE_EV_TIME});
+    assert_non_null(found(&bed, RCORE_ACT_KILL)); /* it does not answer */
+    happen(&bed, (struct rcore_event){.type = RCORE_EV_EXITED});
+    assert_non_null(found(&bed, RCORE_ACT_SPAWN));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_one_that_cannot_be_run_is_an_error_at_the_start),
         cmocka_unit_test(test_one_that_cannot_be_run_later_is_tried_for_ever),
         cmocka_unit_test(test_what_it_must_not_say_kills_it),
+        cmocka_unit_test(test_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
