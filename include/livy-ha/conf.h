@@ -78,6 +78,7 @@ struct conf_failover {
     char *fence_command; /* NULL: none */
     int64_t fence_timeout;
     char *on_change; /* NULL: none */
+    int64_t on_change_timeout;
 };
 
 struct conf {

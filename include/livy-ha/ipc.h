@@ -33,6 +33,8 @@ enum ipc_type {
     IPC_ASK,   /* how is Livy? run = a number that the answer, LIVY, carries back in its run */
     IPC_REQUEST, /* a person asks for it: code = enum ipc_request, run = a number, text = the command's id;
                     answer ANSWER */
+    IPC_CHANGED, /* for failover.on_change: run = enum ipc_role, code = 1 where Livy serves as the active one,
+                    epoch, text = reason. The whole state, said at each change of it */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
@@ -57,6 +59,14 @@ enum ipc_answer {
     IPC_ANSWER_DONE,
     IPC_ANSWER_FAILED,
     IPC_ANSWER_GOES_ON, /* text: how far it is */
+};
+
+enum ipc_role {
+    IPC_ROLE_JOINING,
+    IPC_ROLE_STANDBY,
+    IPC_ROLE_ACTIVE,
+    IPC_ROLE_DRAINED,
+    IPC_ROLE_STOPPED, /* the daemon ends; only the keeper says so, to the hook */
 };
 
 enum ipc_request {
@@ -151,6 +161,7 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd);
 void ipc_fence_describe(const struct ipc_fence *fence, const char *text, char *out, unsigned long size);
 
 const char *ipc_type_name(uint32_t type);
+const char *ipc_role_name(uint32_t role); /* "joining", "standby", "active", "drained", "stopped" */
 
 /* "exit status 1", "killed by signal 9", "stopped on command", …: a cause in words. */
 void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out, unsigned long size);

@@ -98,6 +98,8 @@ const struct conf_key conf_keys[] = {
     ROW("failover.fence_timeout", DURATION, failover.fence_timeout, DEFAULT("30s"), BETWEEN(SECOND, HOUR),
         EFFECT(RELOAD)),
     ROW("failover.on_change", STRING, failover.on_change, EFFECT(RELOAD)),
+    ROW("failover.on_change_timeout", DURATION, failover.on_change_timeout, DEFAULT("30s"),
+        BETWEEN(100, HOUR), EFFECT(RELOAD)),
 };
 /* clang-format on */
 const size_t conf_n_keys = sizeof conf_keys / sizeof conf_keys[0];

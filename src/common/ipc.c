@@ -15,7 +15,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_REQUEST) || (type >= IPC_WELCOME && type <= IPC_RETIRE);
+    return (type >= IPC_HELLO && type <= IPC_CHANGED) || (type >= IPC_WELCOME && type <= IPC_RETIRE);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -71,17 +71,24 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",   "ready",     "start",  "lease", "stop",
-                                            "session", "releasing", "status", "pong",  "fatal",
-                                            "fence",   "ask",       "request"};
+    static const char *const to_keeper[] = {"hello",   "ready",     "start",   "lease",  "stop",
+                                            "session", "releasing", "status",  "pong",   "fatal",
+                                            "fence",   "ask",       "request", "changed"};
     static const char *const to_elector[] = {"welcome", "livy",   "leased", "quit",   "leave",    "reload",
                                              "ping",    "fenced", "peer",   "answer", "handover", "retire"};
 
-    if (type >= IPC_HELLO && type <= IPC_REQUEST)
+    if (type >= IPC_HELLO && type <= IPC_CHANGED)
         return to_keeper[type - IPC_HELLO];
     if (type >= IPC_WELCOME && type <= IPC_RETIRE)
         return to_elector[type - IPC_WELCOME];
     return "unknown";
+}
+
+const char *ipc_role_name(uint32_t role)
+{
+    static const char *const names[] = {"joining", "standby", "active", "drained", "stopped"};
+
+    return role < sizeof(names) / sizeof(names[0]) ? names[role] : "unknown";
 }
 
 void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out, unsigned long size)

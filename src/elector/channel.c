@@ -118,6 +118,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_FENCE:
     case IPC_ASK:
     case IPC_REQUEST:
+    case IPC_CHANGED:
         break;
     }
 }

@@ -83,6 +83,7 @@ void elector_step(struct elector *e, struct core_event *event)
     look_for_news(e);
     backoff_tell(e);
     if (e->stepping == 0) {
+        change_look(e);
         uri_update(e);
         front_update(e->front);
         command_update(e);

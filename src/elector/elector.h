@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "change.h"
 #include "command.h"
 #include "control.h"
 #include "core.h"
@@ -104,6 +105,7 @@ struct elector {
     int64_t since_wall, started_wall;
     char shown_role[16], shown_livy[16];
     uint64_t change;
+    struct change told_change;                    /* to the keeper, for failover.on_change */
     bool publish_due;                             /* with the next on_tell */
     char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;

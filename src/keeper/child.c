@@ -190,6 +190,44 @@ static int fence_environment(const struct conf *conf, const struct ipc_member *m
     return setenv("LIVY_HA_FENCE_BY", conf->id, 1);
 }
 
+static int set_number(const char *variable, int64_t number)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%lld", (long long)number);
+    return setenv(variable, text, 1);
+}
+
+static int hook_environment(const struct conf *conf, const struct child_change *change)
+{
+    char at[CLOCK_UTC_SIZE];
+
+    drop_daemons_own();
+    clock_format_utc(change->at, at);
+    if (setenv("LIVY_HA_CHANGE_ID", conf->id, 1) != 0 ||
+        setenv("LIVY_HA_CHANGE_ROLE", change->role, 1) != 0 ||
+        setenv("LIVY_HA_CHANGE_OLD_ROLE", change->old_role, 1) != 0 ||
+        setenv("LIVY_HA_CHANGE_SERVING", change->serving ? "1" : "0", 1) != 0 ||
+        setenv("LIVY_HA_CHANGE_REASON", change->reason, 1) != 0 || setenv("LIVY_HA_CHANGE_AT", at, 1) != 0 ||
+        set_number("LIVY_HA_CHANGE_MISSED", change->missed) != 0)
+        return -1;
+    return change->epoch != 0 ? set_number("LIVY_HA_CHANGE_EPOCH", change->epoch) : 0;
+}
+
+__attribute__((noreturn)) static void become_hook(const struct conf *conf, const struct child_change *change)
+{
+    setsid();
+    reset_oom_score();
+    no_stdin();
+    if (cloexec_from(3) == 0 && hook_environment(conf, change) == 0) {
+        reset_dispositions();
+        unblock_signals();
+        execl("/bin/sh", "sh", "-c", conf->failover.on_change, (char *)NULL);
+    }
+    log_error("failover.on_change could not be run: %s", strerror(errno));
+    _exit(127);
+}
+
 __attribute__((noreturn)) static void become_fence(const struct conf *conf, const struct ipc_member *member,
                                                    const char *reason)
 {
@@ -467,6 +505,24 @@ int child_fence(const struct conf *conf, const struct ipc_member *member, const 
     pid_t pid = fork_blocked(&old);
     if (pid == 0)
         become_fence(conf, member, reason);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    if (pid < 0) {
+        snprintf(why, size, "fork: %s", strerror(saved));
+        return -1;
+    }
+    *child = (struct child){.pid = pid, .pidfd = -1, .status = -1};
+    return 0;
+}
+
+int child_hook(const struct conf *conf, const struct child_change *change, struct child *child, char *why,
+               size_t size)
+{
+    sigset_t old;
+    pid_t pid = fork_blocked(&old);
+
+    if (pid == 0)
+        become_hook(conf, change);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
     if (pid < 0) {

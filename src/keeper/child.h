@@ -1,5 +1,5 @@
-/* child.h - the processes that the keeper starts: elector, relay, Livy, the fence command. The only place in
- * livy-ha that forks.
+/* child.h - the processes that the keeper starts: elector, relay, Livy, the fence command, the hook. The only
+ * place in livy-ha that forks.
  *
  * The keeper is single-threaded, so fork is safe, and PDEATHSIG, which is tied to the thread that forked
  * (prctl(2)), is tied to the keeper's life. A child starts with a clean signal mask, default dispositions, no
@@ -64,6 +64,20 @@ int child_relay(const struct child_program *program, const struct conf *conf, in
  * outlives the keeper: what has begun is left to end. 0, or -1 with `why`. */
 int child_fence(const struct conf *conf, const struct ipc_member *member, const char *reason,
                 struct child *child, char *why, size_t size);
+
+/* What failover.on_change is told. */
+struct child_change {
+    const char *role, *old_role, *reason;
+    bool serving;
+    int64_t epoch; /* 0: none */
+    int64_t at;    /* time of day, ms */
+    unsigned missed;
+};
+
+/* Runs failover.on_change by `/bin/sh -c`, in a session and process group of its own, with the change in
+ * LIVY_HA_CHANGE_…. 0, or -1 with `why`. */
+int child_hook(const struct conf *conf, const struct child_change *change, struct child *child, char *why,
+               size_t size);
 
 /* Becomes `livy-ha-elector --close-session` (exec), which inherits `lock` too. Returns only on failure, with
  * `why`. */

@@ -113,6 +113,8 @@ void helpers_drain(struct keeper *k, bool last_words)
         if (batch[i].type == IPC_FATAL)
             log_error("%s", batch[i].text);
         keeper_step(k, &event);
+        if (batch[i].type == IPC_CHANGED)
+            hook_changed(k, &batch[i]);
         upgrade_heard(k, batch[i].type);
     }
     helpers_pair(k);

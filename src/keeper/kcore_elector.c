@@ -90,6 +90,7 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
         kcore_say(kcore_act(s, KCORE_ACT_STATUS)->text, "%s", msg->text);
         break;
     case IPC_PONG:
+    case IPC_CHANGED: /* the hook's, which is none of the machine's business */
         break;
     case IPC_FATAL:
         kcore_stop_fatal(s, msg->code);

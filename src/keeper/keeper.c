@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -94,13 +95,13 @@ static void free_lock(struct keeper *k)
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
-    struct orphans orphans = {.livy = k->last_livy,
-                              .livy_alive = k->livy.pid != 0,
-                              .spare = {k->elector.pid, k->relay.child.pid,
-                                        k->upgrade.fresh[UCORE_ELECTOR].child.pid,
-                                        k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid},
-                              .spare_session = {k->fence.session},
-                              .marker = marker};
+    struct orphans orphans = {
+        .livy = k->last_livy,
+        .livy_alive = k->livy.pid != 0,
+        .spare = {k->elector.pid, k->relay.child.pid, k->upgrade.fresh[UCORE_ELECTOR].child.pid,
+                  k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid, k->fence.pid, k->hook.pid},
+        .spare_session = {k->fence.session, k->hook.session},
+        .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
@@ -145,6 +146,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         fence_ended(&k->fence, event.status);
         event.type = KCORE_EV_FENCE_EXITED;
         keeper_step(k, &event);
+    } else if (pid == k->hook.pid) {
+        hook_reaped(k, event.status);
     } else if (!upgrade_reaped(k, pid, event.status) && (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
@@ -358,6 +361,9 @@ static void arm(struct keeper *k)
         next = relay;
     if (upgrade < next)
         next = upgrade;
+    int64_t hook = hook_next(k, k->stepped_at);
+    if (hook < next)
+        next = hook;
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
         next = k->watchdog_at;
     if (next == k->armed_for)
@@ -384,6 +390,7 @@ static void loop(struct keeper *k)
         keeper_step(k, &(struct kcore_event){.type = KCORE_EV_TIME}); /* deadlines before anything else */
         relay_time(k);
         upgrade_time(k);
+        hook_time(k, clock_boot_ms());
         feed_watchdog(k, clock_boot_ms());
         for (int i = 0; i < n; i++) {
             uint64_t ticks;
@@ -399,6 +406,34 @@ static void loop(struct keeper *k)
                 (void)upgrade_readable(k, events[i].data.fd);
         }
     }
+}
+
+/* Livy is dead, the latch given up, the elector gone: what is left of the hook may have a moment. A further
+ * signal to stop ends that. */
+static void end_hook(struct keeper *k)
+{
+    int64_t until = clock_boot_ms() + HOOK_LAST, left;
+    struct signalfd_siginfo info;
+    int status;
+    pid_t pid;
+
+    hook_end_begins(k);
+    while (hook_busy(k) && (left = until - clock_boot_ms()) > 0) {
+        struct pollfd look = {.fd = k->signals, .events = POLLIN};
+        if (poll(&look, 1, (int)left) < 0 && errno != EINTR)
+            break;
+        while (read(k->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+            if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+                until = clock_boot_ms();
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            if (pid == k->hook.pid)
+                hook_reaped(k, exit_code_of(status));
+            else if (pid == k->relay.child.pid)
+                child_forget(&k->relay.child); /* its pid may be another's by now */
+        }
+        hook_time(k, clock_boot_ms());
+    }
+    hook_kill(k);
 }
 
 int keeper_block_signals(sigset_t *mask)
@@ -480,9 +515,11 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     kcore_init(&k.core, &config, clock_boot_ms());
     relay_open(&k, clock_boot_ms());
     upgrade_open(&k);
+    hook_open(&k);
     keeper_step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
     relay_time(&k);
     loop(&k);
+    end_hook(&k);
     relay_close(&k);
     upgrade_close(&k);
     child_program_close(&k.program[UCORE_ELECTOR]);

@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "fence.h"
+#include "hook.h"
 #include "kcore.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
@@ -19,6 +20,7 @@ struct keeper {
     struct child elector, livy; /* pid 0: none */
     struct relay relay;
     struct fence fence;
+    struct hook hook;
     struct child_program program[2]; /* what is run, by enum ucore_who; opened when it is first started */
     struct upgrade upgrade;
     pid_t last_livy; /* whose orphans are looked for */

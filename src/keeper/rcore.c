@@ -71,6 +71,7 @@ static void said(struct rcore *r, const struct rcore_event *event, struct rcore_
     case IPC_FENCE:
     case IPC_ASK:
     case IPC_REQUEST:
+    case IPC_CHANGED:
     case IPC_ANSWER:
     case IPC_WELCOME:
     case IPC_LIVY:

@@ -268,24 +268,6 @@ static int check_port(const struct conf *conf, const struct livyconf *livyconf)
     return EXIT_TEMPORARY;
 }
 
-bool startup_can_keep(const struct conf *conf, struct conf_report *report)
-{
-    const struct {
-        const char *key;
-        bool set;
-    } keys[] = {{"failover.on_change", conf->failover.on_change != NULL}};
-    bool good = true;
-
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (!keys[i].set)
-            continue;
-        conf_report_error(report, "%s: %s: this version does not do that yet: remove the key",
-                          conf_origin(conf, keys[i].key), keys[i].key);
-        good = false;
-    }
-    return good;
-}
-
 int startup_directories(const struct conf *conf)
 {
     int rc = make_runtime_dir(conf);

@@ -117,6 +117,7 @@ static void told(struct relay *relay, const struct ipc_msg *msg, int *fd)
     case IPC_LEAVE:
     case IPC_FENCED:
     case IPC_REQUEST:
+    case IPC_CHANGED:
     case IPC_ANSWER:
         break;
     }

@@ -125,7 +125,8 @@ WRONG_VALUES = [
     ("failover.fence_command", '""', "failover.fence_command"),
     ("failover.fence_timeout", '"999ms"', "1s"),
     ("failover.fence_timeout", '"2h"', "1h"),
-    ("failover.on_change", '"/bin/hook"', "this version does not do that yet"),
+    ("failover.on_change", '""', "failover.on_change"),
+    ("failover.on_change_timeout", '"10ms"', "100ms"),
 ]
 
 

@@ -96,7 +96,7 @@ static void test_effects(void **state)
         "livy.restarts",       "livy.restart_window",     "front.hold",
         "front.drain",         "front.max_connections",   "log.level",
         "log.format",          "failover.takeover_delay", "failover.fence_command",
-        "failover.on_change",  "failover.fence_timeout",
+        "failover.on_change",  "failover.fence_timeout",  "failover.on_change_timeout",
     };
     static const char *const next_start[] = {
         "livy.home",    "livy.command",  "livy.conf_dir",

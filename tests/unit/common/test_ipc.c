@@ -220,7 +220,7 @@ static void test_wrong_fields(void **state)
 
     SPOILT(msg.magic++);
     SPOILT(msg.type = 0);
-    SPOILT(msg.type = IPC_REQUEST + 1);
+    SPOILT(msg.type = IPC_CHANGED + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
     SPOILT(msg.type = IPC_RETIRE + 1);
     SPOILT(msg.sent_at = -1);
@@ -298,7 +298,11 @@ static void test_names(void **state)
     assert_string_equal(ipc_type_name(IPC_HANDOVER), "handover");
     assert_string_equal(ipc_type_name(IPC_RETIRE), "retire");
     assert_string_equal(ipc_type_name(IPC_RETIRE + 1), "unknown");
-    assert_string_equal(ipc_type_name(IPC_REQUEST + 1), "unknown");
+    assert_string_equal(ipc_type_name(IPC_CHANGED), "changed");
+    assert_string_equal(ipc_type_name(IPC_CHANGED + 1), "unknown");
+    assert_string_equal(ipc_role_name(IPC_ROLE_ACTIVE), "active");
+    assert_string_equal(ipc_role_name(IPC_ROLE_STOPPED), "stopped");
+    assert_string_equal(ipc_role_name(99), "unknown");
     assert_string_equal(ipc_type_name(UINT32_MAX), "unknown");
 }
 
