@@ -1,11 +1,19 @@
 """The agent in Livy's JVM: what is held stays held, what is let go goes on, and no lease is outlived."""
 import os
+import select
+import shutil
+import signal
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from livyha import gate
+from livyha import gate, proc
+from livyha.build import program
+from livyha.cluster import Cluster
 from livyha.gate import HeldLivy
+from livyha.member import Member
 from livyha.wait import let_pass, wait_for
 
 MakeLivy = Callable[..., HeldLivy]
@@ -170,3 +178,77 @@ def test_without_a_record(make_livy: MakeLivy, tmp_path: str) -> None:
     said = livy.hear(gate.RECORDED)
     assert said.count == 0 and "No such file" in said.text
     assert livy.process.poll() is None, "that costs Livy nothing"
+
+
+# ---- under livy-ha: livy.guard = "process" ---------------------------------------------------------------------------
+
+SESSION_S = 4.0  # zookeeper.session_timeout of the clusters made here
+
+
+@pytest.fixture
+def guarded(make_cluster: Callable[..., Cluster], tmp_path: str, classes: str) -> Cluster:
+    return make_cluster(2, livy__guard="process", livy__command=gate.launcher(str(tmp_path), classes))
+
+
+def serving_pid(member: Member) -> int | None:
+    row = member.row() if member.running() else {}
+    return row.get("livy_pid") if (row.get("role"), row.get("livy")) == ("active", "serving") else None
+
+
+def wait_serving(member: Member) -> int:
+    return member.wait(lambda: serving_pid(member), 60, "its Livy serves")
+
+
+def started_at(pid: int) -> float:
+    """CLOCK_BOOTTIME seconds, to a tick."""
+    return proc.start_ticks(pid) / os.sysconf("SC_CLK_TCK")
+
+
+def test_keeper_and_elector_both_stopped(guarded: Cluster) -> None:
+    """Nobody of ours is left who could kill: Livy ends by itself with its lease, before the next one begins."""
+    first, second = guarded.members
+    first.start()
+    old = wait_serving(first)
+    second.start()
+    second.wait_role("standby")
+    pidfd = os.pidfd_open(old)
+    stopped = time.clock_gettime(time.CLOCK_BOOTTIME)
+    first.pause_process(first.wait_elector())
+    first.pause_process(first.pid)
+    assert select.select([pidfd], [], [], 30)[0], "it ends"
+    ended = time.clock_gettime(time.CLOCK_BOOTTIME)
+    os.close(pidfd)
+    assert ended - stopped < SESSION_S, "before anybody else can be elected"
+    new = wait_serving(second)
+    assert started_at(new) >= ended - 0.02, "and before the next one is started"
+
+
+def test_a_guarded_livy_lives_on_while_its_lease_is_renewed(guarded: Cluster) -> None:
+    member = guarded.members[0].start()
+    pid = wait_serving(member)
+    elector = member.wait_elector()
+    let_pass(2 * SESSION_S, lambda: proc.alive(pid), "two sessions long", member.failure_text)
+    member.signal(signal.SIGHUP)
+    proc.send(elector, signal.SIGKILL)
+    member.wait_elector(other_than=elector)
+    let_pass(SESSION_S, lambda: proc.alive(pid), "over the elector's death too", member.failure_text)
+    assert serving_pid(member) == pid
+    assert member.stop() == 0
+
+
+def test_a_guarded_livy_ends_with_a_killed_keeper(guarded: Cluster) -> None:
+    member = guarded.members[0].start()
+    pid = wait_serving(member)
+    member.kill()
+    member.wait_gone(pid, 5, "(Livy)")
+
+
+def test_a_guard_that_is_not_installed_is_refused(guarded: Cluster, tmp_path: str) -> None:
+    member = guarded.members[0]
+    away = os.path.join(tmp_path, "bin")
+    os.makedirs(away)
+    copy = os.path.join(away, "livy-ha")
+    shutil.copy(program("livy-ha"), copy)
+    done = subprocess.run([copy, "-c", member.conf_path, "--check-config"], env=member.env, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 78 and "livy.guard" in done.stderr and "liblivy-ha-gate.so" in done.stderr, done

@@ -1,6 +1,8 @@
 package org.apache.livy.server;
 
+import com.sun.net.httpserver.HttpServer;
 import java.io.FileOutputStream;
+import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import org.apache.livy.server.recovery.SessionStore;
 import org.apache.livy.sessions.SessionManager;
@@ -17,6 +19,8 @@ public final class LivyServer {
         SessionManager.use();
         other.join();
         WebServer.listen();
+        if (System.getProperty("port") != null)
+            answer(Integer.getInteger("port"));
         tell("listening");
         while (true) {
             if (Boolean.getBoolean("garbage"))
@@ -24,6 +28,17 @@ public final class LivyServer {
             else
                 Thread.sleep(1000);
         }
+    }
+
+    private static void answer(int port) throws java.io.IOException {
+        HttpServer server = HttpServer.create(new InetSocketAddress(port), 16);
+        byte[] body = "{\"version\":\"0\"}".getBytes(StandardCharsets.UTF_8);
+        server.createContext("/version", exchange -> {
+            exchange.sendResponseHeaders(200, body.length);
+            exchange.getResponseBody().write(body);
+            exchange.close();
+        });
+        server.start();
     }
 
     public static synchronized void tell(String line) {
