@@ -86,22 +86,25 @@ static bool map_page(struct gate *gate, int fd)
     return true;
 }
 
+static bool take_option(struct gate *gate, const char *option)
+{
+    if (strcmp(option, "hold") == 0)
+        return gate->shut = true;
+    if (strncmp(option, "channel=", 8) == 0)
+        return (gate->channel = number(option + 8)) >= 0;
+    if (strncmp(option, "page=", 5) == 0)
+        return map_page(gate, number(option + 5));
+    return strncmp(option, "record=", 7) == 0 && (gate->record = strdup(option + 7)) != NULL;
+}
+
 /* The last option, record=, may hold commas. */
 static bool take_options(struct gate *gate, char *options)
 {
-    for (char *at = options; at != NULL && *at != '\0';) {
+    for (char *at = options; at != NULL;) {
         char *comma = strncmp(at, "record=", 7) != 0 ? strchr(at, ',') : NULL;
         if (comma != NULL)
             *comma = '\0';
-        if (strcmp(at, "hold") == 0)
-            gate->shut = true;
-        else if (strncmp(at, "channel=", 8) == 0)
-            gate->channel = number(at + 8);
-        else if (strncmp(at, "page=", 5) == 0 && !map_page(gate, number(at + 5)))
-            return false;
-        else if (strncmp(at, "record=", 7) == 0)
-            gate->record = strdup(at + 7);
-        else if (strncmp(at, "page=", 5) != 0)
+        if (!take_option(gate, at))
             return false;
         at = comma != NULL ? comma + 1 : NULL;
     }

@@ -69,7 +69,7 @@ static void JNICALL preload(jvmtiEnv *jvmti, JNIEnv *jni, void *arg)
         for (int i = 0;
              i < CLASSES_MAX && !atomic_load(&gate->open) && fgets(name, sizeof(name), file) != NULL; i++) {
             name[strcspn(name, "\n")] = '\0';
-            count += load(&loader, name);
+            count += load(&loader, name) ? 1 : 0;
         }
     }
     if (file != NULL)
@@ -108,7 +108,7 @@ static bool class_name(const char *signature, char *name, size_t size)
         strstr(signature, "/Generated") != NULL)
         return false;
     for (size_t i = 0; i < length - 2; i++)
-        name[i] = signature[i + 1] == '/' ? '.' : signature[i + 1];
+        name[i] = (char)(signature[i + 1] == '/' ? '.' : signature[i + 1]);
     name[length - 2] = '\0';
     return true;
 }
