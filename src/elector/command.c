@@ -85,7 +85,7 @@ void command_say(struct elector *e, const char *event, const char *format, ...)
     vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
     log_info("%s: %s", event, reason);
-    act_history(e, event, e->core.epoch, reason, 0);
+    act_history(e, event, e->core.leading ? e->core.epoch : 0, reason, 0); /* a standby's node is no epoch */
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ static int64_t query_number(const char *query, const char *key, int64_t otherwis
 }
 
 /* A free slot, or the one that ended longest ago. */
-static struct command *new_command(struct elector *e)
+struct command *command_new(struct elector *e)
 {
     struct command *found = NULL;
 
@@ -269,7 +269,7 @@ void command_post(struct elector *e, struct httpd_exchange *exchange, const stru
         refuse(exchange, 404, "there is no such command");
         return;
     }
-    struct command *c = new_command(e);
+    struct command *c = command_new(e);
     if (c == NULL || !draw_id(c->id)) {
         if (c != NULL)
             c->state = COMMAND_FREE;
@@ -291,24 +291,6 @@ void command_post(struct elector *e, struct httpd_exchange *exchange, const stru
         strcmp(flag, "0") == 0)
         answer(c);
     command_update(e);
-}
-
-void command_adopt(struct elector *e, const char *upgrade)
-{
-    char *id;
-    unsigned long number = upgrade != NULL ? strtoul(upgrade, &id, 10) : 0;
-
-    if (number == 0 || number > UINT32_MAX || *id != '/' || strlen(id + 1) >= COMMAND_ID_SIZE)
-        return;
-    struct command *c = new_command(e);
-    if (c == NULL)
-        return;
-    c->kind = COMMAND_UPGRADE;
-    c->number = e->commands->asked_keeper = (uint32_t)number;
-    c->timeout = DEFAULT_TIMEOUT;
-    c->deadline = c->began + c->timeout;
-    snprintf(c->id, sizeof(c->id), "%s", id + 1);
-    snprintf(c->text, sizeof(c->text), "the elector was replaced");
 }
 
 /* A switchover that another elector was asked for is told of too. */
@@ -463,6 +445,34 @@ static void mark_done(void *arg, enum orders_outcome outcome, const char *why)
     e->commands->retell = true; /* as it is by now; the core says it again where that is needed */
 }
 
+static void write_mark(struct elector *e)
+{
+    struct command_table *t = e->commands;
+
+    if (orders_change(t->orders, mark_edit, mark_done, e))
+        return;
+    t->marking = false;
+    t->retell = true;
+}
+
+/* What the others tell of themselves (members/<id>) comes later than what they do: Livy is not stopped before
+ * the queue itself shows who takes over. */
+static void on_queue_to_begin(struct elector *e, bool asked, const struct command_queue *queue)
+{
+    struct command_table *t = e->commands;
+
+    if (!t->marking || t->mark != CORE_MARK_BEGUN)
+        return;
+    if (asked && (t->request.to[0] != '\0' ? queue->successor : queue->others)) {
+        write_mark(e);
+        return;
+    }
+    t->marking = false;
+    t->retell = true;
+    if (asked)
+        switch_nobody(e);
+}
+
 /* One at a time: the core says nothing more before it is told what has become of the last one. */
 void command_mark(struct elector *e, const struct core_action *a)
 {
@@ -474,10 +484,10 @@ void command_mark(struct elector *e, const struct core_action *a)
     t->mark_epoch = a->epoch;
     t->mark_sequence = (int64_t)a->tag;
     t->marking = true;
-    if (!orders_change(t->orders, mark_edit, mark_done, e)) {
-        t->marking = false;
-        t->retell = true;
-    }
+    if (t->mark == CORE_MARK_BEGUN)
+        command_queue_ask(e, &t->ask_to_begin, on_queue_to_begin);
+    else
+        write_mark(e);
 }
 
 /* ---- events

@@ -2,6 +2,7 @@
  * end. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
@@ -12,6 +13,7 @@
 #include "record.h"
 
 #define UPGRADE_AFTER 50 /* ms */
+#define ADOPTED_TIMEOUT 60000
 
 static void set_by(const struct command *c, json_t *object)
 {
@@ -251,6 +253,24 @@ void command_answered(struct elector *e, uint32_t number, int code, const char *
     }
 }
 
+void command_adopt(struct elector *e, const char *upgrade)
+{
+    char *id;
+    unsigned long number = upgrade != NULL ? strtoul(upgrade, &id, 10) : 0;
+
+    if (number == 0 || number > UINT32_MAX || *id != '/' || strlen(id + 1) >= COMMAND_ID_SIZE)
+        return;
+    struct command *c = command_new(e);
+    if (c == NULL)
+        return;
+    c->kind = COMMAND_UPGRADE;
+    c->number = e->commands->asked_keeper = (uint32_t)number;
+    c->timeout = ADOPTED_TIMEOUT;
+    c->deadline = c->began + c->timeout;
+    snprintf(c->id, sizeof(c->id), "%s", id + 1);
+    snprintf(c->text, sizeof(c->text), "the elector was replaced");
+}
+
 /* ---- checks
  * ------------------------------------------------------------------------------------------------------------
  */
@@ -297,21 +317,44 @@ static void look_upgrade(struct command *c)
         ask_keeper(c);
 }
 
+static void refuse_drain(struct command *c)
+{
+    command_end(c, COMMAND_REFUSED,
+                "no other member stands, so nobody would serve: start one, or say --force");
+}
+
+static void on_queue_to_drain(struct elector *e, bool asked, const struct command_queue *queue)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state != COMMAND_RUNS || c->kind != COMMAND_DRAIN || !c->asks_queue)
+            continue;
+        c->asks_queue = false;
+        c->by_switchover = queue->others;
+        if (!asked)
+            command_end(c, COMMAND_OFFLINE, "ZooKeeper did not say who stands: nothing was changed");
+        else if (!queue->others && !c->force)
+            refuse_drain(c);
+        else
+            write_down(c);
+    }
+}
+
 static void drain(struct command *c)
 {
     struct elector *e = c->e;
     bool others = command_other_standing(e) != NULL;
 
     if (active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
-        command_end(c, COMMAND_REFUSED,
-                    "no other member stands, so nobody would serve: start one, or say --force");
-        return;
-    }
-    c->by_switchover = active_here(e) && others && e->core.epoch != 0;
-    if (e->commands->request.there && c->by_switchover)
-        command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
-    else
+        refuse_drain(c);
+    } else if (!active_here(e) || !others || e->core.epoch == 0) {
         write_down(c);
+    } else if (e->commands->request.there) {
+        command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
+    } else {
+        c->asks_queue = true;
+        command_queue_ask(e, &e->commands->ask_to_drain, on_queue_to_drain);
+    }
 }
 
 void command_begin(struct command *c)

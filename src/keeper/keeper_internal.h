@@ -23,8 +23,9 @@ struct keeper {
     struct hook hook;
     struct child_program program[2]; /* what is run, by enum ucore_who; opened when it is first started */
     struct upgrade upgrade;
-    pid_t last_livy; /* whose orphans are looked for */
-    int channel;     /* to the elector, -1 where there is none */
+    struct guard guard; /* of the Livy that runs */
+    pid_t last_livy;    /* whose orphans are looked for */
+    int channel;        /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
     int64_t armed_for, stepped_at,
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */

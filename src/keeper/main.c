@@ -191,6 +191,10 @@ int main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     struct conf *conf = conf_load(options.path, environ, &report);
+    if (conf != NULL && !options.close_session && !startup_can_keep(conf, &report)) {
+        conf_free(conf);
+        conf = NULL;
+    }
     if (options.check_config) {
         rc = check(conf, &report);
     } else if (conf == NULL) {

@@ -84,6 +84,10 @@ int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *p
     struct changes changes = {0};
 
     struct conf *fresh = conf_load_again(*conf, environ, &report);
+    if (fresh != NULL && !startup_can_keep(fresh, &report)) {
+        conf_free(fresh);
+        fresh = NULL;
+    }
     if (fresh != NULL)
         fresh = conf_reload(*conf, fresh, changed, &changes);
     struct livyconf *fresh_livy = fresh != NULL ? livyconf_load(fresh, environ, &report) : NULL;

@@ -4,11 +4,17 @@
 #ifndef LIVY_HA_KEEPER_STARTUP_H
 #define LIVY_HA_KEEPER_STARTUP_H
 
+#include <stdbool.h>
+
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 
 #define EXIT_TEMPORARY 75     /* EX_TEMPFAIL: restart me */
 #define EXIT_CONFIGURATION 78 /* EX_CONFIG: do not restart me */
+
+/* What the configuration asks for and this installation does not have, where ignoring it would be dangerous.
+ * Reports it as an error; false where there is something. */
+bool startup_can_keep(const struct conf *conf, struct conf_report *report);
 
 /* Makes runtime_dir and looks whether Livy's directories are there: what is not may be mounted later, so the
  * exit status is EXIT_TEMPORARY. 0, or the exit status after it has logged why. */

@@ -1,7 +1,6 @@
 /* main.c - livy-ha-relay: started by livy-ha alone, which tells it its descriptors. Start reading at
  * relay_run. */
 #include <getopt.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,17 +40,6 @@ static bool parse_options(int argc, char **argv, int *channel, int *conf, bool *
     return optind == argc && *conf >= 0 && *channel >= 0;
 }
 
-/* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must
- * not. */
-static void ignore_signals(void)
-{
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* One that is only tried yet (an upgrade) says why it is no good; at any other time the exit status does. */
 static void give_up(int channel, bool wait, const char *why)
 {
@@ -74,7 +62,7 @@ int main(int argc, char **argv)
         return 64;
     }
     prctl(PR_SET_NAME, "livy-ha-relay"); /* run by its descriptor, it would bear the number of that */
-    ignore_signals();
+    ipc_ignore_signals();
     struct conf *conf = conf_read(fd, &report);
     close(fd);
     if (conf == NULL) {
