@@ -80,9 +80,11 @@ int packet_recv_some(int socket, void *packet, size_t size, size_t *length, int 
     ssize_t n;
 
     *fd = -1;
+    /* A peer that has closed its end with something of ours unread makes a reset of it, which is told once
+     * and before what it has said itself: its last words are still to be read. */
     do {
         n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
+    } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
     if (n == 0) {

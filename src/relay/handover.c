@@ -312,6 +312,10 @@ static void on_readable(evutil_socket_t socket, short what, void *arg)
 
 void handover_view(struct relay *relay, const struct front_view *view)
 {
+    /* An elector that has just begun may know of nobody yet; where there really is nobody, the view that the
+     * old one has runs out by itself. */
+    if (view->route == FRONT_NOBODY)
+        return;
     if (relay->handover.role == HANDOVER_TAKES && relay->handover.socket >= 0 &&
         !put(relay, (struct packet_head){.type = PACKET_VIEW}, view, sizeof(*view), -1))
         log_debug("the relay before this one does not take a view: %s", strerror(errno)); /* the next one */

@@ -280,6 +280,56 @@ static void test_too_many_descriptors(void **state)
         close(nulls[i]);
 }
 
+/* It ends without having read what we have told it: what it has said before is not lost. */
+static void test_last_words_of_one_that_did_not_listen(void **state)
+{
+    (void)state;
+    int pair[2], fd;
+    struct ipc_msg msg, ours = {.type = IPC_PING};
+
+    assert_int_equal(packet_pair(pair), 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        struct ipc_msg theirs = {.type = IPC_LEASE, .run = i};
+        assert_int_equal(ipc_send(pair[1], &theirs, STDIN_FILENO), 0);
+    }
+    assert_int_equal(ipc_send(pair[0], &ours, -1), 0);
+    close(pair[1]);
+    for (uint32_t i = 1; i <= 3; i++) {
+        assert_int_equal(ipc_recv(pair[0], &msg, &fd), 1);
+        assert_int_equal(msg.run, i);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    assert_int_equal(ipc_recv(pair[0], &msg, &fd), -1);
+    assert_int_equal(errno, EPIPE);
+    close(pair[0]);
+}
+
+/* Packets of any size up to a bound, and none beyond it. */
+static void test_packets_of_any_size(void **state)
+{
+    (void)state;
+    int pair[2], fd;
+    char sent[300], got[200];
+    size_t length = 0;
+
+    memset(sent, 'x', sizeof(sent));
+    assert_int_equal(packet_pair(pair), 0);
+    for (size_t size = 1; size <= sizeof(got); size += 199) {
+        assert_int_equal(packet_send(pair[0], sent, size, -1), 0);
+        assert_int_equal(packet_recv_some(pair[1], got, sizeof(got), &length, &fd), 1);
+        assert_int_equal(length, size);
+        assert_int_equal(fd, -1);
+    }
+    assert_int_equal(packet_send(pair[0], sent, sizeof(got) + 1, STDIN_FILENO), 0);
+    assert_int_equal(packet_recv_some(pair[1], got, sizeof(got), &length, &fd), -1);
+    assert_int_equal(errno, EBADMSG);
+    assert_int_equal(fd, -1);
+    assert_int_equal(packet_recv_some(pair[1], got, sizeof(got), &length, &fd), 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* ---- words ---- */
 
 static void test_names(void **state)
@@ -333,10 +383,19 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_bed, clear_bed)
     const struct CMUnitTest tests[] = {
-        CASE(test_round_trip),  CASE(test_order_is_kept), CASE(test_descriptor),
-        CASE(test_end_of_file), CASE(test_full),          CASE(test_both_ends_are_cloexec),
-        CASE(test_wrong_sizes), CASE(test_wrong_fields),  CASE(test_too_many_descriptors),
-        CASE(test_names),       CASE(test_describe),
+        CASE(test_round_trip),
+        CASE(test_order_is_kept),
+        CASE(test_descriptor),
+        CASE(test_end_of_file),
+        CASE(test_full),
+        CASE(test_both_ends_are_cloexec),
+        CASE(test_wrong_sizes),
+        CASE(test_wrong_fields),
+        CASE(test_too_many_descriptors),
+        CASE(test_last_words_of_one_that_did_not_listen),
+        CASE(test_packets_of_any_size),
+        CASE(test_names),
+        CASE(test_describe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
