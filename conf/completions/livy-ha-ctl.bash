@@ -46,6 +46,7 @@ _livy_ha_ctl() {
     case $command in
     "") options="$commands $options" ;;
     status | watch) options+=" --wide" ;;
+    history) options+=" --trace" ;;
     wait) options+=" --for" ;;
     switchover) options+=" --to --no-wait" ;;
     pause) options+=" --for --no-wait" ;;

@@ -34,7 +34,8 @@ static enum ctl_exit read_and_show(const struct ctl *ctl, const char *path, bool
 
 enum ctl_exit command_history(const struct ctl *ctl)
 {
-    return read_and_show(ctl, "/history", true, view_history);
+    return ctl->trace ? read_and_show(ctl, "/trace", true, view_trace)
+                      : read_and_show(ctl, "/history", true, view_history);
 }
 
 enum ctl_exit command_config(const struct ctl *ctl)

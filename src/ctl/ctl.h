@@ -33,7 +33,7 @@ struct ctl {
     int64_t pause_for;    /* --for of pause, ms; 0: none */
     bool no_wait, force, timeout_given;
     bool json;
-    bool wide;
+    bool wide, trace;
     int64_t timeout;  /* ms */
     int64_t deadline; /* CLOCK_BOOTTIME ms; of the whole command */
     struct endpoint endpoint;

@@ -56,6 +56,7 @@ static const char help[] =
     "  watch [--wide]     the same, drawn again at each change, until Ctrl-C\n"
     "  active             the active Livy's URL\n"
     "  history            the last transitions\n"
+    "  history --trace    this member's last steps, for whoever looks for a reason\n"
     "  config             the daemon's settings, where each came from, and when a\n"
     "                     change of it counts\n"
     "  wait --for active|standby|serving\n"
@@ -141,6 +142,7 @@ static bool read_option(struct line *line, int option)
         line->options |= OPTION_FOR;
         return true;
     case 'T':
+        line->ctl->trace = true;
         line->options |= OPTION_TRACE;
         return true;
     case 'o':
@@ -225,10 +227,6 @@ static enum ctl_exit check_line(const struct line *line, const struct command **
     if (*command == NULL)
         return usage("no such command", name);
     line->ctl->command = name;
-    if ((line->options & OPTION_TRACE & (*command)->options) != 0) {
-        ctl_complain("%s --trace: not in this version", name);
-        return CTL_USAGE;
-    }
     if ((line->options & ~(*command)->options) != 0)
         return usage("it does not take this option", name);
     if (((*command)->options & TAKES_ID) != 0 && line->ctl->operand == NULL)
@@ -239,7 +237,8 @@ static enum ctl_exit check_line(const struct line *line, const struct command **
         return usage("one word too many", line->surplus);
     if (line->ctl->socket != NULL && line->ctl->url != NULL)
         return usage("only one of -s and -u", name);
-    if (((*command)->run == command_order || (*command)->run == command_config) && line->ctl->url != NULL)
+    if (((*command)->run == command_order || (*command)->run == command_config || line->ctl->trace) &&
+        line->ctl->url != NULL)
         return usage("it goes to the control socket alone: run it on a member, without -u", name);
     if (((*command)->options & OPTION_FOR) != 0)
         return check_for(line, (*command)->run == command_order);

@@ -17,6 +17,7 @@ int view_cluster(FILE *out, const struct screen *screen, const json_t *cluster, 
                  int64_t now);
 
 int view_history(FILE *out, const struct screen *screen, const json_t *events);
+int view_trace(FILE *out, const struct screen *screen, const json_t *steps);
 int view_config(FILE *out, const struct screen *screen, const json_t *config);
 
 #endif

@@ -1,4 +1,5 @@
 /* view_lists.c - the history and the configuration as tables; see view.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,49 @@ int view_history(FILE *out, const struct screen *screen, const json_t *events)
         table_cell(table, TABLE_PLAIN, document_number(event, "epoch", number));
         table_cell(table, TABLE_PLAIN, took);
         table_cell(table, TABLE_PLAIN, document_string(event, "reason"));
+    }
+    rc = table_print(table, out, screen);
+    table_free(table);
+    return rc;
+}
+
+/* "list, watch, standby -> confirming" */
+static void join(const json_t *list, char *text, size_t size)
+{
+    const json_t *each;
+    size_t i, used = 0;
+
+    text[0] = '\0';
+    json_array_foreach(list, i, each)
+    {
+        const char *word = json_string_value(each);
+        int n = snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "", word != NULL ? word : "?");
+        if (n < 0 || (size_t)n >= size - used)
+            return;
+        used += (size_t)n;
+    }
+}
+
+int view_trace(FILE *out, const struct screen *screen, const json_t *steps)
+{
+    struct table *table = table_new();
+    const json_t *step;
+    size_t i;
+    int rc;
+
+    table_column(table, "At", TABLE_WHOLE);
+    table_column(table, "Phase", TABLE_WHOLE);
+    table_column(table, "Event", TABLE_CUT_END);
+    table_column(table, "Then", TABLE_CUT_END);
+    json_array_foreach(steps, i, step)
+    {
+        char then[512];
+
+        join(json_object_get(step, "then"), then, sizeof then);
+        table_cell(table, TABLE_PLAIN, document_string(step, "at"));
+        table_cell(table, TABLE_PLAIN, document_string(step, "phase"));
+        table_cell(table, TABLE_PLAIN, document_string(step, "event"));
+        table_cell(table, TABLE_PLAIN, then);
     }
     rc = table_print(table, out, screen);
     table_free(table);

@@ -37,7 +37,7 @@ static void on_read(struct elector *e, struct httpd_exchange *exchange, const ch
         json_t *(*document)(struct elector *e);
     } reads[] = {
         {"/status", status_member}, {"/cluster", status_cluster}, {"/history", status_history},
-        {"/config", status_config}, {"/version", status_version},
+        {"/config", status_config}, {"/version", status_version}, {"/trace", status_trace},
     };
 
     for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {

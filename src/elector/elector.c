@@ -75,6 +75,7 @@ void elector_step(struct elector *e, struct core_event *event)
     e->stepped_at = clock_boot_ms();
     core_step(&e->core, event, e->stepped_at, &actions);
     event->uuid = NULL; /* the core has copied it */
+    trace_step(e->trace, &e->core, event, &actions, clock_wall_ms());
     e->stepping++;
     for (size_t i = 0; i < actions.count; i++)
         act_perform(e, &actions.list[i]);
@@ -392,9 +393,10 @@ static int open_parts(struct elector *e)
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
     e->front = front_new(e);
+    e->trace = trace_new();
     e->snapshot = snapshot_new(e->base, status_snapshot, send_snapshot, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        e->front == NULL || e->snapshot == NULL || backoff_open(e) != 0 ||
+        e->front == NULL || e->trace == NULL || e->snapshot == NULL || backoff_open(e) != 0 ||
         command_open(e, WATCH_ORDERS) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
         channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
@@ -428,6 +430,7 @@ static void close_parts(struct elector *e)
     history_free(e->history);
     view_free(e->view);
     deaths_free(e->deaths);
+    trace_free(e->trace);
     if (e->timerfd >= 0)
         close(e->timerfd);
     if (e->livy_pidfd >= 0)

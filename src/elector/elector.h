@@ -22,6 +22,7 @@
 #include "probe.h"
 #include "roster.h"
 #include "snapshot.h"
+#include "trace.h"
 #include "uri.h"
 #include "view.h"
 #include "zk.h"
@@ -110,6 +111,7 @@ struct elector {
     char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
     struct metrics metrics;
+    struct trace *trace;
     struct snapshot *snapshot; /* what the relay is told of all that */
     int64_t shown_lease;
     enum core_phase shown_phase;
@@ -182,6 +184,7 @@ json_t *status_cluster(struct elector *e); /* /cluster, and so on */
 json_t *status_history(struct elector *e);
 json_t *status_config(struct elector *e);
 json_t *status_version(struct elector *e);
+json_t *status_trace(struct elector *e);
 json_t *status_snapshot(void *elector); /* all that the relay is to show; see snapshot.h */
 
 #endif

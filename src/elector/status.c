@@ -274,6 +274,11 @@ json_t *status_history(struct elector *e)
     return json_incref((json_t *)view_history(e->view));
 }
 
+json_t *status_trace(struct elector *e)
+{
+    return trace_document(e->trace);
+}
+
 json_t *status_version(struct elector *e)
 {
     (void)e;

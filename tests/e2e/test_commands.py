@@ -539,3 +539,28 @@ def test_the_table_fits_80_columns(make_cluster: ClusterMaker) -> None:
     member.wait_serving()
     _, text = on_a_terminal(member, "status", env={"NO_COLOR": "1"})
     assert text and all(len(line) <= 80 for line in text.splitlines()), text
+
+
+# ---- what was done, and why ------------------------------------------------------------------------------------------------------
+
+
+def test_the_trace_tells_each_step(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(2).start()
+    active = settled(cluster)
+    other = cluster.standbys()[0]
+    steps = active.ctl("history", "--trace").json
+    done_there = [word for step in steps for word in step["then"]]
+    assert "confirming -> active" in done_there and any(word.startswith("start run 1, epoch ") for word in done_there), steps
+    assert any(step["event"].startswith("connected: session 0x") for step in steps)
+    assert not any(step["event"] == "time" and not step["then"] for step in steps), "nothing that says nothing"
+    assert order(other, "history", "--trace").out.splitlines()[0].split() == ["At", "Phase", "Event", "Then"]
+    assert done(active, "switchover")
+    settled(cluster)
+    told = [word for step in active.ctl("history", "--trace").json for word in step["then"]]
+    assert "active -> releasing" in told and "stop" in told, told
+    assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
+    elector = active.wait_elector()
+    proc.send(elector, signal.SIGKILL)
+    active.wait_elector(other_than=elector)
+    active.wait(lambda: active.ctl("history", "--trace").code == 0, 10, "the new one answers")
+    assert len(active.ctl("history", "--trace").json) < len(told), "it begins anew"

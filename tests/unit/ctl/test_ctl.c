@@ -93,6 +93,18 @@ static void test_history_and_config(void **state)
     RUN(&run, "history");
     assert_error(&run, 1, "expected a JSON array");
 
+    daemon_set(daemon, "/trace", JSON,
+               "[{\"at\":\"t\",\"phase\":\"standby\",\"event\":\"reply: list, result "
+               "0\",\"then\":[\"watch\",\"publish\"],"
+               "\"quiet\":3},{\"at\":\"u\",\"phase\":\"active\",\"event\":\"probe\",\"then\":[]}]");
+    RUN(&run, "history", "--trace");
+    assert_run(&run, 0,
+               "At  Phase    Event                  Then\n"
+               "t   standby  reply: list, result 0  watch, publish\n"
+               "u   active   probe                  -\n");
+    RUN(&run, "--trace", "history", "--json");
+    assert_memory_equal(run.stdout_text, "[\n  {\n    \"at\": \"t\"", 18);
+
     daemon_set(
         daemon, "/config", JSON,
         "{\"path\":\"/"
@@ -185,9 +197,8 @@ static void test_usage(void **state)
         {"forget", "a", "b"},
         {"reload", "now"},
         {"status", "--no-wait"},
-    };
-    static const char *const later[][4] = {
-        {"history", "--trace"},
+        {"status", "--trace"},
+        {"history", "--trace", "-uhttp://a:1"},
     };
     struct run run;
 
@@ -195,10 +206,6 @@ static void test_usage(void **state)
         run_variable(&run, variable_of(*state), lines[i]);
         assert_error(&run, 2, "livy-ha-ctl --help");
         assert_string_equal(run.stdout_text, "");
-    }
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        run_variable(&run, variable_of(*state), later[i]);
-        assert_error(&run, 2, "not in this version");
     }
     RUN(&run, "status", "--bogus");
     assert_int_equal(run.status, 2);
