@@ -2,7 +2,9 @@
  *
  * Never blocks: a line that stderr would not take at once is dropped and counted, and the count is
  * told with the next line that goes through (a stopped terminal or a full pipe must not keep the
- * keeper from its deadline). Thread-safe: one line is one write(2) of at most 4096 bytes.
+ * keeper from its deadline). A warning or an error that is said again and again is counted: three in ten
+ * seconds pass, the next one after that says how many were left out. Thread-safe: one line is one write(2) of
+ * at most 4096 bytes.
  */
 #ifndef LIVY_HA_LOG_H
 #define LIVY_HA_LOG_H

@@ -21,10 +21,11 @@
 #include <unistd.h>
 
 #include "livy-ha/clock.h"
+#include "log_repeat.h"
 
 enum {
     LINE_SIZE = 4096, /* PIPE_BUF: what one write puts into a pipe unmixed with others */
-    TAIL_SIZE = 80,   /* kept free for the end of a cut line: "...", the count of lost lines, "}" and "\n" */
+    TAIL_SIZE = 160,  /* kept free for the end of a cut line: "...", the counts, "}" and "\n" */
 };
 enum log_sink { SINK_OTHER, SINK_SOCKET, SINK_PIPE };
 
@@ -39,6 +40,7 @@ static atomic_int log_level_now = LOG_LEVEL_INFO;
 static atomic_int log_format_now = LOG_FORMAT_TEXT;
 static atomic_int log_sink_now = SINK_OTHER;
 static atomic_ulong log_lost;
+static struct log_repeat log_repeats;
 
 static bool log_is_journal(const struct stat *status)
 {
@@ -76,6 +78,7 @@ void log_open(const char *program, enum log_level level, enum log_format format)
     atomic_store(&log_level_now, (int)level);
     atomic_store(&log_format_now, (int)log_choose(format, known ? &status : NULL));
     atomic_store(&log_sink_now, (int)sink);
+    log_repeat_clear(&log_repeats);
 }
 
 enum log_format log_format_in_use(void)
@@ -201,8 +204,14 @@ static const char *log_level_priority(enum log_level level)
     return "<3>";
 }
 
+/* What stands behind the message. */
+struct log_counts {
+    unsigned long lost;
+    unsigned left_out;
+};
+
 static void log_prepare_plain(struct log_line *line, enum log_level level, const char *message,
-                              unsigned long lost, bool journal)
+                              const struct log_counts *counts, bool journal)
 {
     const char *program = atomic_load(&log_program);
     char head[128];
@@ -215,15 +224,20 @@ static void log_prepare_plain(struct log_line *line, enum log_level level, const
     }
     log_put(line, head);
     log_put_message(line, message, false);
-    if (lost > 0) {
+    if (counts->left_out > 0) {
         char tail[TAIL_SIZE];
-        (void)snprintf(tail, sizeof tail, " (%lu lines lost before this one)", lost);
+        (void)snprintf(tail, sizeof tail, " (and %u more like it since the last one)", counts->left_out);
+        log_put(line, tail);
+    }
+    if (counts->lost > 0) {
+        char tail[TAIL_SIZE];
+        (void)snprintf(tail, sizeof tail, " (%lu lines lost before this one)", counts->lost);
         log_put(line, tail);
     }
 }
 
 static void log_prepare_json(struct log_line *line, enum log_level level, const char *message,
-                             unsigned long lost)
+                             const struct log_counts *counts)
 {
     char now[CLOCK_UTC_SIZE];
     char head[192];
@@ -233,9 +247,14 @@ static void log_prepare_json(struct log_line *line, enum log_level level, const 
     log_put(line, head);
     log_put_message(line, message, true);
     log_put(line, "\"");
-    if (lost > 0) {
+    if (counts->left_out > 0) {
         char tail[TAIL_SIZE];
-        (void)snprintf(tail, sizeof tail, ",\"lost\":%lu", lost);
+        (void)snprintf(tail, sizeof tail, ",\"left_out\":%u", counts->left_out);
+        log_put(line, tail);
+    }
+    if (counts->lost > 0) {
+        char tail[TAIL_SIZE];
+        (void)snprintf(tail, sizeof tail, ",\"lost\":%lu", counts->lost);
         log_put(line, tail);
     }
     log_put(line, "}");
@@ -290,23 +309,29 @@ static void log_line(enum log_level level, const char *format, va_list arguments
         (void)snprintf(message, sizeof message, "a message that cannot be formatted: %.200s", format);
     }
     line.cut = length >= (int)sizeof message;
+    struct log_counts counts = {0};
+    if (level <= LOG_LEVEL_WARN &&
+        !log_repeat_pass(&log_repeats, message, clock_boot_ms(), &counts.left_out)) {
+        errno = saved;
+        return;
+    }
     /* Taken out first, so that two threads do not both tell it; put back where this line is lost as well. */
-    unsigned long lost = atomic_exchange(&log_lost, 0);
+    counts.lost = atomic_exchange(&log_lost, 0);
     switch ((enum log_format)atomic_load(&log_format_now)) {
     case LOG_FORMAT_JSON:
-        log_prepare_json(&line, level, message, lost);
+        log_prepare_json(&line, level, message, &counts);
         break;
     case LOG_FORMAT_JOURNAL:
-        log_prepare_plain(&line, level, message, lost, true);
+        log_prepare_plain(&line, level, message, &counts, true);
         break;
     case LOG_FORMAT_AUTO:
     case LOG_FORMAT_TEXT:
-        log_prepare_plain(&line, level, message, lost, false);
+        log_prepare_plain(&line, level, message, &counts, false);
         break;
     }
     line.data[line.used++] = '\n';
     if (!log_write(&line)) {
-        (void)atomic_fetch_add(&log_lost, lost + 1);
+        (void)atomic_fetch_add(&log_lost, counts.lost + 1);
     }
     errno = saved;
 }

@@ -11,6 +11,7 @@
 #include "livy-ha/log.h"
 #include "paths.h"
 #include "session.h"
+#include "transition.h"
 
 #define RESOLVE_AGAIN_MS 1000
 #define CLOSE_WAIT_MS 200 /* for the history's last entry, after the latch is given up */
@@ -441,10 +442,7 @@ void act_history(struct elector *e, const char *event, int64_t epoch, const char
 static void add_history(struct elector *e, const struct core_action *a)
 {
     metrics_event(&e->metrics, &e->core, a);
-    if (a->history == CORE_HIST_FENCING_FAILED || a->history == CORE_HIST_PREDECESSOR_ANSWERS)
-        log_error("%s: %s", core_history_name(a->history), a->text);
-    else
-        log_info("%s: %s", core_history_name(a->history), a->text);
+    transition_event(a);
     if (a->history == CORE_HIST_SERVING)
         command_livy(e, true);
     act_history(e, core_history_name(a->history), a->epoch, a->text, a->took);
@@ -578,7 +576,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         close_session(e);
         break;
     case CORE_ACT_PHASE:
-        log_info("%s -> %s: %s", core_phase_name(a->old_phase), core_phase_name(a->phase), a->text);
+        transition_phase(e, a);
         metrics_phase(&e->metrics, a->old_phase, a->phase, clock_boot_ms());
         break;
     case CORE_ACT_HISTORY:

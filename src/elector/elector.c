@@ -470,6 +470,7 @@ int elector_run(struct conf *conf, int channel, const struct elector_options *op
                         .livy_pidfd = -1};
     struct ipc_msg welcome;
 
+    e.phase_since = clock_boot_ms();
     e.started_wall = e.since_wall = clock_wall_ms();
     session_boot_id(e.boot, sizeof(e.boot));
     tenure_name(conf, e.tenure);

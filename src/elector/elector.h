@@ -112,6 +112,7 @@ struct elector {
     bool pending_restart;
     struct metrics metrics;
     struct trace *trace;
+    int64_t phase_since;
     struct snapshot *snapshot; /* what the relay is told of all that */
     int64_t shown_lease;
     enum core_phase shown_phase;

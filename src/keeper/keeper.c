@@ -175,13 +175,18 @@ static void reap(struct keeper *k)
 /* ---- actions
  * ------------------------------------------------------------------------------------------------------ */
 
-static void log_state(const struct keeper *k, const struct kcore_action *a)
+static void log_state(struct keeper *k, const struct kcore_action *a)
 {
+    int64_t now = clock_boot_ms(), after = k->livy_since > 0 ? now - k->livy_since : 0;
+
+    k->livy_since = now;
     if (k->core.pid != 0)
-        log_info("livy %s -> %s: %s (pid %d, epoch %lld)", kcore_livy_name(a->old_livy),
-                 kcore_livy_name(a->livy), a->text, (int)k->core.pid, (long long)k->core.epoch);
+        log_info("livy %s -> %s: %s (pid %d, epoch %lld, after %lld ms)", kcore_livy_name(a->old_livy),
+                 kcore_livy_name(a->livy), a->text, (int)k->core.pid, (long long)k->core.epoch,
+                 (long long)after);
     else
-        log_info("livy %s -> %s: %s", kcore_livy_name(a->old_livy), kcore_livy_name(a->livy), a->text);
+        log_info("livy %s -> %s: %s (after %lld ms)", kcore_livy_name(a->old_livy), kcore_livy_name(a->livy),
+                 a->text, (long long)after);
 }
 
 static void forget_session(const struct keeper *k)

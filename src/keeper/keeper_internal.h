@@ -27,6 +27,7 @@ struct keeper {
     pid_t last_livy;    /* whose orphans are looked for */
     int channel;        /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
+    int64_t livy_since; /* its last change of state */
     int64_t armed_for, stepped_at,
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "livy-ha/log.h"
+#include "log_repeat.h"
 
 struct stream {
     int saved; /* the real stderr */
@@ -371,6 +372,64 @@ static void test_regular_file(void **state)
     stream_give_back(&stream);
 }
 
+/* ---- what is said again and again ---- */
+
+static void test_repeats(void **state)
+{
+    (void)state;
+    static struct log_repeat repeat;
+    unsigned left_out = 7;
+    int passed = 0;
+
+    for (int i = 0; i < 100; i++)
+        passed += log_repeat_pass(&repeat, "the server refuses", 1000 + i, &left_out) ? 1 : 0;
+    assert_int_equal(passed, LOG_REPEAT_PASS);
+    assert_true(log_repeat_pass(&repeat, "another thing", 1100, &left_out));
+    assert_int_equal(left_out, 0);
+    assert_false(log_repeat_pass(&repeat, "the server refuses", 1000 + LOG_REPEAT_MS - 1, &left_out));
+    assert_true(log_repeat_pass(&repeat, "the server refuses", 1000 + LOG_REPEAT_MS, &left_out));
+    assert_int_equal(left_out, 98);
+    assert_true(log_repeat_pass(&repeat, "the server refuses", 1000 + LOG_REPEAT_MS, &left_out));
+    assert_int_equal(left_out, 0); /* told once */
+    assert_true(log_repeat_pass(&repeat, "the server refuses", 1000 + 3 * LOG_REPEAT_MS, &left_out));
+    assert_int_equal(left_out, 0); /* nothing was left out */
+    log_repeat_clear(&repeat);
+    for (int i = 0; i < LOG_REPEAT_PASS; i++)
+        assert_true(log_repeat_pass(&repeat, "the server refuses", 2000, &left_out));
+    assert_false(log_repeat_pass(&repeat, "the server refuses", 2000, &left_out));
+}
+
+/* Warnings and errors are, what merely goes on is not. */
+static void test_repeated_lines(void **state)
+{
+    (void)state;
+    static char text[16384];
+    struct stream stream = stream_pipe();
+    size_t n = 0;
+
+    log_open("unit", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    for (int i = 0; i < 10; i++) {
+        log_error("no answer");
+        log_warn("it is slow");
+        log_info("a heartbeat");
+        log_error("attempt %d fails", i);
+    }
+    text[stream_read(&stream, text, sizeof(text) - 1)] = '\0';
+    stream_give_back(&stream);
+    for (const char *at = text; (at = strstr(at, "no answer")) != NULL; at++)
+        n++;
+    assert_int_equal(n, 3);
+    for (const char *at = text; (at = strstr(at, "it is slow")) != NULL; at++)
+        n++;
+    assert_int_equal(n, 6);
+    for (const char *at = text; (at = strstr(at, "a heartbeat")) != NULL; at++)
+        n++;
+    assert_int_equal(n, 16);
+    for (const char *at = text; (at = strstr(at, " fails")) != NULL; at++)
+        n++;
+    assert_int_equal(n, 26);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +444,8 @@ int main(void)
         cmocka_unit_test(test_auto),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_regular_file),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_repeated_lines),
     };
     (void)signal(SIGPIPE, SIG_DFL); /* so that a SIGPIPE would show */
     return cmocka_run_group_tests(tests, NULL, NULL);
