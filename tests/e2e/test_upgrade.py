@@ -81,7 +81,13 @@ def installed(module_cluster: ClusterMaker) -> tuple[Cluster, Programs]:
 def two(installed: tuple[Cluster, Programs]) -> tuple[Cluster, Programs]:
     installed[1].install_all()
     installed[0].wait_settled()
+    for member in installed[0].members:
+        member.wait(lambda member=member: _relays(member) == 1, 20, "no relay of an upgrade before is left")
     return installed
+
+
+def _relays(member: Member) -> int:
+    return [os.path.basename(proc.executable(pid)) for pid in proc.children(member.pid)].count(RELAY)
 
 
 def member_of(cluster: Cluster, role: str) -> Member:
