@@ -76,6 +76,16 @@ void exchange_cut(struct conn *conn, const char *why)
  * -----------------------------------------------------------------------------------
  */
 
+static void drop_sent(struct conn *conn)
+{
+    struct exchange *x = &conn->x;
+
+    if (x->sent > 0)
+        buf_consume(&conn->in, x->sent);
+    x->mine -= x->sent;
+    x->sent = 0;
+}
+
 /* What is in `in` of it. True once it is all sent. */
 static bool push_buffered(struct conn *conn)
 {
@@ -88,10 +98,8 @@ static bool push_buffered(struct conn *conn)
         x->began = true;
     if (x->sent < x->mine)
         return false;
-    if (!x->replayable && x->mine > 0) {
-        buf_consume(&conn->in, x->mine);
-        x->mine = x->sent = 0;
-    }
+    if (!x->replayable)
+        drop_sent(conn);
     return true;
 }
 
@@ -185,9 +193,7 @@ static void upgrade(struct conn *conn, const char *bytes, size_t n)
     }
     if (!forward(conn, bytes, n))
         return;
-    if (conn->x.mine > 0)
-        buf_consume(&conn->in, conn->x.mine);
-    conn->x.mine = 0;
+    drop_sent(conn); /* what is left of it goes first */
     opaque_begin(conn);
 }
 
@@ -253,9 +259,10 @@ static void take(struct conn *conn, const char *bytes, size_t n)
 {
     struct exchange *x = &conn->x;
 
-    if (!x->answered && x->replayable && x->mine > 0) {
-        buf_consume(&conn->in, x->mine);
-        x->mine = x->sent = 0;
+    /* It will not be sent again: what went out need not be kept. The rest, where there is one, still has to. */
+    if (!x->answered && x->replayable) {
+        x->replayable = false;
+        drop_sent(conn);
     }
     x->answered = true;
     if (x->head_done) {

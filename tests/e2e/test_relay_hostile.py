@@ -1,0 +1,55 @@
+"""Peers that mean no good, or are just unlucky: answers before the request is all sent, floods of nothing, clients that
+stop in the middle."""
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+from livyha.relaybed import Client, Livy, Peer, Relay, Request, sized
+from livyha.wait import let_pass, wait_for
+
+MakeRelay = Callable[..., Relay]
+SMALL_SEGMENT = 536  # keeps the other side's send buffer small: the kernel sizes it by what a segment may have
+
+
+def _narrow(sock: socket.socket) -> None:
+    """So that the other side can send a few KiB only while nobody reads here."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+
+
+def _narrow_client(port: int) -> Client:
+    client = Client.__new__(Client)
+    sock = socket.socket()
+    _narrow(sock)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", port))
+    Peer.__init__(client, sock)
+    return client
+
+
+def test_an_answer_before_the_request_is_all_sent(make_relay: MakeRelay) -> None:
+    """A request that Livy answers while a part of it has yet to be sent: what comes next on the connection is that part,
+    and not another request, which Livy would take for the end of the first one."""
+    relay = make_relay()
+    first = b"GET /first HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 120_000 + b"\r\n\r\n"
+    received: list[bytes] = []
+    go_on = threading.Event()
+
+    def early(peer: Peer) -> None:
+        peer.more()
+        peer.send(sized(b"early"))
+        assert go_on.wait(20)
+        while True:
+            received.append(peer.until(b"\r\n\r\n"))
+            peer.send(sized(b"next"))
+    with Livy(raw=early) as livy, Client(relay.port) as client:
+        _narrow(livy.listener)
+        relay.view("local", livy.port)
+        client.send(first)
+        assert client.answer().body == b"early"
+        client.send(b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+        let_pass(0.2, lambda: len(livy.connections) == 1, "the first request is still under way", relay.tail)
+        go_on.set()
+        wait_for(lambda: received, 10, "the rest of the first request", relay.tail)
+        assert received[0] == first, "not the head as it was sent"
