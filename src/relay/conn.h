@@ -23,6 +23,7 @@
 #include "stats.h"
 
 #define CONN_HEAD_MAX ((size_t)128 * 1024) /* Livy's own limit */
+#define CONN_EMPTY_MAX ((size_t)1024)      /* bytes of empty lines before a request */
 #define CONN_HEAD_MS 10000                 /* for a head, from its first byte */
 #define CONN_IDLE_MS 300000                /* without a byte */
 #define CONN_CONNECT_MS 2000               /* for one address */
@@ -97,6 +98,7 @@ struct conn {
     struct buf in;   /* from the client: the head, what came behind it */
     struct buf back; /* from the Livy: part of an answer's head */
     size_t searched; /* for the end of the head, in `in` */
+    size_t skipped;  /* bytes of empty lines since the last request */
     int64_t came;    /* CLOCK_BOOTTIME ms: when the head was there in full, or the opaque connection */
     int64_t touched; /* idle: since; opaque: the last byte */
     size_t address;  /* of the target's, the one that is tried */

@@ -259,7 +259,8 @@ static void take(struct conn *conn, const char *bytes, size_t n)
 {
     struct exchange *x = &conn->x;
 
-    /* It will not be sent again: what went out need not be kept. The rest, where there is one, still has to. */
+    /* It will not be sent again: what went out need not be kept. The rest, where there is one, still has to.
+     */
     if (!x->answered && x->replayable) {
         x->replayable = false;
         drop_sent(conn);

@@ -147,16 +147,20 @@ static void take_head(struct conn *conn, size_t length)
     request_dispatch(conn);
 }
 
-/* Empty lines before a request are to be forgiven (RFC 9112, 2.2). */
-static void skip_empty_lines(struct buf *in)
+/* Empty lines before a request are to be forgiven (RFC 9112, 2.2), but not for ever: somebody who sends
+ * nothing else would be read without end. False where there were too many. */
+static bool skip_empty_lines(struct conn *conn)
 {
+    struct buf *in = &conn->in;
     size_t n = 0;
 
     while (n < in->length &&
            (in->data[n] == '\n' || (in->data[n] == '\r' && n + 1 < in->length && in->data[n + 1] == '\n')))
         n += in->data[n] == '\n' ? 1 : 2;
+    conn->skipped += n;
     if (n > 0)
         buf_consume(in, n);
+    return conn->skipped <= CONN_EMPTY_MAX;
 }
 
 /* Reads more. True where something came. */
@@ -191,7 +195,10 @@ static void wait_for_more(struct conn *conn)
 bool request_step(struct conn *conn)
 {
     for (;;) {
-        skip_empty_lines(&conn->in);
+        if (!skip_empty_lines(conn)) {
+            request_refuse(conn, 400, "there is no request among all these empty lines", STATS_BAD_REQUEST);
+            return true;
+        }
         size_t length =
             conn->in.length > 0 ? http_head_end(conn->in.data, conn->in.length, &conn->searched) : 0;
         if (length > CONN_HEAD_MAX || (length == 0 && conn->in.length > CONN_HEAD_MAX)) {
@@ -199,7 +206,7 @@ bool request_step(struct conn *conn)
             return true;
         }
         if (length > 0) {
-            conn->searched = 0;
+            conn->searched = conn->skipped = 0;
             take_head(conn, length);
             return true;
         }

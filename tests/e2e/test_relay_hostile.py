@@ -2,6 +2,7 @@
 stop in the middle."""
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -53,3 +54,48 @@ def test_an_answer_before_the_request_is_all_sent(make_relay: MakeRelay) -> None
         go_on.set()
         wait_for(lambda: received, 10, "the rest of the first request", relay.tail)
         assert received[0] == first, "not the head as it was sent"
+
+
+def test_empty_lines_are_forgiven_but_not_for_ever(make_relay: MakeRelay) -> None:
+    """RFC 9112 has a server pass over empty lines before a request; somebody who sends nothing else would keep the
+    relay from all others."""
+    relay = make_relay()
+    with Livy() as livy, Client(relay.port) as client, Client(relay.port) as other:
+        relay.view("local", livy.port)
+        for _ in range(3):
+            client.send(b"\r\n\n" * 20)
+            assert client.ask().status == 200
+        other.send(b"\r\n" * 2000)
+        assert other.answer().status == 400
+        assert client.ask().status == 200
+
+
+def test_a_flood_of_empty_lines_keeps_nobody_waiting(make_relay: MakeRelay) -> None:
+    relay = make_relay()
+    stop = threading.Event()
+    nothing = b"\r\n" * (1 << 20)
+
+    def flood() -> None:
+        while not stop.is_set():
+            try:
+                with Client(relay.port) as client:
+                    while not stop.is_set():
+                        client.send(nothing)
+            except OSError:
+                pass
+    floods = [threading.Thread(target=flood, daemon=True) for _ in range(3)]
+    with Livy() as livy:
+        relay.view("local", livy.port)
+        for thread in floods:
+            thread.start()
+        slowest = 0.0
+        for _ in range(30):
+            began = time.monotonic()
+            with Client(relay.port) as client:
+                assert client.ask().status == 200
+            slowest = max(slowest, time.monotonic() - began)
+        stop.set()
+        for thread in floods:
+            thread.join(20)
+        print(f"slowest request beside three floods of empty lines: {slowest * 1000:.0f} ms")
+        assert slowest < 2
