@@ -66,7 +66,16 @@ static void broke(struct conn *conn, const char *why)
 
 void exchange_cut(struct conn *conn, const char *why)
 {
-    if (!conn->x.began || (conn->x.replayable && !conn->x.answered))
+    struct exchange *x = &conn->x;
+
+    /* The Livy has said all that it had to say: what is left is between the client and us. */
+    if (x->head_done && x->answer.done) {
+        upstream_close(conn, !x->request_done);
+        x->deaf = true;
+        conn_turn(conn);
+        return;
+    }
+    if (!x->began || (x->replayable && !x->answered))
         again(conn);
     else
         broke(conn, why);

@@ -99,3 +99,38 @@ def test_a_flood_of_empty_lines_keeps_nobody_waiting(make_relay: MakeRelay) -> N
             thread.join(20)
         print(f"slowest request beside three floods of empty lines: {slowest * 1000:.0f} ms")
         assert slowest < 2
+
+
+def test_an_answer_that_is_all_there_outlives_its_livy(make_relay: MakeRelay) -> None:
+    """Livy has answered in full and the client is slow to read: a change of the active member costs it nothing."""
+    relay = make_relay()
+    sizes = range(16_000, 400_000, 16_000)  # what the kernel holds for a client that does not read is not known
+
+    def answer(peer: Peer, request: Request) -> None:
+        peer.send(sized(b"x" * int(request.target[1:])))
+    with Livy(answer) as livy:
+        relay.view("local", livy.port)
+        clients = {size: _narrow_client(relay.port) for size in sizes}
+        for size, client in clients.items():
+            client.send(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % size)
+        wait_for(lambda: len(livy.requests) == len(sizes), 10, "all have been asked", relay.tail)
+        left = [-1]
+
+        def settled() -> bool:
+            left.append(relay.asked().running)
+            return len(left) > 5 and len(set(left[-5:])) == 1
+        wait_for(settled, 10, "the relay has taken what it can", relay.tail)
+        running = left[-1]
+        relay.view("nobody")
+        whole = []
+        for size, client in clients.items():
+            try:
+                if len(client.answer().body) == size:
+                    whole.append(size)
+            except (EOFError, OSError):
+                pass
+        print(f"{running} of {len(sizes)} were not delivered yet, {len(sizes) - len(whole)} of them were lost")
+        assert 0 < running < len(sizes)
+        assert len(sizes) - len(whole) < running, "those that Livy had answered in full are delivered in full"
+        for client in clients.values():
+            client.close()
