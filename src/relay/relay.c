@@ -330,22 +330,25 @@ static bool shares_port(const struct conf *conf)
     return port_of(conf->front.listen) == conf->livy.port;
 }
 
-static void start(struct relay *relay)
+/* False where it cannot serve, which the keeper is told: it ends the daemon, or where that is up already
+ * starts another relay after a while. */
+static bool start(struct relay *relay)
 {
     char why[IPC_TEXT_SIZE];
-    struct listener *failed = NULL;
+    const char *address = NULL;
 
     channels_say(relay, IPC_HELLO);
     if (!shares_port(relay->conf) && listener_open(&relay->front, why, sizeof(why)) != 0)
-        failed = &relay->front;
+        address = relay->front.address;
     else if (listener_open(&relay->thrift, why, sizeof(why)) != 0)
-        failed = &relay->thrift;
-    if (failed == NULL && show_open(relay, why, sizeof(why)) != 0)
-        channels_fatal_port(relay, errno, port_of(relay->conf->admin_listen), why);
-    else if (failed != NULL)
-        channels_fatal_port(relay, errno, port_of(failed->address), why);
+        address = relay->thrift.address;
+    else if (show_open(relay, why, sizeof(why)) != 0)
+        address = relay->conf->admin_listen;
+    if (address != NULL)
+        channels_fatal_port(relay, errno, port_of(address), why);
     else
         channels_say(relay, IPC_READY);
+    return address == NULL;
 }
 
 static void init(struct relay *relay, struct conf *conf, int channel)
@@ -406,9 +409,10 @@ int relay_run(struct conf *conf, int channel)
     }
     raise_descriptors(relay);
     (void)tls_open(relay); /* without it TLS is forwarded, and that was said */
-    start(relay);
-    event_base_dispatch(relay->base);
+    bool fine = start(relay);
+    if (fine)
+        event_base_dispatch(relay->base);
     close_all(relay);
     free(relay);
-    return 0;
+    return fine ? 0 : 75;
 }

@@ -346,7 +346,8 @@ def test_a_taken_port(tmp_path_factory: pytest.TempPathFactory) -> None:
         assert fatal.code == 75 and "front.listen" in text and f"127.0.0.1:{other.port}" in text
         assert "process" in text and "python3" in text
         assert relay.said(2) is None
-        relay.close()
+        wait_for(lambda: relay.process.poll() is not None, 10, "it ends by itself: the keeper starts another one", relay.tail)
+        relay.close(75)
 
 
 def test_livys_own_port_is_not_taken_before_the_first_view(tmp_path_factory: pytest.TempPathFactory) -> None:

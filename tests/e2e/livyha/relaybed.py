@@ -232,7 +232,7 @@ class Relay:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
-    def close(self) -> None:
+    def close(self, expected: int = 0) -> None:
         """By the keeper's end, as at the end of a daemon; then looks for what a sanitizer had to say."""
         self.keeper.close()
         try:
@@ -246,7 +246,7 @@ class Relay:
             self.log.close()
         report = build.sanitizer_report(self.text())
         assert not report, report
-        assert code == 0, f"the relay ended with {code}\n{self.tail()}"
+        assert code == expected, f"the relay ended with {code}\n{self.tail()}"
 
 
 # ---- HTTP, by hand -------------------------------------------------------------------------------------------------
