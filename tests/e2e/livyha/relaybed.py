@@ -83,8 +83,8 @@ class _Channel:
             while not self.ended and select.select([self.ours], [], [], 0)[0]:
                 try:
                     data = self.ours.recv(65536)
-                except ConnectionResetError:
-                    data = b""
+                except ConnectionResetError:  # it has ended with messages of ours unread; what it said comes next
+                    continue
                 if not data:
                     self.ended = True
                     break
