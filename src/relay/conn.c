@@ -133,6 +133,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         conn_end(conn, false);
         break;
     case CONN_RUN:
+        exchange_stalled(conn);
+        break;
     case CONN_DEAD:
         break;
     }
@@ -148,8 +150,10 @@ void conn_linger(struct conn *conn)
     buf_clear(&conn->back);
     conn->lingered = 0;
     conn_set(conn, CONN_LINGER);
-    /* A slow reader of a Livy's answer is as slow as it likes. */
-    if (!conn->x.forwarded || sock_flush(&conn->client))
+    /* What is left of a Livy's answer may be much. */
+    if (conn->x.forwarded && !sock_flush(&conn->client))
+        conn_timer(conn, CONN_IDLE_MS);
+    else
         conn_timer(conn, conn->kind == CONN_REJECTED ? CONN_REJECT_MS : CONN_REPLY_MS);
     conn_turn(conn);
 }

@@ -25,7 +25,7 @@
 #define CONN_HEAD_MAX ((size_t)128 * 1024) /* Livy's own limit */
 #define CONN_EMPTY_MAX ((size_t)1024)      /* bytes of empty lines before a request */
 #define CONN_HEAD_MS 10000                 /* for a head, from its first byte */
-#define CONN_IDLE_MS 300000                /* without a byte */
+#define CONN_IDLE_MS 300000                /* without a byte: between requests, or of the client's in one */
 #define CONN_CONNECT_MS 2000               /* for one address */
 #define CONN_REPLY_MS 10000                /* for the client to take an answer of ours */
 #define CONN_LINGER_MS 5000                /* for it to stop sending after that */
@@ -163,6 +163,7 @@ void upstream_close(struct conn *conn, bool reset);
 void exchange_begin(struct conn *conn);
 bool exchange_step(struct conn *conn);                 /* RUN */
 void exchange_cut(struct conn *conn, const char *why); /* its Livy must not be spoken to any more */
+void exchange_stalled(struct conn *conn);              /* its client has neither sent nor read for too long */
 
 /* ---- opaque.c */
 void opaque_begin(struct conn *conn);

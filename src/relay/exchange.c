@@ -369,11 +369,39 @@ static bool early(struct conn *conn)
     return conn->upstream.readable && sock_read(&conn->upstream, &byte, 1) != 0;
 }
 
+/* Whether the next byte has to come from the client, or go to it. */
+static bool waits_for_client(const struct conn *conn)
+{
+    const struct exchange *x = &conn->x;
+
+    if (conn->client.out.length > 0)
+        return true;
+    return !x->request.done && !x->deaf && x->sent == x->mine && conn->upstream.out.length == 0 &&
+           (!x->expects || x->continued);
+}
+
+/* Livy may take as long as it likes; a client that has stopped in the middle has its place for so long as an
+ * idle one, or whoever does that with enough connections would have them all for ever. */
+static void watch_client(struct conn *conn, bool moved)
+{
+    if (!waits_for_client(conn))
+        conn_timer(conn, -1);
+    else if (moved || !evtimer_pending(&conn->timer, NULL))
+        conn_timer(conn, CONN_IDLE_MS);
+}
+
+void exchange_stalled(struct conn *conn)
+{
+    if (conn->x.forwarded)
+        conn->relay->stats.cut++;
+    conn_end(conn, true);
+}
+
 /* True where there may be more to do, in this state or the next. */
 bool exchange_step(struct conn *conn)
 {
     struct exchange *x = &conn->x;
-    size_t turn = 0;
+    size_t turn = 0, waited = conn->client.out.length;
 
     push(conn, &turn);
     if (conn->state == CONN_RUN)
@@ -391,5 +419,6 @@ bool exchange_step(struct conn *conn)
     }
     if (turn >= CONN_TURN_BYTES)
         conn_turn(conn);
+    watch_client(conn, turn > 0 || conn->client.out.length < waited);
     return false;
 }
