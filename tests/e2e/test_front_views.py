@@ -309,6 +309,26 @@ def test_server_uri_follows_the_active_front(make_cluster: ClusterMaker) -> None
     assert json.loads(cluster.node(f"members/{successor.name}") or b"{}")["url"] == successor.front_url
 
 
+def test_server_uri_is_made_anew_where_somebody_has_changed_it(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(2, fronts=True)
+    Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    path, expected = f"{cluster.root}/server.uri", active.front_url.encode()
+    cluster.wait(lambda: cluster.node("server.uri") == expected, 10, "server.uri is there")
+    for _ in range(2):
+        cluster.zk.delete(path)
+        cluster.wait(lambda: cluster.node("server.uri") == expected, 5, "it is there again")
+    cluster.zk.set(path, b"http://elsewhere:1")
+    cluster.wait(lambda: cluster.node("server.uri") == expected, 5, "it says what it should")
+    assert cluster.zk.exists(path).ephemeralOwner == cluster.zk.exists(cluster.latch_node(active)).ephemeralOwner
+    settled = cluster.zk.exists(path).czxid
+    let_pass(1.5, lambda: cluster.zk.exists(path).czxid == settled, "and it is left alone")
+    cluster.zk.delete(path)
+    assert active.stop() == 0, "a latch is given up without it too"
+    cluster.wait_active(other_than=active)
+
+
 def test_server_uri_goes_with_the_latch(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1, fronts=True)
     Ears(cluster)
