@@ -229,6 +229,14 @@ class Relay:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def memory_within(self, bound: int, since: int) -> bool:
+        """Less than `bound` bytes more than `since`, what rss() said before; not judged where a sanitizer has its share."""
+        return bool(build.sanitizers()) or self.rss() - since < bound
+
+    def cpu_within(self, bound: float, since: float) -> bool:
+        """The same for seconds of CPU, and cpu()."""
+        return bool(build.sanitizers()) or self.cpu() - since < bound
+
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
