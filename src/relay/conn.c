@@ -193,6 +193,13 @@ static bool linger_step(struct conn *conn)
  * -------------------------------------------------------------------------------------------------
  */
 
+/* The host may have slept since this round of the loop began, and the view have run out. Its timer, which comes
+ * next, cuts what runs; until then no byte moves. */
+static bool in_force(const struct conn *conn)
+{
+    return conn->upstream.fd < 0 || clock_boot_ms() < conn->relay->view.valid_until;
+}
+
 /* True where there may be more to do. */
 static bool step(struct conn *conn)
 {
@@ -206,9 +213,9 @@ static bool step(struct conn *conn)
     case CONN_CONNECT:
         return upstream_step(conn);
     case CONN_RUN:
-        return exchange_step(conn);
+        return in_force(conn) && exchange_step(conn);
     case CONN_OPAQUE:
-        return opaque_step(conn);
+        return in_force(conn) && opaque_step(conn);
     case CONN_LINGER:
         return linger_step(conn);
     case CONN_HELD:   /* hold.c moves it */

@@ -1,5 +1,6 @@
-/* How long the relay waits for a client in the middle of a request, and that it does so for the client alone:
- * real connections of its own, over socket pairs, with the clock left out (a timer is looked at, and fired).
+/* A request that runs, while nothing moves: how long the relay waits for a client, and that it does so for
+ * the client alone; and that nothing moves once its view has run out. Real connections of its own, over
+ * socket pairs, with the clock left out (a timer is looked at, and fired).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -195,13 +196,33 @@ static void test_a_client_that_does_not_read(void **state)
     assert_waits_for_client(bed);
 }
 
+/* The host slept, or the relay was stopped, in the middle of a round of the loop: no byte goes to a Livy that
+ * may be somebody else's by now, though nobody has looked at the clock yet. */
+static void test_a_view_that_has_run_out_in_between(void **state)
+{
+    struct bed *bed = *state;
+    char bytes[256];
+
+    say(bed->client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    spin(bed);
+    assert_true(recv(bed->livy, bytes, sizeof(bytes), 0) > 0);
+    bed->relay->view.valid_until = clock_boot_ms();
+    say(bed->client, "world");
+    spin(bed);
+    assert_int_equal(recv(bed->livy, bytes, sizeof(bytes), 0), -1);
+    assert_int_equal(bed->conn->state, CONN_RUN); /* what becomes of it, the timer of the view decides */
+    bed->relay->view.valid_until = CLOCK_NEVER;
+    conn_step(bed->conn);
+    assert_int_equal(recv(bed->livy, bytes, sizeof(bytes), 0), 5);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_bed, clear_bed)
     const struct CMUnitTest tests[] = {
         CASE(test_a_body_that_does_not_come),    CASE(test_livy_takes_as_long_as_it_likes),
         CASE(test_a_client_that_waits_for_livy), CASE(test_a_livy_that_does_not_read),
-        CASE(test_a_client_that_does_not_read),
+        CASE(test_a_client_that_does_not_read),  CASE(test_a_view_that_has_run_out_in_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
