@@ -193,8 +193,8 @@ static bool linger_step(struct conn *conn)
  * -------------------------------------------------------------------------------------------------
  */
 
-/* The host may have slept since this round of the loop began, and the view have run out. Its timer, which comes
- * next, cuts what runs; until then no byte moves. */
+/* The host may have slept since this round of the loop began, and the view have run out. Its timer, which
+ * comes next, cuts what runs; until then no byte moves. */
 static bool in_force(const struct conn *conn)
 {
     return conn->upstream.fd < 0 || clock_boot_ms() < conn->relay->view.valid_until;
