@@ -1,6 +1,6 @@
 /* A request that runs, while nothing moves: how long the relay waits for a client, and that it does so for
- * the client alone; and that nothing moves once its view has run out. Real connections of its own, over
- * socket pairs, with the clock left out (a timer is looked at, and fired).
+ * the client alone; and that nothing moves once its view has run out, nor towards what is no Livy. Real
+ * connections of its own, over socket pairs, with the clock left out (a timer is looked at, and fired).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -216,13 +217,48 @@ static void test_a_view_that_has_run_out_in_between(void **state)
     assert_int_equal(recv(bed->livy, bytes, sizeof(bytes), 0), 5);
 }
 
+/* A TCP socket that is connected to itself. */
+static int own_echo(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, size), 0);
+    assert_int_equal(evutil_make_socket_nonblocking(fd), 0);
+    return fd;
+}
+
+/* Where nobody listens on a port of the range from which the kernel takes those of outgoing connections,
+ * sooner or later one of the many attempts meets itself. */
+static void test_a_connection_to_itself_is_no_livy(void **state)
+{
+    struct bed *bed = *state;
+    struct conn *conn = bed->conn;
+
+    upstream_close(conn, false);
+    say(bed->client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
+    spin(bed);
+    assert_int_equal(conn->state, CONN_HELD);
+    conn_set(conn, CONN_CONNECT);
+    assert_true(sock_open(&conn->upstream, bed->relay->base, own_echo(), false, conn_on_upstream, conn));
+    spin(bed);
+    assert_int_equal(conn->state, CONN_HELD);
+    assert_true(bed->relay->plains.failing);
+    assert_false(conn->x.began);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_bed, clear_bed)
     const struct CMUnitTest tests[] = {
-        CASE(test_a_body_that_does_not_come),    CASE(test_livy_takes_as_long_as_it_likes),
-        CASE(test_a_client_that_waits_for_livy), CASE(test_a_livy_that_does_not_read),
-        CASE(test_a_client_that_does_not_read),  CASE(test_a_view_that_has_run_out_in_between),
+        CASE(test_a_body_that_does_not_come),         CASE(test_livy_takes_as_long_as_it_likes),
+        CASE(test_a_client_that_waits_for_livy),      CASE(test_a_livy_that_does_not_read),
+        CASE(test_a_client_that_does_not_read),       CASE(test_a_view_that_has_run_out_in_between),
+        CASE(test_a_connection_to_itself_is_no_livy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
