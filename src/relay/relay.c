@@ -51,11 +51,11 @@ bool relay_make_room(struct relay *relay)
 static void arm_valid(struct relay *relay)
 {
     struct itimerspec spec = {0};
-    int64_t at = relay->view.route == FRONT_NOBODY ? 0 : relay->view.valid_until;
+    int64_t at = relay->view.valid_until;
 
-    if (at > 0 && at != CLOCK_NEVER) {
+    if (relay->view.route != FRONT_NOBODY && at != CLOCK_NEVER) {
         spec.it_value.tv_sec = at / 1000;
-        spec.it_value.tv_nsec = at % 1000 * 1000000;
+        spec.it_value.tv_nsec = at > 0 ? at % 1000 * 1000000 : 1; /* 0 would be never */
     }
     if (timerfd_settime(relay->timerfd, TFD_TIMER_ABSTIME, &spec, NULL) != 0) {
         log_error("timerfd_settime: %s", strerror(errno));

@@ -9,8 +9,8 @@
 #include "livy-ha/log.h"
 #include "view.h"
 
-#define LOOK_AGAIN 1          /* s, where the resolver failed */
-#define OLD_AFTER 500 * 1000L /* us, in which the resolver may still say where the host is now */
+#define LOOK_AGAIN 1     /* s, where the resolver failed */
+#define OLD_AFTER 500000 /* us, in which the resolver may still say where the host is now */
 
 /* What is known from before has to do. */
 static void take_old(struct target *target)

@@ -172,13 +172,13 @@ class Relay:
     # ---- the elector's part
 
     def view(self, route: str, livy: "str | int" = "", mode: str = "forward", epoch: int = 1, front: str = "",
-             valid: int = 600_000, tls: bool = False, ending: bool = False, yields: bool = False,
+             valid: int | None = 600_000, tls: bool = False, ending: bool = False, yields: bool = False,
              wait: bool = True) -> None:
-        """livy: a URL, or a port of this host."""
+        """livy: a URL, or a port of this host. valid: for how many ms; None: valid_until is 0."""
         url = f"http{'s' if tls else ''}://127.0.0.1:{livy}" if isinstance(livy, int) else livy
         self.serial += 1
         view = _View(serial=self.serial, route=ROUTES[route], mode=MODES[mode], tls=tls, ending=ending, yield_=yields,
-                     valid_until=boot_ms() + valid, epoch=0 if route == "nobody" else epoch,
+                     valid_until=0 if valid is None else boot_ms() + valid, epoch=0 if route == "nobody" else epoch,
                      id=b"" if route == "nobody" else b"livy-there", livy_url=url.encode(), front_url=front.encode())
         self._sent = FrontMsg(magic=FRONT_MAGIC, type=VIEW, sent_at=boot_ms(), view=view)
         self.elector.send(self._sent)
