@@ -249,6 +249,21 @@ def test_the_others_hear_of_a_new_livy_at_once(make_cluster: ClusterMaker) -> No
     assert sorted(took)[len(took) // 2] < 100, took
 
 
+def test_nodes_of_strangers_hide_no_member(make_cluster: ClusterMaker) -> None:
+    """Names that no member can have, between those of the members in whatever order ZooKeeper lists them."""
+    cluster = make_cluster(3, fronts=True)
+    Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    for i in range(30):
+        cluster.zk.create(f"{cluster.root}/members/{i:02d}{'x' * 200}", b"{}")
+    for member in cluster.members:
+        member.wait(lambda: all(member.row(name).get("role") in ("active", "standby") for name in "abc"), 10,  # noqa: B023
+                    "it sees all three")
+    assert active.stop() == 0
+    cluster.wait_active(other_than=active)
+
+
 def test_redirect_mode_is_told(make_cluster: ClusterMaker) -> None:
     _, member, ears = _one(make_cluster, front__mode="redirect")
     member.start()
