@@ -58,6 +58,10 @@ void conn_set(struct conn *conn, enum conn_state state)
         conn->queued = &relay->idle;
         TAILQ_INSERT_TAIL(&relay->idle, conn, queue);
     }
+    if (conn->large && (state == CONN_DEAD || conn->in.length <= CONN_HEAD_STEP)) {
+        conn->large = false;
+        relay->large--;
+    }
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)

@@ -23,6 +23,7 @@
 #include "stats.h"
 
 #define CONN_HEAD_MAX ((size_t)128 * 1024) /* Livy's own limit */
+#define CONN_HEAD_STEP ((size_t)16 * 1024) /* is read of it at a time: most are shorter than that */
 #define CONN_EMPTY_MAX ((size_t)1024)      /* bytes of empty lines before a request */
 #define CONN_HEAD_MS 10000                 /* for a head, from its first byte */
 #define CONN_IDLE_MS 300000                /* without a byte: between requests, or of the client's in one */
@@ -104,6 +105,7 @@ struct conn {
     size_t address;  /* of the target's, the one that is tried */
     size_t lingered; /* bytes that were dropped */
     bool counted_running;
+    bool large; /* `in` has more than a usual head */
     struct exchange x;
     struct bufferevent *secure;
 };

@@ -117,7 +117,9 @@ static bool push_body(struct conn *conn, size_t *turn)
 {
     struct relay *relay = conn->relay;
     struct exchange *x = &conn->x;
-    ssize_t n = sock_read(&conn->client, relay->scratch, RELAY_SCRATCH);
+    /* What is behind the body waits in `in`: not much of it. */
+    size_t most = x->request.body == HTTP_BODY_SIZED ? x->request.left : CONN_HEAD_STEP;
+    ssize_t n = sock_read(&conn->client, relay->scratch, most < RELAY_SCRATCH ? most : RELAY_SCRATCH);
 
     if (n < 0)
         conn_end(conn,

@@ -163,16 +163,33 @@ static bool skip_empty_lines(struct conn *conn)
     return conn->skipped <= CONN_EMPTY_MAX;
 }
 
+/* Whether `in` may have so many bytes: only some connections at a time may have more than a usual head. */
+static bool may_have(struct conn *conn, size_t n)
+{
+    struct relay *relay = conn->relay;
+
+    if (conn->large || n <= 2 * CONN_HEAD_STEP)
+        return true;
+    if (relay->large >= RELAY_LARGE)
+        return false;
+    relay->large++;
+    conn->large = true;
+    return true;
+}
+
 /* Reads more. True where something came. */
 static bool read_more(struct conn *conn)
 {
     struct relay *relay = conn->relay;
     size_t room = CONN_HEAD_MAX + 4 - conn->in.length;
-    ssize_t n = sock_read(&conn->client, relay->scratch, room < RELAY_SCRATCH ? room : RELAY_SCRATCH);
+    ssize_t n = sock_read(&conn->client, relay->scratch, room < CONN_HEAD_STEP ? room : CONN_HEAD_STEP);
 
-    if (n > 0 && buf_append(&conn->in, relay->scratch, (size_t)n))
+    if (n > 0 && !may_have(conn, conn->in.length + (size_t)n))
+        request_refuse(conn, 503, "there are too many long request heads at a time: try again",
+                       STATS_HEAD_LARGE);
+    else if (n > 0 && buf_append(&conn->in, relay->scratch, (size_t)n))
         return true;
-    if (n > 0)
+    else if (n > 0)
         conn_end(conn, true); /* no memory */
     else if (n < 0 && (conn->in.length == 0 || errno != 0))
         conn_end(conn, false);

@@ -1,5 +1,6 @@
 """Peers that mean no good, or are just unlucky: answers before the request is all sent, floods of nothing, clients that
 stop in the middle."""
+import select
 import socket
 import threading
 import time
@@ -134,3 +135,35 @@ def test_an_answer_that_is_all_there_outlives_its_livy(make_relay: MakeRelay) ->
         assert len(sizes) - len(whole) < running, "those that Livy had answered in full are delivered in full"
         for client in clients.values():
             client.close()
+
+
+def test_a_crowd_of_long_heads_has_a_bound(make_relay: MakeRelay) -> None:
+    """400 heads of 120 kB that do not end: some are kept for their ten seconds, the others are told to come again."""
+    relay = make_relay()
+    with Livy() as livy:
+        relay.view("local", livy.port)
+        before = relay.rss()
+        clients = [Client(relay.port) for _ in range(400)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 120_000)
+        most = [-1]
+
+        def settled() -> bool:
+            relay.asked()
+            most.append(relay.rss())
+            return len(most) > 10 and most[-1] <= max(most[-10:-1])
+        wait_for(settled, 8, "the relay has taken what it can", relay.tail)
+        print(f"{most[-1] - before} bytes for {len(clients)} long heads")
+        assert relay.memory_within(30_000_000, before)
+        refused = [client for client in clients if select.select([client.sock], [], [], 0)[0]]
+        assert 200 < len(refused) < 300
+        answer = refused[0].answer()
+        assert answer.status == 503 and answer.fields["retry-after"] == "1"
+        with Client(relay.port) as client:
+            assert client.ask(fields="X-Not-Long: " + "x" * 15_000 + "\r\n").status == 200
+        for client in clients:
+            client.close()
+        wait_for(lambda: relay.asked().connections == 0, 10, "all end", relay.tail)
+        with Client(relay.port) as client:
+            for _ in range(2):
+                assert client.ask(fields="X-Long: " + "x" * 120_000 + "\r\n").status == 200
