@@ -42,12 +42,16 @@ static void watch(struct elector *e)
 
 static void on_watched(void *arg, const struct zk_reply *reply)
 {
-    if (reply->rc != ZOK)
+    const struct elector *e = arg;
+
+    if (reply->rc != ZOK || reply->stat->ephemeralOwner != e->session.id || reply->stat->version != 0)
         uri_changed(arg);
 }
 
 void uri_changed(struct elector *e)
 {
+    if (!e->uri.there)
+        return; /* it is given up, or under way */
     e->uri.look = true;
     e->uri.retry_at = clock_boot_ms() + RETRY; /* somebody may do it again and again */
 }
