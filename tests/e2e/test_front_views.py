@@ -402,6 +402,8 @@ def test_a_stop_waits_for_what_runs(make_cluster: ClusterMaker, where: str) -> N
     busy = active if where == "here" else standbys[0]
     for member in cluster.members:
         ears.wait_route(member, "local" if member is active else "remote", active)
+    for member in standbys:  # who joined a moment ago may be news to it still, and it waits for those that it knows
+        active.wait(lambda: active.row(member.name).get("role") == "standby", 10, "it knows the others")  # noqa: B023
     life = active.serving()
     assert life is not None
     ears.set(busy, "running=1")
