@@ -197,11 +197,14 @@ static bool linger_step(struct conn *conn)
  * -------------------------------------------------------------------------------------------------
  */
 
-/* The host may have slept since this round of the loop began, and the view have run out. Its timer, which
- * comes next, cuts what runs; until then no byte moves. */
-static bool in_force(const struct conn *conn)
+/* The host may have slept since this round of the loop began, and the view have run out: no byte moves until
+ * its timer, which comes next, has cut what runs, or a new view let it go on. */
+static bool in_force(struct conn *conn)
 {
-    return conn->upstream.fd < 0 || clock_boot_ms() < conn->relay->view.valid_until;
+    if (conn->upstream.fd < 0 || clock_boot_ms() < conn->relay->view.valid_until)
+        return true;
+    conn_turn(conn);
+    return false;
 }
 
 /* True where there may be more to do. */

@@ -212,6 +212,7 @@ static void test_a_view_that_has_run_out_in_between(void **state)
     spin(bed);
     assert_int_equal(recv(bed->livy, bytes, sizeof(bytes), 0), -1);
     assert_int_equal(bed->conn->state, CONN_RUN); /* what becomes of it, the timer of the view decides */
+    assert_true(bed->conn->on_turn);              /* or a new view, after which it goes on by itself */
     bed->relay->view.valid_until = CLOCK_NEVER;
     conn_step(bed->conn);
     assert_int_equal(recv(bed->livy, bytes, sizeof(bytes), 0), 5);
