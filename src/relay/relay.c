@@ -147,7 +147,7 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
 {
     const struct front_view old = relay->view;
     char text[2048];
-    bool routes = view_routes(fresh->route);
+    bool routes = view_routes(fresh->route), ran_out = !view_routes(relay_route(relay));
 
     if (view_describe(&old, fresh, why, text, sizeof(text)))
         log_info("%s", text);
@@ -165,8 +165,11 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
             hold_release(relay);
         else
             hold_take_back(relay);
-    } else if (relay_closing(relay)) {
-        apply_all(relay, VIEW_KEEP, false);
+    } else {
+        if (ran_out && routes) /* its timer was not heard of yet, but who came meanwhile waits */
+            hold_release(relay);
+        if (relay_closing(relay))
+            apply_all(relay, VIEW_KEEP, false);
     }
     arm_drain(relay, fresh->ending != 0 && old.ending == 0);
     listen_or_not(relay);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "livy-ha/clock.h"
@@ -51,7 +52,12 @@ static struct relay *new_relay(struct conf *conf)
     assert_non_null(relay->base);
     relay->on_turn = evtimer_new(relay->base, on_turn, relay);
     relay->on_retry = evtimer_new(relay->base, on_turn, relay);
-    assert_true(relay->on_turn != NULL && relay->on_retry != NULL);
+    relay->on_drain = evtimer_new(relay->base, on_turn, relay);
+    relay->timerfd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    assert_true(relay->on_turn != NULL && relay->on_retry != NULL && relay->on_drain != NULL);
+    assert_true(relay->timerfd >= 0);
+    listener_init(&relay->front, relay, "front.listen", "off", false);
+    listener_init(&relay->thrift, relay, "front.thrift_listen", "off", true);
     struct conn_list *lists[] = {&relay->all,          &relay->idle,        &relay->turns,
                                  &relay->dead,         &relay->plains.held, &relay->plains.due,
                                  &relay->thrifts.held, &relay->thrifts.due};
@@ -97,6 +103,8 @@ static int clear_bed(void **state)
     close(bed->livy);
     event_free(relay->on_turn);
     event_free(relay->on_retry);
+    event_free(relay->on_drain);
+    close(relay->timerfd);
     event_base_free(relay->base);
     free(relay);
     free(bed);
@@ -218,6 +226,23 @@ static void test_a_view_that_has_run_out_in_between(void **state)
     assert_int_equal(recv(bed->livy, bytes, sizeof(bytes), 0), 5);
 }
 
+/* The same for one that came in between: nothing has changed but the date, and yet there is a Livy again. */
+static void test_a_request_between_two_views(void **state)
+{
+    struct bed *bed = *state;
+    struct relay *relay = bed->relay;
+    struct front_view fresh = relay->view;
+
+    upstream_close(bed->conn, false);
+    relay->view.valid_until = clock_boot_ms();
+    say(bed->client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    spin(bed);
+    assert_int_equal(bed->conn->state, CONN_HELD);
+    assert_ptr_equal(bed->conn->queued, &relay->plains.held);
+    relay_view(relay, &fresh, NULL);
+    assert_ptr_equal(bed->conn->queued, &relay->plains.due);
+}
+
 /* A TCP socket that is connected to itself. */
 static int own_echo(void)
 {
@@ -256,10 +281,10 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_bed, clear_bed)
     const struct CMUnitTest tests[] = {
-        CASE(test_a_body_that_does_not_come),         CASE(test_livy_takes_as_long_as_it_likes),
-        CASE(test_a_client_that_waits_for_livy),      CASE(test_a_livy_that_does_not_read),
-        CASE(test_a_client_that_does_not_read),       CASE(test_a_view_that_has_run_out_in_between),
-        CASE(test_a_connection_to_itself_is_no_livy),
+        CASE(test_a_body_that_does_not_come),    CASE(test_livy_takes_as_long_as_it_likes),
+        CASE(test_a_client_that_waits_for_livy), CASE(test_a_livy_that_does_not_read),
+        CASE(test_a_client_that_does_not_read),  CASE(test_a_view_that_has_run_out_in_between),
+        CASE(test_a_request_between_two_views),  CASE(test_a_connection_to_itself_is_no_livy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
