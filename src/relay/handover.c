@@ -232,6 +232,8 @@ static void take_connection(struct relay *relay, uint32_t kind, const char *byte
         conn_end(conn, true);
         return;
     }
+    conn->large = length > 2 * CONN_HEAD_STEP;
+    relay->large += conn->large ? 1 : 0;
     conn_begin(conn);
     conn_turn(conn);
 }
@@ -240,7 +242,9 @@ static void take_connection(struct relay *relay, uint32_t kind, const char *byte
 static void take_all_listeners(struct relay *relay)
 {
     relay->handover.waits = false;
-    relay_open_ports(relay);
+    relay->failed = !relay_open_ports(relay);
+    if (relay->failed)
+        event_base_loopbreak(relay->base);
 }
 
 static bool take(struct relay *relay, const struct packet_head *head, const char *bytes, size_t length,

@@ -22,6 +22,7 @@
 #define RELAY_SCRATCH ((size_t)64 * 1024)
 #define RELAY_CONNECTING 32 /* connections to a Livy under way at a time: its queue is short */
 #define RELAY_REJECTING 64  /* connections that are one too many and get a 503 */
+#define RELAY_LARGE 128     /* long heads at a time: with all connections they would be half a GB */
 #define RELAY_RETRY_MS 50
 #define RELAY_CANARIES 4 /* of the held requests, how many look whether Livy is there by now */
 
@@ -36,13 +37,14 @@ struct relay {
     struct event *on_channel, *on_peer, *on_valid, *on_drain, *on_retry, *on_turn;
     struct front_view view;
     struct target target;
+    bool failed;   /* it cannot serve, and ends */
     bool draining; /* on_drain is armed, or has fired */
     struct listener front, thrift;
     struct handover handover;
     struct quota quota;
     struct conn_list all, idle, turns, dead;
     struct hold plains, thrifts;
-    unsigned connecting, rejecting;
+    unsigned connecting, rejecting, large;
     int64_t nobody_since; /* CLOCK_BOOTTIME ms: since when no request has somewhere to go; 0: it has */
     struct ssl_ctx_st *tls;
     struct relay_stats stats;
@@ -53,7 +55,7 @@ struct relay {
 
 /* relay.c. Takes over `conf`. */
 int relay_run(struct conf *conf, int channel, bool wait); /* wait: opens no port before HANDOVER */
-void relay_open_ports(struct relay *relay);      /* those that are not open yet; says READY, or FATAL */
+bool relay_open_ports(struct relay *relay);      /* those that are not open yet; says READY, or FATAL */
 uint32_t relay_route(const struct relay *relay); /* now */
 bool relay_closing(const struct relay *relay);   /* connections are not to be kept */
 void relay_view(struct relay *relay, const struct front_view *fresh, const char *why);

@@ -153,6 +153,8 @@ def test_another_version_is_shown(make_cluster: ClusterMaker) -> None:
     # The rolling upgrade's last step: the daemon itself, after a switchover.
     programs.install_version("0.1.9")
     programs.install_patched("livy-ha", b"0.1.0\0", b"0.1.9\0")
+    other = cluster.standbys()[0]
+    member.wait(lambda: member.row(other.name).get("role") == "standby", 15, "the elector knows of the other one")
     assert order(member, "switchover").code == 0
     assert member.stop() == 0
     member.start()
