@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -479,6 +480,10 @@ int elector_run(struct conf *conf, int channel, const struct elector_options *op
         close_parts(&e);
         return 1;
     }
+    /* One that was only tried until now would have died with the keeper; from here on it has to outlive it,
+     * to see Livy dead and to close the session. */
+    if (prctl(PR_SET_PDEATHSIG, 0) != 0)
+        log_warn("PR_SET_PDEATHSIG: %s", strerror(errno));
     elector_livy_at(&e, welcome.text);
     if (open_parts(&e) != 0) {
         close_parts(&e);

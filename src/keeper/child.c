@@ -392,9 +392,13 @@ static void be_helper(void)
 }
 
 __attribute__((noreturn)) static void become_elector(const struct child_program *program, const char *store,
-                                                     int channel, int conf, int lock, const char *upgrade)
+                                                     int channel, int conf, int lock, const char *upgrade,
+                                                     pid_t dies_with)
 {
     char channel_arg[16], conf_arg[16];
+
+    if (dies_with != 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != dies_with))
+        _exit(126);
 
     if (place_descriptors((const int[]){channel, conf, lock}, 3) != 0) {
         log_error("the elector could not be given its descriptors: %s (LimitNOFILE?)", strerror(errno));
@@ -447,10 +451,11 @@ static int adopt_child(pid_t pid, struct child *child, char *why, size_t size)
 }
 
 int child_elector(const struct child_program *program, const struct conf *conf,
-                  const struct livyconf *livyconf, int channel, int lock, const char *upgrade,
+                  const struct livyconf *livyconf, int channel, int lock, const char *upgrade, bool tried,
                   struct child *child, char *why, size_t size)
 {
     sigset_t old;
+    pid_t keeper = getpid();
 
     char *store = livyconf_fingerprint(livyconf);
     int text = store != NULL ? child_conf_memfd(conf) : -1;
@@ -461,7 +466,7 @@ int child_elector(const struct child_program *program, const struct conf *conf,
     }
     pid_t pid = fork_blocked(&old);
     if (pid == 0)
-        become_elector(program, store, channel, text, lock, upgrade);
+        become_elector(program, store, channel, text, lock, upgrade, tried ? keeper : 0);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
     free(store);

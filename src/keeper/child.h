@@ -51,9 +51,10 @@ void child_program_close(struct child_program *program);
 
 /* Starts the elector. It inherits `channel`, a memfd with the configuration, and `lock` (so that no other
  * daemon starts while it still has a session to close); it is told the state store's fingerprint, and
- * `upgrade`, the upgrade under way ("NUMBER/ID"; NULL: none). 0, or -1 with `why`. */
+ * `upgrade`, the upgrade under way ("NUMBER/ID"; NULL: none). One that is only tried dies with the keeper
+ * until it is welcomed; after that it has a session to close. 0, or -1 with `why`. */
 int child_elector(const struct child_program *program, const struct conf *conf,
-                  const struct livyconf *livyconf, int channel, int lock, const char *upgrade,
+                  const struct livyconf *livyconf, int channel, int lock, const char *upgrade, bool tried,
                   struct child *child, char *why, size_t size);
 
 /* Starts the relay, which inherits `channel` and a memfd with the configuration, and dies with the keeper.

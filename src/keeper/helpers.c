@@ -31,7 +31,7 @@ void helpers_spawn_elector(struct keeper *k)
     if (open && packet_pair(pair) != 0) {
         snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
     } else if (open && child_elector(program, k->conf, k->livyconf, pair[1], k->lock,
-                                     upgrade_argument(k, argument, sizeof(argument)), &k->elector, why,
+                                     upgrade_argument(k, argument, sizeof(argument)), false, &k->elector, why,
                                      sizeof(why)) == 0) {
         close(pair[1]);
         k->channel = pair[0];

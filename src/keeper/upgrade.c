@@ -41,7 +41,7 @@ static int start_one(struct keeper *k, enum ucore_who who, char *why, size_t siz
     }
     if (who == UCORE_ELECTOR)
         rc = child_elector(&c->program, k->conf, k->livyconf, pair[1], k->lock,
-                           upgrade_argument(k, argument, sizeof(argument)), &c->child, why, size);
+                           upgrade_argument(k, argument, sizeof(argument)), true, &c->child, why, size);
     else
         rc = child_relay(&c->program, k->conf, pair[1], true, &c->child, why, size);
     close(pair[1]);

@@ -409,7 +409,7 @@ static int play_keeper(const char *dir)
     int lock = lockfile_take(path), rc = 2;
     if (bed.livyconf != NULL && lock >= 0 && packet_pair(pair) == 0)
         rc = child_program_open(&program, "livy-ha-elector", why, sizeof(why)) == 0 &&
-                     child_elector(&program, bed.conf, bed.livyconf, pair[1], lock, NULL, &child, why,
+                     child_elector(&program, bed.conf, bed.livyconf, pair[1], lock, NULL, false, &child, why,
                                    sizeof(why)) == 0
                  ? 0
                  : 3;
