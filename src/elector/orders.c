@@ -10,6 +10,7 @@
 #include "record.h"
 
 #define WATCH_TAG 1
+#define VERSION_NONE (-1) /* it may not be read, so it is not written over */
 #define EMPTY "{\"v\":1}"
 
 struct change {
@@ -96,7 +97,7 @@ static void on_made(void *arg, const struct zk_reply *reply)
     if (reply->rc == ZOK || reply->rc == ZNODEEXISTS)
         pump(o);
     else
-        log_debug("control: %s", zerror(reply->rc)); /* with the next connection */
+        log_debug("control: %s", zerror(reply->rc)); /* again with the next connection, or orders_again */
 }
 
 static bool lost(int rc)
@@ -114,15 +115,19 @@ static void on_read(void *arg, const struct zk_reply *reply)
         o->busy = zk_create(o->zk, o->path, EMPTY, (int)strlen(EMPTY), 0, on_made, o) == ZOK;
         return;
     }
-    if (lost(reply->rc)) {
-        log_debug("control: %s", zerror(reply->rc));
+    bool too_long = reply->rc == ZSYSTEMERROR && reply->stat != NULL;
+    if (reply->rc != ZOK && reply->rc != ZNOAUTH && !too_long) {
+        log_debug("control: %s",
+                  zerror(reply->rc)); /* nothing was learnt: a pause, a drain stay as they are */
         return;
     }
-    json_t *record = plain_record(reply); /* one that may not be read, ever, is an empty one */
+    json_t *record = reply->rc == ZNOAUTH ? json_incref(o->record) : plain_record(reply);
     if (record == NULL)
         return;
-    o->watched = true;
-    take(o, record, reply->stat != NULL ? reply->stat->version : -1);
+    if (reply->rc == ZNOAUTH)
+        log_warn("<root>/control may not be read by us: taken for what it was; check its ACL");
+    o->watched = true; /* where we may not read there is none; looked at again with the next connection */
+    take(o, record, reply->stat != NULL ? reply->stat->version : VERSION_NONE);
     pump(o);
 }
 
@@ -162,21 +167,27 @@ static void on_written(void *arg, const struct zk_reply *reply)
     pump(o);
 }
 
-static bool write_next(struct orders *o)
+/* NULL: on its way; else why not. */
+static const char *write_next(struct orders *o)
 {
+    if (o->version == VERSION_NONE)
+        return "we have no right to read <root>/control: check its ACL";
     char *text = json_dumps(o->next, JSON_COMPACT);
-    bool sent = text != NULL && strlen(text) <= ORDERS_MAX &&
-                zk_set(o->zk, o->path, text, (int)strlen(text), o->version, on_written, o) == ZOK;
+    bool fits = text != NULL && strlen(text) <= ORDERS_MAX;
+    bool sent = fits && zk_set(o->zk, o->path, text, (int)strlen(text), o->version, on_written, o) == ZOK;
 
     free(text);
-    return sent;
+    if (sent)
+        return NULL;
+    return fits ? "ZooKeeper's client does not take the request"
+                : "<root>/control would grow too large: livy-ha-ctl forget drained members that are gone";
 }
 
 /* The change that waits longest. False: there is nothing (more) to be done now. */
 static bool change_one(struct orders *o)
 {
     struct change *change = &o->changes[0];
-    char why[256] = "out of memory, or too many orders at a time";
+    char why[256] = "out of memory";
 
     if (change->done == NULL) {
         finish(o, ORDERS_NOT_DONE, "");
@@ -184,13 +195,14 @@ static bool change_one(struct orders *o)
     }
     o->next = json_deep_copy(o->record);
     enum orders_edit edit = o->next != NULL ? change->edit(change->arg, o->next, why) : ORDERS_REFUSED;
-    if (edit == ORDERS_WRITE && write_next(o)) {
+    const char *unsent = edit == ORDERS_WRITE ? write_next(o) : why;
+    if (unsent == NULL) {
         o->busy = true;
         return false;
     }
     json_decref(o->next);
     o->next = NULL;
-    finish(o, edit == ORDERS_SO ? ORDERS_DONE : ORDERS_NOT_DONE, why);
+    finish(o, edit == ORDERS_SO ? ORDERS_DONE : ORDERS_NOT_DONE, unsent);
     return true;
 }
 
@@ -223,6 +235,11 @@ void orders_connect(struct orders *o, struct zk *zk)
 void orders_watch(struct orders *o)
 {
     o->fresh = o->watched = false;
+    pump(o);
+}
+
+void orders_again(struct orders *o)
+{
     pump(o);
 }
 
