@@ -16,6 +16,7 @@
 
 #define DEFAULT_TIMEOUT 60000
 #define LONGEST INT64_C(31536000000) /* a year, ms */
+#define FURTHEST (INT64_MAX / 4)     /* of a number that a stranger may have written */
 #define LOOK_MS 200                  /* ms between looks while a command runs: deadlines, expiries */
 
 static const char *const names[COMMAND_KINDS] = {"switchover", "pause",  "resume", "restart", "drain",
@@ -67,6 +68,19 @@ json_t *command_object(json_t *record, const char *key)
         return found;
     json_object_set_new(record, key, json_object());
     return json_object_get(record, key);
+}
+
+int64_t command_number(const json_t *object, const char *key, int64_t otherwise)
+{
+    const json_t *found = json_object_get(object, key);
+    int64_t value = json_is_integer(found) ? (int64_t)json_integer_value(found) : otherwise;
+
+    return value >= -FURTHEST && value <= FURTHEST ? value : otherwise;
+}
+
+bool command_active_here(const struct elector *e)
+{
+    return e->core.leading && e->core.node[0] != '\0' && !e->core.doomed;
 }
 
 bool command_drained(const struct elector *e, const char *id)
@@ -332,17 +346,16 @@ void command_get(struct elector *e, struct httpd_exchange *exchange, const struc
 static void pause_orders(const struct elector *e, struct core_orders *orders)
 {
     const json_t *paused = json_object_get(orders_record(e->commands->orders), "paused");
-    const json_t *until = json_object_get(paused, "until_zk_ms");
-    int64_t now;
+    int64_t until = command_number(paused, "until_zk_ms", CLOCK_NEVER), now;
 
     if (!json_is_object(paused))
         return;
     orders->paused = true;
     orders->paused_until = CLOCK_NEVER;
-    if (!json_is_integer(until) || !command_zk_now(e, &now))
+    if (until == CLOCK_NEVER || !command_zk_now(e, &now))
         return; /* until somebody ends it; or as long as it is not known how late it is */
-    orders->paused_until = command_local(e, json_integer_value(until));
-    orders->paused = json_integer_value(until) > now;
+    orders->paused_until = command_local(e, until);
+    orders->paused = until > now;
     if (!orders->paused)
         orders->paused_until = 0;
 }
@@ -380,6 +393,7 @@ static void tell_orders(struct elector *e)
     if (a->paused != b->paused)
         e->change++;
     t->told = event.orders;
+    snprintf(t->told_id, sizeof(t->told_id), "%s", event.orders.epoch != 0 ? t->request.id : "");
     t->retell = false;
     event.text = text;
     elector_step(e, &event);
@@ -392,6 +406,8 @@ void command_update(struct elector *e)
     if (t->updating || e->stepping > 0 || !orders_known(t->orders))
         return;
     t->updating = true;
+    if (e->core.connected && (e->core.registered || t->registering))
+        orders_again(t->orders);
     tell_drained(e);
     tell_orders(e);
     if (t->registering && orders_fresh(t->orders)) {
@@ -411,83 +427,6 @@ void command_update(struct elector *e)
     if (waits && !evtimer_pending(t->timer, NULL))
         (void)evtimer_add(t->timer, &later); /* without memory: at the next step, of which there are many */
     t->updating = false;
-}
-
-/* ---- marks
- * ------------------------------------------------------------------------------------------------------ */
-
-static enum orders_edit mark_edit(void *arg, json_t *record, char why[static 256])
-{
-    const struct elector *e = arg;
-    const struct command_table *t = e->commands;
-    json_t *request = json_object_get(record, "switchover");
-
-    if (json_integer_value(json_object_get(request, "epoch")) != t->mark_epoch) {
-        snprintf(why, 256, "the switchover is not asked for any more");
-        return ORDERS_REFUSED;
-    }
-    if (t->mark == CORE_MARK_BEGUN) {
-        json_object_set_new(request, "begun", json_true());
-    } else {
-        json_object_set_new(request, "sequence", json_integer(t->mark_sequence));
-        json_object_set_new(request, "next", json_boolean(t->mark == CORE_MARK_NEXT));
-    }
-    return ORDERS_WRITE;
-}
-
-static void mark_done(void *arg, enum orders_outcome outcome, const char *why)
-{
-    struct elector *e = arg;
-
-    if (outcome != ORDERS_DONE)
-        log_debug("switchover: %s", why);
-    e->commands->marking = false;
-    e->commands->retell = true; /* as it is by now; the core says it again where that is needed */
-}
-
-static void write_mark(struct elector *e)
-{
-    struct command_table *t = e->commands;
-
-    if (orders_change(t->orders, mark_edit, mark_done, e))
-        return;
-    t->marking = false;
-    t->retell = true;
-}
-
-/* What the others tell of themselves (members/<id>) comes later than what they do: Livy is not stopped before
- * the queue itself shows who takes over. */
-static void on_queue_to_begin(struct elector *e, bool asked, const struct command_queue *queue)
-{
-    struct command_table *t = e->commands;
-
-    if (!t->marking || t->mark != CORE_MARK_BEGUN)
-        return;
-    if (asked && (t->request.to[0] != '\0' ? queue->successor : queue->others)) {
-        write_mark(e);
-        return;
-    }
-    t->marking = false;
-    t->retell = true;
-    if (asked)
-        switch_nobody(e);
-}
-
-/* One at a time: the core says nothing more before it is told what has become of the last one. */
-void command_mark(struct elector *e, const struct core_action *a)
-{
-    struct command_table *t = e->commands;
-
-    if (t->marking)
-        orders_cancel(t->orders, e);
-    t->mark = a->mark;
-    t->mark_epoch = a->epoch;
-    t->mark_sequence = (int64_t)a->tag;
-    t->marking = true;
-    if (t->mark == CORE_MARK_BEGUN)
-        command_queue_ask(e, &t->ask_to_begin, on_queue_to_begin);
-    else
-        write_mark(e);
 }
 
 /* ---- events
@@ -570,6 +509,7 @@ int command_open(struct elector *e, uint32_t watch_kind)
     if (t == NULL)
         return -1;
     e->commands = t;
+    t->e = e;
     t->told.sequence = -1;
     t->orders = orders_new(e->conf->zookeeper.root, watch_kind, on_orders, e);
     t->timer = evtimer_new(e->base, on_time, e);

@@ -89,18 +89,21 @@ struct command_queue_ask {
 };
 
 struct command_table {
+    struct elector *e;
     struct orders *orders;
     struct command list[COMMANDS];
     bool updating, retell, registering; /* registering: the core waits for the first picture of the orders */
     struct core_orders told;
     bool drained_told;
     struct command_switch request;
-    bool mending; /* the request's end is being written */
+    char told_id[COMMAND_ID_SIZE]; /* the request's that the core knows of; "": of none */
+    bool mending, mend_begun;      /* the request's end is being written; of one that was begun, or was not */
     char mend_id[COMMAND_ID_SIZE];
     json_t *result;
     enum core_mark mark; /* on its way */
     bool marking;
-    int64_t mark_epoch, mark_sequence;
+    char mark_id[COMMAND_ID_SIZE];
+    int64_t mark_sequence;
     struct command_queue_ask ask_to_begin, ask_to_drain;
     int64_t ended_zk, ended_epoch, served_zk, served_epoch; /* of our last Livys, by ZooKeeper's clock; 0 */
     int64_t ended_at, served_at;                            /* by our own */
@@ -142,6 +145,9 @@ bool command_zk_now(const struct elector *e, int64_t *ms);     /* ZooKeeper's ti
 int64_t command_local(const struct elector *e, int64_t zk_ms); /* CLOCK_BOOTTIME ms */
 const char *command_other_standing(const struct elector *e);   /* a standby that is not this member; NULL */
 json_t *command_object(json_t *record, const char *key);       /* made where it is not there */
+/* `otherwise` also where it is out of all range: no sum of such numbers overflows. */
+int64_t command_number(const json_t *object, const char *key, int64_t otherwise);
+bool command_active_here(const struct elector *e);
 bool command_drained(const struct elector *e, const char *id);
 
 /* command_queue.c: asks; `answer` comes once, from within the call where it cannot be asked. Asked again in
@@ -151,11 +157,12 @@ void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command
 /* command_switch.c */
 void switch_read(struct elector *e);
 void switch_orders(struct elector *e, struct core_orders *orders, char text[static CORE_TEXT_SIZE]);
-void switch_look(struct elector *e);   /* ends the request where it is to end */
-void switch_nobody(struct elector *e); /* ends it: there is nobody to take over */
+void switch_look(struct elector *e); /* ends the request where it is to end */
 /* Why it cannot be; "": it can. */
 void switch_refusal(const struct command *c, char why[static COMMAND_TEXT_SIZE]);
+/* Writes the request down; a second time it does nothing, also where the request has ended meanwhile. */
 enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 256]);
+bool switch_asked(const struct command *c, const json_t *record); /* it was written down */
 void switch_outcome(struct command *c); /* ends the command where its request has ended */
 
 #endif

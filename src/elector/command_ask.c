@@ -50,17 +50,19 @@ static enum orders_edit resume_edit(json_t *record)
 static enum orders_edit drain_edit(struct command *c, json_t *record, char why[static 256])
 {
     const char *id = c->e->conf->id;
-    json_t *drained = command_object(record, "drained"), *mine = json_object();
+    json_t *mine;
 
+    /* Of its own reign, which may have ended since this was asked for. */
+    bool reigns = command_active_here(c->e) && c->e->core.epoch != 0;
+    c->by_switchover = c->by_switchover && (reigns || switch_asked(c, record));
     if (c->by_switchover) {
         enum orders_edit asked = switch_ask(c, record, why);
-        if (asked != ORDERS_WRITE) {
-            json_decref(mine);
+        if (asked != ORDERS_WRITE)
             return asked;
-        }
     }
+    mine = json_object();
     set_by(c, mine);
-    json_object_set_new(drained, id, mine);
+    json_object_set_new(command_object(record, "drained"), id, mine);
     return ORDERS_WRITE;
 }
 
@@ -179,8 +181,8 @@ static void on_forgotten(void *arg, const struct zk_reply *reply)
 
     if (c == NULL)
         return;
-    if (reply->rc == ZOK)
-        write_down(c);
+    if (reply->rc == ZOK || (reply->rc == ZNONODE && command_drained(c->e, c->target)))
+        write_down(c); /* of one that was forgotten half-way its drain is left */
     else if (reply->rc == ZNONODE)
         command_end(c, COMMAND_REFUSED, "there is no member %s", c->target);
     else
@@ -250,17 +252,12 @@ void command_answered(struct elector *e, uint32_t number, int code, const char *
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static bool active_here(const struct elector *e)
-{
-    return e->core.leading && e->core.node[0] != '\0' && !e->core.doomed;
-}
-
 static void restart(struct command *c)
 {
     struct elector *e = c->e;
     char text[CORE_TEXT_SIZE];
 
-    if (!active_here(e) || e->commands->request.begun) {
+    if (!command_active_here(e) || e->commands->request.begun) {
         command_end(c, COMMAND_REFUSED,
                     "this member is not active: ask the one that is (livy-ha-ctl status)");
         return;
@@ -298,9 +295,9 @@ static void drain(struct command *c)
     struct elector *e = c->e;
     bool others = command_other_standing(e) != NULL;
 
-    if (active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
+    if (command_active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
         refuse_drain(c);
-    } else if (!active_here(e) || !others || e->core.epoch == 0) {
+    } else if (!command_active_here(e) || !others || e->core.epoch == 0) {
         write_down(c);
     } else if (e->commands->request.there) {
         command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
@@ -367,7 +364,7 @@ static void look_restart(struct command *c)
     const struct core *core = &c->e->core;
     const struct command_table *t = c->e->commands;
 
-    if (!active_here(c->e)) {
+    if (!command_active_here(c->e)) {
         command_end(c, COMMAND_FAILED, "this member is not active any more: %s", core->reason);
     } else if (core->serving && core->livy.run > c->run) {
         c->took = t->served_at - c->began;
@@ -383,7 +380,9 @@ static void look_drain(struct command *c)
 
     if (!c->written)
         return;
-    if (c->by_switchover) {
+    if (orders_fresh(c->e->commands->orders) && !command_drained(c->e, c->e->conf->id)) {
+        command_end(c, COMMAND_FAILED, "it was undrained by somebody before that was over");
+    } else if (c->by_switchover) {
         switch_outcome(c);
     } else if (core->node[0] == '\0' && !core_livy_alive(core) && core->start_run == 0 && !core->may_stand) {
         c->took = clock_boot_ms() - c->began;
