@@ -384,10 +384,11 @@ static void tell_orders(struct elector *e)
     event.orders.sequence = -1;
     pause_orders(e, &event.orders);
     switch_orders(e, &event.orders, text);
+    restart_orders(e, &event.orders);
     const struct core_orders *a = &event.orders, *b = &t->told;
     bool same = a->paused == b->paused && a->paused_until == b->paused_until && a->epoch == b->epoch &&
                 a->named == b->named && a->to_me == b->to_me && a->sequence == b->sequence &&
-                a->next == b->next && a->begun == b->begun;
+                a->next == b->next && a->begun == b->begun && a->restart == b->restart;
     if (same && !t->retell)
         return;
     if (a->paused != b->paused)
@@ -417,7 +418,8 @@ void command_update(struct elector *e)
                    .type = CORE_EV_REPLY, .request = CORE_REQ_REGISTER, .op = e->register_op, .rc = CORE_OK});
     }
     switch_look(e);
-    bool waits = t->request.there;
+    restart_look(e);
+    bool waits = t->request.there || t->restart.there;
     for (size_t i = 0; i < COMMANDS; i++) {
         if (t->list[i].state == COMMAND_RUNS)
             command_look(&t->list[i]);
@@ -439,6 +441,7 @@ static void on_orders(void *arg)
     e->commands->retell = true;
     e->change++;
     switch_read(e);
+    restart_read(e);
     command_update(e);
 }
 

@@ -3,8 +3,8 @@
  * ended.
  *
  * command.c: the commands under way, their answers. command_ask.c: each command's checks and outcome.
- * command_switch.c: the switchover request from its being written down to its end. command_queue.c: who
- * stands. Decides nothing about Livy or the latch: core_command.c does.
+ * command_switch.c: the switchover request from its being written down to its end. command_restart.c: a
+ * restart of Livy. command_queue.c: who stands. Decides nothing about Livy or the latch: core_command.c does.
  */
 #ifndef LIVY_HA_ELECTOR_COMMAND_H
 #define LIVY_HA_ELECTOR_COMMAND_H
@@ -72,6 +72,13 @@ struct command_switch {
     bool next, begun;
 };
 
+/* The restart in a pause that <root>/control tells of. */
+struct command_restart {
+    bool there;
+    char id[COMMAND_ID_SIZE];
+    int64_t epoch, expires_zk;
+};
+
 /* Those who stand in the queue beside this member, by ZooKeeper's own word. */
 struct command_queue {
     bool others;    /* somebody does */
@@ -96,6 +103,8 @@ struct command_table {
     struct core_orders told;
     bool drained_told;
     struct command_switch request;
+    struct command_restart restart;
+    bool restart_ending;           /* it is being taken out */
     char told_id[COMMAND_ID_SIZE]; /* the request's that the core knows of; "": of none */
     bool mending, mend_begun;      /* the request's end is being written; of one that was begun, or was not */
     char mend_id[COMMAND_ID_SIZE];
@@ -137,8 +146,10 @@ void command_record_self(const struct elector *e, json_t *self);
 const char *command_name(enum command_kind kind);
 void command_end(struct command *c, enum command_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void command_begin(struct command *c); /* checks it, and begins it or ends it */
-void command_look(struct command *c);  /* has it come to its end? */
+void command_begin(struct command *c);                        /* checks it, and begins it or ends it */
+void command_look(struct command *c);                         /* has it come to its end? */
+void command_set_by(const struct command *c, json_t *object); /* who asks, and when */
+void command_write_down(struct command *c);
 void command_say(struct elector *e, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));                     /* to the history */
 bool command_zk_now(const struct elector *e, int64_t *ms);     /* ZooKeeper's time; false: not known yet */
@@ -153,6 +164,15 @@ bool command_drained(const struct elector *e, const char *id);
 /* command_queue.c: asks; `answer` comes once, from within the call where it cannot be asked. Asked again in
  * the meantime it is answered to the last question only. */
 void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer);
+
+/* command_restart.c */
+void restart_begin(struct command *c);
+enum orders_edit restart_edit(struct command *c, json_t *record, char why[static 256]);
+void restart_written(struct command *c);
+void restart_outcome(struct command *c); /* ends the command where it is over */
+void restart_read(struct elector *e);
+void restart_orders(struct elector *e, struct core_orders *orders);
+void restart_look(struct elector *e); /* takes the order out where it is over */
 
 /* command_switch.c */
 void switch_read(struct elector *e);

@@ -11,7 +11,7 @@
 #include "paths.h"
 #include "record.h"
 
-static void set_by(const struct command *c, json_t *object)
+void command_set_by(const struct command *c, json_t *object)
 {
     char at[CLOCK_UTC_SIZE];
 
@@ -33,7 +33,7 @@ static enum orders_edit pause_edit(struct command *c, json_t *record, char why[s
         snprintf(why, 256, "ZooKeeper's time is not known yet: try again in a moment");
         return ORDERS_REFUSED;
     }
-    set_by(c, paused);
+    command_set_by(c, paused);
     if (c->pause_for > 0)
         json_object_set_new(paused, "until_zk_ms", json_integer(now + c->pause_for));
     json_object_set_new(record, "paused", paused);
@@ -61,7 +61,7 @@ static enum orders_edit drain_edit(struct command *c, json_t *record, char why[s
             return asked;
     }
     mine = json_object();
-    set_by(c, mine);
+    command_set_by(c, mine);
     json_object_set_new(command_object(record, "drained"), id, mine);
     return ORDERS_WRITE;
 }
@@ -89,6 +89,7 @@ static enum orders_edit edit(void *arg, json_t *record, char why[static 256])
     case COMMAND_FORGET:
         return undrain_edit(c->target, record);
     case COMMAND_RESTART:
+        return restart_edit(c, record, why);
     case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
     case COMMAND_KINDS:
@@ -135,6 +136,8 @@ static void written(void *arg, enum orders_outcome outcome, const char *why)
         command_end(c, COMMAND_DONE, "%s is forgotten", c->target);
         break;
     case COMMAND_RESTART:
+        restart_written(c);
+        break;
     case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
     case COMMAND_KINDS:
@@ -144,7 +147,7 @@ static void written(void *arg, enum orders_outcome outcome, const char *why)
         command_look(c);
 }
 
-static void write_down(struct command *c)
+void command_write_down(struct command *c)
 {
     c->changing = true;
     if (!orders_change(c->e->commands->orders, edit, written, c)) {
@@ -182,7 +185,7 @@ static void on_forgotten(void *arg, const struct zk_reply *reply)
     if (c == NULL)
         return;
     if (reply->rc == ZOK || (reply->rc == ZNONODE && command_drained(c->e, c->target)))
-        write_down(c); /* of one that was forgotten half-way its drain is left */
+        command_write_down(c); /* of one that was forgotten half-way its drain is left */
     else if (reply->rc == ZNONODE)
         command_end(c, COMMAND_REFUSED, "there is no member %s", c->target);
     else
@@ -252,21 +255,6 @@ void command_answered(struct elector *e, uint32_t number, int code, const char *
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static void restart(struct command *c)
-{
-    struct elector *e = c->e;
-    char text[CORE_TEXT_SIZE];
-
-    if (!command_active_here(e) || e->commands->request.begun) {
-        command_end(c, COMMAND_REFUSED,
-                    "this member is not active: ask the one that is (livy-ha-ctl status)");
-        return;
-    }
-    snprintf(text, sizeof(text), "restart, asked on %.100s", e->conf->id);
-    c->run = e->core.livy.run;
-    elector_step(e, &(struct core_event){.type = CORE_EV_RESTART, .text = text});
-}
-
 static void refuse_drain(struct command *c)
 {
     command_end(c, COMMAND_REFUSED,
@@ -286,7 +274,7 @@ static void on_queue_to_drain(struct elector *e, bool asked, const struct comman
         else if (!queue->others && !c->force)
             refuse_drain(c);
         else
-            write_down(c);
+            command_write_down(c);
     }
 }
 
@@ -298,7 +286,7 @@ static void drain(struct command *c)
     if (command_active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
         refuse_drain(c);
     } else if (!command_active_here(e) || !others || e->core.epoch == 0) {
-        write_down(c);
+        command_write_down(c);
     } else if (e->commands->request.there) {
         command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
     } else {
@@ -330,12 +318,12 @@ void command_begin(struct command *c)
             return;
         }
         c->by_switchover = true;
-        write_down(c);
+        command_write_down(c);
         return;
     case COMMAND_PAUSE:
     case COMMAND_RESUME:
     case COMMAND_UNDRAIN:
-        write_down(c);
+        command_write_down(c);
         return;
     case COMMAND_DRAIN:
         drain(c);
@@ -344,7 +332,7 @@ void command_begin(struct command *c)
         forget(c);
         return;
     case COMMAND_RESTART:
-        restart(c);
+        restart_begin(c);
         return;
     case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
@@ -358,21 +346,6 @@ void command_begin(struct command *c)
 /* ---- ends
  * ----------------------------------------------------------------------------------------------------------------
  */
-
-static void look_restart(struct command *c)
-{
-    const struct core *core = &c->e->core;
-    const struct command_table *t = c->e->commands;
-
-    if (!command_active_here(c->e)) {
-        command_end(c, COMMAND_FAILED, "this member is not active any more: %s", core->reason);
-    } else if (core->serving && core->livy.run > c->run) {
-        c->took = t->served_at - c->began;
-        c->gap = t->ended_at >= c->began ? t->served_at - t->ended_at : -1;
-        snprintf(c->active, sizeof(c->active), "%s", c->e->conf->id);
-        command_end(c, COMMAND_DONE, "Livy was restarted on %s", c->e->conf->id);
-    }
-}
 
 static void look_drain(struct command *c)
 {
@@ -410,7 +383,7 @@ static void time_out(struct command *c)
 
     if (c->kind == COMMAND_RELOAD || c->kind == COMMAND_UPGRADE)
         command_end(c, COMMAND_TIMED_OUT, "the keeper (livy-ha) does not answer");
-    else if (!c->written && c->kind != COMMAND_RESTART)
+    else if (!c->written)
         command_end(c, COMMAND_TIMED_OUT,
                     "ZooKeeper has not answered in time; whether it is done is not known");
     else
@@ -428,7 +401,7 @@ void command_look(struct command *c)
             switch_outcome(c);
         break;
     case COMMAND_RESTART:
-        look_restart(c);
+        restart_outcome(c);
         break;
     case COMMAND_DRAIN:
         look_drain(c);

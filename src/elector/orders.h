@@ -3,6 +3,7 @@
  *
  *   {"v":1, "paused":{"by","at","until_zk_ms"}, "drained":{"<id>":{"by","at"}},
  *    "switchover":{"id","from","epoch","to","by","at","asked_zk_ms","expires_zk_ms","sequence","next","begun"},
+ *    "restart":{"id","epoch","by","at","expires_zk_ms"},
  *    "results":[{"id","outcome","text","active",…}]}
  *
  * At most ORDERS_MAX bytes; what is longer, or no JSON object, counts as an empty one, and is written over by
