@@ -417,6 +417,8 @@ void switch_outcome(struct command *c)
         c->took = served - asked;
     if (served > 0 && ended > 0)
         c->gap = served > ended ? served - ended : 0;
+    if (c->took >= 0 && c->gap > c->took)
+        c->gap = c->took; /* it ended after the request: the members read that clock to some ms */
     command_end(c,
                 done                                                       ? COMMAND_DONE
                 : strcmp(record_text(result, "outcome"), "timed-out") == 0 ? COMMAND_TIMED_OUT

@@ -313,6 +313,34 @@ def test_restart_keeps_latch_and_epoch(three: Cluster) -> None:
     three.assert_exclusive()
 
 
+@pytest.mark.parametrize("what", ["elector", "keeper"])
+def test_a_crash_in_mid_restart_in_a_pause(make_cluster: ClusterMaker, what: str) -> None:
+    """What the restart has stopped is started again, by a new elector or by the next member; nobody resumes."""
+    cluster = make_cluster(2, writing_ms=20)
+    for member in cluster.members:
+        member.set_mode("slow-term=1500")
+    cluster.start()
+    active = settled(cluster)
+    life, elector = life_of(active), active.wait_elector()
+    done(active, "pause")
+    result = active.ctl("restart", "--no-wait", "--timeout", "60s")
+    assert result.code == 0, result
+    active.wait(lambda: active.row().get("livy") == "stopping", 15, "Livy is being stopped")
+    assert control(cluster)["restart"]["epoch"] == cluster.epoch()
+    if what == "elector":
+        proc.send(elector, signal.SIGKILL)
+    else:
+        active.kill()
+    new = cluster.wait_new_life(life, 60)
+    cluster.wait_active(30)
+    assert new.pid != life.pid
+    asker = next(member for member in cluster.members if member.running())
+    cluster.wait(lambda: "restart" not in control(cluster), 15, "the order is taken out")
+    assert "paused" in control(cluster)
+    done(asker, "resume")
+    cluster.assert_exclusive()
+
+
 # ---- drain -------------------------------------------------------------------------------------------------------------
 
 
