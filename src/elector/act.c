@@ -348,6 +348,7 @@ static void register_member(struct elector *e, const struct core_action *a)
     json_t *self = status_self(e);
 
     e->register_op = a->op;
+    command_register(e);
     if (e->zk != NULL && self != NULL)
         roster_start(e->roster, e->zk, &e->session, self, clock_boot_ms());
     json_decref(self);
@@ -480,9 +481,7 @@ void act_publish_now(struct elector *e)
     publish(e);
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the end ----------------------------------------------------------------------------------------- */
 
 static void finish(struct elector *e)
 {

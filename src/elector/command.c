@@ -47,14 +47,16 @@ int64_t command_local(const struct elector *e, int64_t zk_ms)
     return zk_ms - offset;
 }
 
-const char *command_other_standing(const struct elector *e)
+const char *command_other_standing(const struct elector *e, const json_t *record)
 {
+    const json_t *drained = json_object_get(record, "drained");
     const char *id;
     json_t *member;
 
     json_object_foreach((json_t *)view_members(e->view), id, member)
     {
-        if (strcmp(id, e->conf->id) != 0 && strcmp(record_text(member, "role"), "standby") == 0)
+        if (strcmp(id, e->conf->id) != 0 && strcmp(record_text(member, "role"), "standby") == 0 &&
+            json_object_get(drained, id) == NULL)
             return id;
     }
     return NULL;
@@ -450,6 +452,11 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     command_update(arg);
+}
+
+void command_register(struct elector *e)
+{
+    e->commands->registering = false;
 }
 
 void command_registered(struct elector *e)

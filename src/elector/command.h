@@ -124,6 +124,7 @@ int command_open(struct elector *e, uint32_t watch_kind);
 void command_close(struct elector *e);
 
 /* ---- events; all may be called at any time ---- */
+void command_register(struct elector *e);   /* it begins (again): what is being read is of the last time */
 void command_registered(struct elector *e); /* the root is made: the orders are read, then the core is told */
 void command_connect(struct elector *e);    /* connected again, in the same session, or not at all */
 void command_update(struct elector *e); /* at the end of each step, and where others have changed something */
@@ -154,8 +155,9 @@ void command_say(struct elector *e, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));                     /* to the history */
 bool command_zk_now(const struct elector *e, int64_t *ms);     /* ZooKeeper's time; false: not known yet */
 int64_t command_local(const struct elector *e, int64_t zk_ms); /* CLOCK_BOOTTIME ms */
-const char *command_other_standing(const struct elector *e);   /* a standby that is not this member; NULL */
-json_t *command_object(json_t *record, const char *key);       /* made where it is not there */
+/* A standby that is not this member, nor drained in `record`; NULL. */
+const char *command_other_standing(const struct elector *e, const json_t *record);
+json_t *command_object(json_t *record, const char *key); /* made where it is not there */
 /* `otherwise` also where it is out of all range: no sum of such numbers overflows. */
 int64_t command_number(const json_t *object, const char *key, int64_t otherwise);
 bool command_active_here(const struct elector *e);

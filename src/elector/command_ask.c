@@ -11,6 +11,8 @@
 #include "paths.h"
 #include "record.h"
 
+#define NOBODY_ELSE "no other member stands, so nobody would serve: start one, or say --force"
+
 void command_set_by(const struct command *c, json_t *object)
 {
     char at[CLOCK_UTC_SIZE];
@@ -55,6 +57,10 @@ static enum orders_edit drain_edit(struct command *c, json_t *record, char why[s
     /* Of its own reign, which may have ended since this was asked for. */
     bool reigns = command_active_here(c->e) && c->e->core.epoch != 0;
     c->by_switchover = c->by_switchover && (reigns || switch_asked(c, record));
+    if (reigns && !c->force && !switch_asked(c, record) && command_other_standing(c->e, record) == NULL) {
+        snprintf(why, 256, "%s", NOBODY_ELSE); /* the last one was drained in the same moment */
+        return ORDERS_REFUSED;
+    }
     if (c->by_switchover) {
         enum orders_edit asked = switch_ask(c, record, why);
         if (asked != ORDERS_WRITE)
@@ -257,8 +263,7 @@ void command_answered(struct elector *e, uint32_t number, int code, const char *
 
 static void refuse_drain(struct command *c)
 {
-    command_end(c, COMMAND_REFUSED,
-                "no other member stands, so nobody would serve: start one, or say --force");
+    command_end(c, COMMAND_REFUSED, "%s", NOBODY_ELSE);
 }
 
 static void on_queue_to_drain(struct elector *e, bool asked, const struct command_queue *queue)
@@ -281,7 +286,7 @@ static void on_queue_to_drain(struct elector *e, bool asked, const struct comman
 static void drain(struct command *c)
 {
     struct elector *e = c->e;
-    bool others = command_other_standing(e) != NULL;
+    bool others = command_other_standing(e, orders_record(e->commands->orders)) != NULL;
 
     if (command_active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
         refuse_drain(c);

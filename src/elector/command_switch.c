@@ -100,7 +100,8 @@ void switch_orders(struct elector *e, struct core_orders *orders, char text[stat
         return;
     if (!request->begun && (now >= request->expires_zk || e->commands->mending))
         return;
-    if (!request->begun && concerns_us(e, request) && command_other_standing(e) == NULL)
+    if (!request->begun && concerns_us(e, request) &&
+        command_other_standing(e, orders_record(e->commands->orders)) == NULL)
         return; /* switch_look ends it */
     orders->epoch = request->epoch;
     orders->named = request->to[0] != '\0';
@@ -186,7 +187,7 @@ void switch_refusal(const struct command *c, char why[static COMMAND_TEXT_SIZE])
         snprintf(why, COMMAND_TEXT_SIZE, "%s is drained: livy-ha-ctl undrain there first", to);
     else if (to[0] != '\0' && !stands(e, to))
         why_not(e, to, why, COMMAND_TEXT_SIZE);
-    else if (command_other_standing(e) == NULL && !self_stands)
+    else if (command_other_standing(e, orders_record(e->commands->orders)) == NULL && !self_stands)
         snprintf(why, COMMAND_TEXT_SIZE, "no other member stands in the queue");
     else if (!command_zk_now(e, &now))
         snprintf(why, COMMAND_TEXT_SIZE, "ZooKeeper's time is not known yet: try again in a moment");
@@ -368,7 +369,7 @@ void switch_look(struct elector *e)
         return;
     else if (named && (member(e, request->to) == NULL || command_drained(e, request->to)))
         mend(e, "failed", "%s has gone, or was drained; nothing was changed", request->to);
-    else if (!named && command_other_standing(e) == NULL)
+    else if (!named && command_other_standing(e, orders_record(e->commands->orders)) == NULL)
         mend(e, "failed", "no other member stands any more; nothing was changed");
 }
 
@@ -442,6 +443,10 @@ static enum orders_edit mark_edit(void *arg, json_t *record, char why[static 256
     if (!read_request(record, &there) || strcmp(there.id, t->mark_id) != 0 ||
         (begun && command_zk_now(t->e, &now) && now >= there.expires_zk)) {
         snprintf(why, 256, "the switchover is not asked for any more");
+        return ORDERS_REFUSED;
+    }
+    if (begun && there.to[0] == '\0' && command_other_standing(t->e, record) == NULL) {
+        snprintf(why, 256, "who was to take over is drained"); /* in the same moment */
         return ORDERS_REFUSED;
     }
     if (begun) {
