@@ -309,7 +309,7 @@ void command_post(struct elector *e, struct httpd_exchange *exchange, const stru
     command_update(e);
 }
 
-/* A switchover that another elector was asked for is told of too. */
+/* What another elector was asked for is told of too, as far as it is in <root>/control. */
 static void get_from_orders(struct elector *e, struct httpd_exchange *exchange, const char *id)
 {
     struct command c = {.e = e, .kind = COMMAND_SWITCHOVER, .took = -1, .gap = -1, .exchange = exchange};
@@ -321,7 +321,13 @@ static void get_from_orders(struct elector *e, struct httpd_exchange *exchange, 
     switch_outcome(&c);
     if (c.exchange == NULL)
         return;
-    if (e->commands->request.there && strcmp(e->commands->request.id, id) == 0)
+    if (!orders_fresh(e->commands->orders)) /* an elector that has just begun */
+        snprintf(c.text, sizeof(c.text), "it is being read what has been asked for");
+    bool there = e->commands->request.there && strcmp(e->commands->request.id, id) == 0;
+    bool restarts = e->commands->restart.there && strcmp(e->commands->restart.id, id) == 0;
+    if (restarts)
+        c.kind = COMMAND_RESTART;
+    if (there || restarts || !orders_fresh(e->commands->orders))
         answer(&c);
     else
         refuse(exchange, 404, "no command with this id is known");

@@ -212,8 +212,16 @@ static void test_restart_that_another_one_ends(void **state)
         command_update(&hosts[i].e);
     serve_everybody();
     assert_non_null(in_control("restart"));
+    char query[64]; /* who asked goes on asking, of whichever elector */
+    (void)snprintf(query, sizeof(query), "id=%s",
+                   json_string_value(json_object_get(in_control("restart"), "id")));
+    struct httpd_request get = {.path = "/command", .query = query};
+    command_get(&b->e, &exchange, &get);
+    assert_int_equal(exchange.status, 202);
     c_takes_over();
     assert_null(in_control("restart"));
+    command_get(&b->e, &exchange, &get);
+    assert_int_equal(exchange.status, 404);
 }
 
 static void test_restart_that_nobody_ends(void **state)

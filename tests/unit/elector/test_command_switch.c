@@ -182,6 +182,36 @@ static void test_a_mark_does_not_take_back_an_end(void **state)
     assert_int_equal(exchange.status, 504);
 }
 
+/* Whoever asked goes on asking the elector that comes after, which must not say before it knows that there
+ * was no such request. */
+static void test_asked_of_the_next_elector(void **state)
+{
+    struct httpd_exchange exchange;
+    char query[64];
+    struct httpd_request get = {.path = "/command", .query = query};
+
+    (void)state;
+    post(b, &exchange, "/switchover", NULL);
+    serve_everybody();
+    (void)snprintf(query, sizeof(query), "id=%s", in_switchover("id"));
+    command_close(&b->e);
+    assert_int_equal(command_open(&b->e, KIND), 0);
+    command_get(&b->e, &exchange, &get);
+    assert_int_equal(exchange.status, 202);
+    command_registered(&b->e);
+    serve_everybody();
+    command_get(&b->e, &exchange, &get);
+    assert_int_equal(exchange.status, 202);
+    marks(a, CORE_MARK_BEGUN);
+    serve_everybody();
+    c_takes_over();
+    command_get(&b->e, &exchange, &get);
+    assert_int_equal(exchange.status, 200);
+    (void)snprintf(query, sizeof(query), "id=unknown");
+    command_get(&b->e, &exchange, &get);
+    assert_int_equal(exchange.status, 404);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_expired_one_is_not_begun, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_of_another_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_does_not_take_back_an_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_asked_of_the_next_elector, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
