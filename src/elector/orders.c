@@ -89,6 +89,18 @@ static json_t *plain_record(const struct zk_reply *reply)
     return json_object();
 }
 
+/* Neither to be read nor made by us: it is what it was, and nothing is written. The election does not wait
+ * for that; it is looked at again with the next connection. */
+static void take_nothing(struct orders *o, const char *what)
+{
+    log_warn("<root>/control may not be %s by us: no pause, drain or switchover can be asked for; check the "
+             "ACL of it and of zookeeper.root",
+             what);
+    o->watched = true;
+    take(o, json_incref(o->record), VERSION_NONE);
+    pump(o);
+}
+
 static void on_made(void *arg, const struct zk_reply *reply)
 {
     struct orders *o = arg;
@@ -96,6 +108,8 @@ static void on_made(void *arg, const struct zk_reply *reply)
     o->busy = false;
     if (reply->rc == ZOK || reply->rc == ZNODEEXISTS)
         pump(o);
+    else if (reply->rc == ZNOAUTH || reply->rc == ZINVALIDACL)
+        take_nothing(o, "made");
     else
         log_debug("control: %s", zerror(reply->rc)); /* again with the next connection, or orders_again */
 }
@@ -115,19 +129,18 @@ static void on_read(void *arg, const struct zk_reply *reply)
         o->busy = zk_create(o->zk, o->path, EMPTY, (int)strlen(EMPTY), 0, on_made, o) == ZOK;
         return;
     }
-    bool too_long = reply->rc == ZSYSTEMERROR && reply->stat != NULL;
-    if (reply->rc != ZOK && reply->rc != ZNOAUTH && !too_long) {
-        log_debug("control: %s",
-                  zerror(reply->rc)); /* nothing was learnt: a pause, a drain stay as they are */
+    if (reply->rc == ZNOAUTH) {
+        take_nothing(o, "read");
         return;
     }
-    json_t *record = reply->rc == ZNOAUTH ? json_incref(o->record) : plain_record(reply);
-    if (record == NULL)
+    bool too_long = reply->rc == ZSYSTEMERROR && reply->stat != NULL;
+    json_t *record = reply->rc == ZOK || too_long ? plain_record(reply) : NULL;
+    if (record == NULL) { /* nothing was learnt: a pause, a drain stay as they are */
+        log_debug("control: %s", zerror(reply->rc));
         return;
-    if (reply->rc == ZNOAUTH)
-        log_warn("<root>/control may not be read by us: taken for what it was; check its ACL");
-    o->watched = true; /* where we may not read there is none; looked at again with the next connection */
-    take(o, record, reply->stat != NULL ? reply->stat->version : VERSION_NONE);
+    }
+    o->watched = true;
+    take(o, record, reply->stat->version);
     pump(o);
 }
 
@@ -171,7 +184,7 @@ static void on_written(void *arg, const struct zk_reply *reply)
 static const char *write_next(struct orders *o)
 {
     if (o->version == VERSION_NONE)
-        return "we have no right to read <root>/control: check its ACL";
+        return "we have no right to <root>/control: check its ACL, and that of zookeeper.root";
     char *text = json_dumps(o->next, JSON_COMPACT);
     bool fits = text != NULL && strlen(text) <= ORDERS_MAX;
     bool sent = fits && zk_set(o->zk, o->path, text, (int)strlen(text), o->version, on_written, o) == ZOK;

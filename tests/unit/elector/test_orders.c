@@ -299,6 +299,22 @@ static void test_no_right_to_read_ever(void **state)
     assert_int_equal(first->n, 0);
 }
 
+/* An older version's root, closed to us: nobody is kept from being elected by it. */
+static void test_no_right_to_make(void **state)
+{
+    struct change c = {.key = "a"};
+
+    (void)state;
+    node.there = false;
+    orders_connect(orders, first);
+    serve(first);
+    answer_oldest(first, ZNOAUTH);
+    assert_true(orders_known(orders) && orders_fresh(orders));
+    ask(&c);
+    assert_int_equal(c.outcome, ORDERS_NOT_DONE);
+    assert_int_equal(first->n, 0);
+}
+
 static void test_no_right_to_write(void **state)
 {
     struct change c = {.key = "a"}, d = {.key = "b"};
@@ -502,6 +518,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_read_is_refused_for_a_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_right_to_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_right_to_read_ever, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_right_to_make, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_right_to_write, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
