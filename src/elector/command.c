@@ -101,7 +101,7 @@ void command_say(struct elector *e, const char *event, const char *format, ...)
     vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
     log_info("%s: %s", event, reason);
-    act_history(e, event, e->core.epoch, reason, 0);
+    act_history(e, event, e->core.leading ? e->core.epoch : 0, reason, 0); /* a standby's node is no epoch */
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------
