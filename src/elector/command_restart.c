@@ -57,8 +57,9 @@ enum orders_edit restart_edit(struct command *c, json_t *record, char why[static
                  may_restart(e) ? "ZooKeeper's time is not known yet: try again in a moment" : NOT_ACTIVE);
         return ORDERS_REFUSED;
     }
+    int64_t expires = now + c->timeout + START_MORE;
     restart = json_pack("{s:s, s:I, s:I}", "id", c->id, "epoch", (json_int_t)e->core.epoch, "expires_zk_ms",
-                        (json_int_t)(now + c->timeout + START_MORE));
+                        (json_int_t)expires);
     command_set_by(c, restart);
     json_object_set_new(record, "restart", restart);
     return ORDERS_WRITE;
