@@ -14,8 +14,9 @@ static const char *type_name(enum conf_type type)
     case CONF_TYPE_STRING:
         return "text";
     case CONF_TYPE_PATH:
-    case CONF_TYPE_SOCKET:
         return "path";
+    case CONF_TYPE_SOCKET:
+        return "socket";
     case CONF_TYPE_BOOL:
         return "boolean";
     case CONF_TYPE_INT:
@@ -46,7 +47,7 @@ static const char *effect_name(enum conf_effect effect)
     case CONF_EFFECT_RELOAD:
         return "reload";
     case CONF_EFFECT_NEXT_START:
-        return "next start of Livy";
+        return "next-start";
     case CONF_EFFECT_RESTART:
         return "restart";
     }
@@ -72,8 +73,9 @@ int main(void)
         const struct conf_key *key = &conf_keys[i];
         char env[CONF_ENV_SIZE];
         conf_key_env(key, env);
-        printf("{\"key\":\"%s\",\"env\":\"%s\",\"type\":\"%s\",\"effect\":\"%s\",\"secret\":%s", key->key,
-               env, type_name(key->type), effect_name(key->effect), key->secret ? "true" : "false");
+        printf("{\"key\":\"%s\",\"env\":\"%s\",\"type\":\"%s\",\"effect\":\"%s\"", key->key, env,
+               type_name(key->type), effect_name(key->effect));
+        printf(",\"secret\":%s,\"zero\":%s", key->secret ? "true" : "false", key->zero ? "true" : "false");
         if (key->fallback != NULL) {
             printf(",\"default\":\"%s\"", key->fallback);
         }
