@@ -71,8 +71,8 @@ def test_what_the_image_copies_is_installed(stages: list[Stage], tmp_path: Path)
         for path in paths:
             assert path.startswith("/out/") and os.path.exists(out + path.removeprefix("/out")), path
             assert path == "/out" + target, "everything lies where the prefix says: programs find one another by it"
-    installed = {os.path.relpath(os.path.join(directory, name), out) for directory, _, names in os.walk(out)
-                 for name in names if "bin" in directory or "libexec" in directory}
+    every = {os.path.relpath(os.path.join(directory, name), out) for directory, _, names in os.walk(out) for name in names}
+    installed = {path for path in every if re.match(r"usr/(s?bin|libexec)/", path)}
     copied = [target.lstrip("/") for _, _, target in stages[-1].copies]
     assert installed and all(any(name == path or name.startswith(path + "/") for path in copied) for name in installed), \
         f"a program that is installed is not in the image: {installed}"
