@@ -221,6 +221,42 @@ def test_killed_container_and_its_next_start(make: Maker) -> None:
     assert active.probe("livenessProbe") == 200
 
 
+def test_killed_container_started_again_at_once(make: Maker) -> None:
+    """As the kubelet does: the next life of the container closes the session that its former one has left, so that the
+    standby need not wait for its time-out."""
+    active, standby = two(make, {"LIVY_HA_ZOOKEEPER_SESSION_TIMEOUT": "20s"})
+    began = boot_ms()
+    proc.send(active.wait_pid(), signal.SIGKILL)
+    active.wait_exit(10)
+    active.start()
+    standby.wait(lambda: serving(standby), 30, "the standby serves")
+    assert boot_ms() - began < 12_000, "long before the session's time-out of 20 s"
+    active.wait(lambda: active.own_row().get("role") == "standby", 30, "it stands by")
+    assert active.says("has left its session") and active.says("closing session")
+    active.terminate()
+    assert active.wait_exit(20) == 0
+    active.start().wait(lambda: active.own_row().get("role") == "standby", 30, "it stands by again")
+    assert len(active.says("has left its session")) == 1, "an orderly stop leaves none"
+
+
+def test_killed_container_without_zookeeper(make: Maker, bed: Bed) -> None:
+    """Where nobody is there to close it with, the start goes on, and a stop is not kept waiting."""
+    container = make().start()
+    container.wait(lambda: serving(container), 30, "Livy serves")
+    proc.send(container.wait_pid(), signal.SIGKILL)
+    container.wait_exit(10)
+    container.host.filter([f"-A INPUT -s {server.host} -j DROP" for server in bed.servers])
+    try:
+        container.start().wait(lambda: container.says("has left its session"), 20, "it tries")
+        container.terminate()
+        assert container.wait_exit(4) == 0, "before the 5 s that the closer takes are over"
+        container.start().wait(lambda: container.says("ZooKeeper was not reached"), 20, "it gives up")
+        container.wait(lambda: container.probe("livenessProbe") == 200, 20, "the daemon is up")
+    finally:
+        container.host.filter_nothing()
+    container.wait(lambda: serving(container), 30, "Livy serves again")
+
+
 @pytest.mark.parametrize(("env", "status", "message"), [
     ({"LIVY_HA_LIVY_PORT": "0"}, 78, "LIVY_HA_LIVY_PORT"),
     ({"LIVY_HA_ZOOKEEPER_HOST": "10.0.0.1:2181"}, 78, "did you mean LIVY_HA_ZOOKEEPER_HOSTS"),

@@ -251,9 +251,11 @@ class Container:
             return file.read()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its log, each line of which is JSON."""
+        """Its log, each line of which is JSON (but for what unshare itself says where PID 1 was killed)."""
         found = []
         for line in self.log().splitlines():
+            if line.startswith("unshare: "):
+                continue
             try:
                 found.append(dict(json.loads(line)))
             except ValueError:
