@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from livyha import proc
 from livyha.bed import Bed
+from livyha.build import ROOT
 from livyha.container import Container, Image, Pod
 from livyha.oracle import Oracle
 from livyha.wait import boot_ms, let_pass
@@ -95,12 +96,16 @@ def test_pods_as_configured(make: Maker, image: Image) -> None:
 
 
 def test_logs_are_json(make: Maker) -> None:
+    with open(os.path.join(ROOT, "docs", "container.md"), encoding="utf-8") as file:
+        table = re.search(r"^\| field \| \|\n\|[-|]+\n((?:\|.*\n)+)", file.read(), re.M)
+    assert table
+    documented = set(re.findall(r"^\| `(\w+)` \|", table[1], re.M))
     active, _ = two(make)
     lines = active.lines()
     assert {line["program"] for line in lines} >= {"keeper", "elector", "relay"}
     assert {line["level"] for line in lines} <= {"info", "warn"}, [line for line in lines if line["level"] == "error"]
     for line in lines:
-        assert set(line) <= {"ts", "level", "program", "message", "lost"}
+        assert {"ts", "level", "program", "message"} <= set(line) <= documented
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["ts"])
 
 
