@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import ClusterMaker
 from livyha import proc
-from livyha.admin import ask
+from livyha.admin import ask, wait_status
 from livyha.build import ROOT
 from livyha.client import Client
 from livyha.cluster import Cluster
@@ -128,8 +128,9 @@ def seen(module_cluster: ClusterMaker) -> Iterator[Seen]:
     cluster = module_cluster(2, fronts=True, front__drain="10s").start()
     active, standby = cluster.wait_settled(), cluster.standbys()[0]
     found = Seen()
-    for member in (active, standby):
-        cluster.wait(lambda: ask(member, "/readyz").status == 200, 10, "it is ready")  # noqa: B023
+    for member, path in ((active, "/active"), (standby, "/standby")):
+        wait_status(member, path, 200)
+        cluster.wait(lambda: ask(member, "/readyz").json.get("route") in ("local", "remote"), 10, "it knows who serves")  # noqa: B023
         found.admin(member)
         found.control(member)
     assert found.command(standby, "/pause?for_ms=600000")["state"] == "done"
