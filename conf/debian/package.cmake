@@ -14,7 +14,7 @@ function(livy_ha_compressed source target) # -n: no time in it, so that the same
 endfunction()
 
 file(MAKE_DIRECTORY ${PREPARED})
-foreach(page livy-ha.8 livy-ha.conf.5 livy-ha-ctl.1)
+foreach(page livy-ha.8 livy-ha-ctl.1)
   string(REGEX REPLACE ".*[.]" "man" section ${page})
   livy_ha_compressed(${CMAKE_CURRENT_SOURCE_DIR}/docs/${page} ${PREPARED}/${page}.gz)
   list(APPEND compressed ${PREPARED}/${page}.gz)
