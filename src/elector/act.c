@@ -75,6 +75,7 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         log_warn("session 0x%" PRIx64 " could not be adopted", (uint64_t)e->adopt.id);
     e->adopt.id = 0;
     e->session = *session;
+    e->metrics.connections++;
     if (changed)
         log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
     elector_step(e, &event);
@@ -84,6 +85,7 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
+        command_connect(e);
     }
 }
 
@@ -98,9 +100,11 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
         return;
     case ZK_SUSPENDED:
         roster_stop(e->roster);
+        uri_stop(e);
         elector_step(e, &(struct core_event){.type = CORE_EV_SUSPENDED});
         return;
     case ZK_LOST:
+        e->metrics.sessions_lost++;
         elector_step(e, &(struct core_event){.type = CORE_EV_LOST});
         return;
     case ZK_AUTH_FAILED:
@@ -129,6 +133,9 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
         return;
     case WATCH_DEATHS:
         deaths_changed(e->deaths);
+        return;
+    case WATCH_ORDERS:
+        orders_watch(e->commands->orders);
         return;
     }
 }
@@ -199,17 +206,30 @@ void act_connect(struct elector *e)
         try_again(e);
 }
 
+/* Overdue is what had no answer for two intervals. */
+static void beat_over(const struct elector_call *call, bool acknowledged)
+{
+    struct elector *e = call->e;
+
+    metrics_beat(&e->metrics, clock_boot_us() - call->sent_us, e->core.timeout / 10, acknowledged);
+}
+
 void act_drop_handle(struct elector *e, bool keep_session)
 {
     roster_stop(e->roster);
+    uri_stop(e);
     history_connect(e->history, NULL);
     view_connect(e->view, NULL);
     deaths_connect(e->deaths, NULL);
     if (e->zk != NULL)
         zk_close(e->zk, keep_session);
     e->zk = NULL;
+    command_connect(e);
     e->session.id = 0;
     e->adopt.id = 0;
+    for (size_t i = 0; i < ELECTOR_CALLS; i++)
+        if (e->calls[i].used && e->calls[i].beat)
+            beat_over(&e->calls[i], false);
     memset(e->calls, 0, sizeof(e->calls)); /* none of them is answered any more */
 }
 
@@ -240,6 +260,8 @@ void act_answer(struct elector_call *call, struct core_event *event)
     event->request = call->request;
     event->op = call->op;
     call->used = false;
+    if (call->beat)
+        beat_over(call, event->rc == CORE_OK);
     elector_step(e, event);
 }
 
@@ -308,9 +330,13 @@ static void request(struct elector *e, const struct core_action *a)
             rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, act_reply, call);
         else if (a->type == CORE_ACT_DELETE)
             rc = zk_delete(e->zk, path, -1, act_reply, call);
-        else if (a->type == CORE_ACT_BEAT)
+        else if (a->type == CORE_ACT_BEAT) {
+            call->sent_us = clock_boot_us();
             rc = zk_check(e->zk, path, act_reply, call);
+        }
     }
+    if (rc == ZOK && a->type == CORE_ACT_BEAT)
+        e->metrics.beats_sent++;
     if (rc != ZOK) {
         call->used = false;
         log_debug("request not sent: %s", zerror(rc));
@@ -331,6 +357,7 @@ static void kick(struct elector *e)
 {
     if (e->zk == NULL || !zk_kick(e->zk))
         return;
+    e->metrics.kicks++;
     log_info("the ZooKeeper server does not answer: trying the next one");
     elector_step(e, &(struct core_event){.type = CORE_EV_KICKED});
 }
@@ -368,6 +395,17 @@ static void tell(struct elector *e, enum ipc_type type, const struct core_action
 /* ---- what people see
  * ------------------------------------------------------------------------------------------------- */
 
+static void publish(struct elector *e)
+{
+    if (!e->publish_due)
+        return;
+    json_t *self = status_self(e);
+    if (self != NULL)
+        roster_publish(e->roster, self);
+    json_decref(self);
+    e->publish_due = false;
+}
+
 /* Each word to the others is a write through the quorum, before which a hand-over would have to wait. So they
  * are gathered for a moment. */
 static void on_tell_time(evutil_socket_t fd, short what, void *arg)
@@ -376,13 +414,7 @@ static void on_tell_time(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (e->publish_due) {
-        json_t *self = status_self(e);
-        if (self != NULL)
-            roster_publish(e->roster, self);
-        json_decref(self);
-        e->publish_due = false;
-    }
+    publish(e);
     history_flush(e->history);
 }
 
@@ -396,19 +428,26 @@ static void tell_others(struct elector *e)
         on_tell_time(-1, 0, e); /* out of memory: at once, then */
 }
 
-static void add_history(struct elector *e, const struct core_action *a)
+void act_history(struct elector *e, const char *event, int64_t epoch, const char *reason, int64_t took)
 {
     char at[CLOCK_UTC_SIZE];
     clock_format_utc(clock_wall_ms(), at);
+    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event", event, "member",
+                                      e->conf->id, "epoch", epoch != 0 ? json_integer(epoch) : json_null(),
+                                      "reason", reason, "took_ms", (json_int_t)took));
+    tell_others(e);
+}
+
+static void add_history(struct elector *e, const struct core_action *a)
+{
+    metrics_event(&e->metrics, &e->core, a);
     if (a->history == CORE_HIST_FENCING_FAILED || a->history == CORE_HIST_PREDECESSOR_ANSWERS)
         log_error("%s: %s", core_history_name(a->history), a->text);
     else
         log_info("%s: %s", core_history_name(a->history), a->text);
-    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event",
-                                      core_history_name(a->history), "member", e->conf->id, "epoch",
-                                      a->epoch != 0 ? json_integer(a->epoch) : json_null(), "reason", a->text,
-                                      "took_ms", (json_int_t)a->took));
-    tell_others(e);
+    if (a->history == CORE_HIST_SERVING)
+        command_livy(e, true);
+    act_history(e, core_history_name(a->history), a->epoch, a->text, a->took);
 }
 
 void act_publish(struct elector *e)
@@ -416,17 +455,29 @@ void act_publish(struct elector *e)
     struct ipc_msg msg = {.type = IPC_STATUS};
     const char *role = core_role_name(&e->core), *livy = core_livy_name(&e->core);
 
+    bool serves = strcmp(livy, "serving") == 0 && strcmp(e->shown_livy, livy) != 0;
+
     if (strcmp(role, e->shown_role) != 0 || strcmp(livy, e->shown_livy) != 0)
         e->since_wall = clock_wall_ms();
     snprintf(e->shown_role, sizeof(e->shown_role), "%s", role);
     snprintf(e->shown_livy, sizeof(e->shown_livy), "%s", livy);
     e->change++;
     e->publish_due = true;
+    snapshot_changed(e->snapshot);
+    if (serves)
+        publish(e); /* the other members' fronts hold requests until they hear of it */
     tell_others(e);
     size_t alarms = alarm_count(e);
     snprintf(msg.text, sizeof(msg.text), "%s, Livy %s%s", role, livy,
              alarms > 0 ? "; livy-ha-ctl status tells of an alarm" : "");
     channel_send(e, &msg, -1);
+}
+
+void act_publish_now(struct elector *e)
+{
+    e->change++;
+    e->publish_due = true;
+    publish(e);
 }
 
 /* ---- the end
@@ -489,13 +540,17 @@ void act_perform(struct elector *e, const struct core_action *a)
         tell_session(e);
         break;
     case CORE_ACT_START:
+        front_update(e->front); /* it may have to leave the port to Livy */
         tell(e, IPC_START, a);
         break;
     case CORE_ACT_LEASE:
         tell(e, IPC_LEASE, a);
         break;
     case CORE_ACT_QUIESCE:
-        elector_step(e, &(struct core_event){.type = CORE_EV_QUIET}); /* there is no front yet */
+        front_quiesce(e->front, a->on);
+        break;
+    case CORE_ACT_MARK:
+        command_mark(e, a);
         break;
     case CORE_ACT_STOP:
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);
@@ -524,6 +579,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_PHASE:
         log_info("%s -> %s: %s", core_phase_name(a->old_phase), core_phase_name(a->phase), a->text);
+        metrics_phase(&e->metrics, a->old_phase, a->phase, clock_boot_ms());
         break;
     case CORE_ACT_HISTORY:
         add_history(e, a);

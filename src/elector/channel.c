@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "elector.h"
+#include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 
 void channel_send(struct elector *e, struct ipc_msg *msg, int fd)
@@ -52,8 +53,11 @@ static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
 
     take_pidfd(e, *fd);
     *fd = -1;
+    metrics_livy(&e->metrics, &msg->livy);
     if (msg->livy.state == IPC_LIVY_ALIVE)
         elector_livy_at(e, msg->text);
+    if (msg->livy.state == IPC_LIVY_NONE && core_livy_alive(&e->core))
+        command_livy(e, false);
     if (msg->livy.state == IPC_LIVY_NONE) {
         guard_stop(e); /* its next look would be at the next Livy */
         if (e->livy_pidfd >= 0)
@@ -90,7 +94,14 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_FENCED:
         takeover_fenced(e, msg);
         break;
-    case IPC_PEER:    /* the relay: not yet */
+    case IPC_PEER:
+        if (*fd >= 0)
+            front_peer(e->front, *fd);
+        *fd = -1;
+        break;
+    case IPC_ANSWER:
+        command_answered(e, msg->run, msg->code, msg->text);
+        break;
     case IPC_WELCOME: /* was taken by be_welcomed */
     case IPC_HELLO:
     case IPC_READY:
@@ -104,6 +115,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_FATAL:
     case IPC_FENCE:
     case IPC_ASK:
+    case IPC_REQUEST:
         break;
     }
 }
@@ -117,6 +129,7 @@ static void on_channel(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     while ((rc = ipc_recv(e->channel, &msg, &passed)) == 1) {
+        e->keeper_heard = clock_boot_ms();
         message(e, &msg, &passed);
         if (passed >= 0)
             close(passed);

@@ -52,6 +52,16 @@ static void arm_timer(struct elector *e)
     e->armed_for = next;
 }
 
+/* What the core does not publish to the others, and people shall see at once all the same. */
+static void look_for_news(struct elector *e)
+{
+    if (e->snapshot == NULL || (e->core.leased == e->shown_lease && e->core.phase == e->shown_phase))
+        return;
+    e->shown_lease = e->core.leased;
+    e->shown_phase = e->core.phase;
+    snapshot_changed(e->snapshot);
+}
+
 void elector_step(struct elector *e, struct core_event *event)
 {
     struct core_actions actions;
@@ -69,7 +79,13 @@ void elector_step(struct elector *e, struct core_event *event)
         act_perform(e, &actions.list[i]);
     e->stepping--;
     arm_timer(e);
+    look_for_news(e);
     backoff_tell(e);
+    if (e->stepping == 0) {
+        uri_update(e);
+        front_update(e->front);
+        command_update(e);
+    }
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -199,6 +215,7 @@ static int open_probe(struct elector *e)
         log_warn("%s: probing 127.0.0.1", why);
         snprintf(target.address, sizeof(target.address), "127.0.0.1");
     }
+    memcpy(e->livy_address, target.address, sizeof(e->livy_address));
     e->probe = probe_new(e->base, &target, on_probe, e);
     return e->probe != NULL ? 0 : -1;
 }
@@ -235,7 +252,6 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
 
     switch (result) {
     case ROSTER_OK:
-        event.rc = CORE_OK;
         e->register_why[0] = '\0';
         if (e->refused)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
@@ -243,7 +259,8 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
-        break;
+        command_registered(e); /* once the orders are read the core is told: drained, it must not stand */
+        return;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
         if (new_reason(e, why))
@@ -273,6 +290,18 @@ static void on_view(void *arg)
     struct elector *e = arg;
 
     roster_seen(e->roster, json_object_get(view_members(e->view), e->conf->id));
+    snapshot_changed(e->snapshot);
+}
+
+/* A relay that does not read just now gets the next one. */
+static int send_snapshot(void *arg, int fd, uint64_t size)
+{
+    struct elector *e = arg;
+
+    if (front_snapshot(e->front, fd, size))
+        return 0;
+    errno = EAGAIN;
+    return -1;
 }
 
 static int open_roster(struct elector *e)
@@ -326,6 +355,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
+                                   .drain = conf->front.drain,
                                    .probe_interval = conf->livy.probe_interval,
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
@@ -359,12 +389,16 @@ static int open_parts(struct elector *e)
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
+    e->front = front_new(e);
+    e->snapshot = snapshot_new(e->base, status_snapshot, send_snapshot, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        e->front == NULL || e->snapshot == NULL || backoff_open(e) != 0 ||
+        command_open(e, WATCH_ORDERS) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
+        channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
-    e->control = control_open(e->base, e->conf->control_socket, status_handle, e, why, sizeof(why));
+    e->control = control_open(e, why, sizeof(why));
     if (e->control == NULL)
         elector_fatal(e, 75, why);
     return 0;
@@ -372,8 +406,9 @@ static int open_parts(struct elector *e)
 
 static void close_parts(struct elector *e)
 {
-    if (e->control != NULL)
-        control_close(e->control);
+    control_close(e->control);
+    command_close(e);
+    front_free(e->front);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
     struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,
@@ -383,6 +418,7 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    snapshot_free(e->snapshot);
     free(e->literals);
     predecessor_free(e->predecessor);
     roster_free(e->roster);
@@ -407,6 +443,8 @@ static void begin(struct elector *e, const struct ipc_msg *welcome)
     if (welcome->quitting)
         first.type = CORE_EV_QUIT;
     init_core(e, welcome);
+    metrics_init(&e->metrics, &welcome->livy, clock_boot_ms());
+    e->keeper_heard = clock_boot_ms();
     e->pending_restart = welcome->pending_restart != 0;
     act_connect(e);
     if (e->control != NULL)

@@ -1,6 +1,6 @@
 /* elector.h - the elector's parts and how they hang together. Shared by elector.c (events in), act.c (actions
- * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it) and status.c (JSON). One
- * thread, the event loop's; libzookeeper's threads stay behind zk.h.
+ * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it), status.c (JSON) and
+ * control.c (who asks for it). One thread, the event loop's; libzookeeper's threads stay behind zk.h.
  */
 #ifndef LIVY_HA_ELECTOR_ELECTOR_H
 #define LIVY_HA_ELECTOR_ELECTOR_H
@@ -9,14 +9,19 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "command.h"
 #include "control.h"
 #include "core.h"
 #include "deaths.h"
+#include "front.h"
 #include "history.h"
 #include "livy-ha/conf.h"
+#include "metrics.h"
 #include "predecessor.h"
 #include "probe.h"
 #include "roster.h"
+#include "snapshot.h"
+#include "uri.h"
 #include "view.h"
 #include "zk.h"
 #include "zk_resolve.h"
@@ -24,7 +29,7 @@
 #define ELECTOR_CALLS 64
 #define ELECTOR_ALARM_SIZE 512
 
-enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS };
+enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS, WATCH_ORDERS };
 
 struct elector;
 
@@ -33,6 +38,7 @@ struct elector;
 struct elector_call {
     struct elector *e;
     bool used, beat;
+    int64_t sent_us; /* of a BEAT */
     enum core_request request;
     uint64_t op;
     char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE; id: CLEAR's tenure too */
@@ -46,6 +52,7 @@ struct elector {
     struct conf *conf;
     const char *store; /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, as the keeper tells it (ipc.h) */
+    char livy_address[64];       /* the address at which it is asked from here */
     struct event_base *base;
     struct core core;
     int exit_code;
@@ -82,6 +89,9 @@ struct elector {
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
+    struct command_table *commands;
+    struct front *front;
+    struct uri uri;
 
     /* taking over */
     char tenure[CORE_TENURE_SIZE]; /* the name of our own */
@@ -96,6 +106,12 @@ struct elector {
     bool publish_due;                             /* with the next on_tell */
     char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
+    struct metrics metrics;
+    struct snapshot *snapshot; /* what the relay is told of all that */
+    int64_t shown_lease;
+    enum core_phase shown_phase;
+    size_t left_out;      /* of it, the last time */
+    int64_t keeper_heard; /* when it last said something */
 };
 
 /* elector.c: runs the core on an event, carries its actions out, arms the timer. */
@@ -108,7 +124,10 @@ void elector_core_config(const struct conf *conf, struct core_config *config);
 void elector_fatal(struct elector *e, int code, const char *why);
 
 /* act.c */
-void act_publish(struct elector *e); /* members/<id> and systemd's STATUS, anew */
+void act_publish(struct elector *e);     /* members/<id> and systemd's STATUS, anew */
+void act_publish_now(struct elector *e); /* the same, where others wait for it: not gathered with more */
+/* To the history, and soon to the others. */
+void act_history(struct elector *e, const char *event, int64_t epoch, const char *reason, int64_t took);
 void act_perform(struct elector *e, const struct core_action *action);
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);
@@ -146,10 +165,14 @@ void alarm_change(struct elector *e, const struct core_action *action);
 json_t *alarm_list(const struct elector *e); /* those that are raised; a new reference */
 size_t alarm_count(const struct elector *e);
 
-/* status.c: new references. */
+/* status.c: new references; NULL: out of memory. */
 json_t *status_self(struct elector *e); /* as in members/<id> */
 void status_livy_url(const struct elector *e, char *url, size_t size);
-json_t *status_cluster(struct elector *e);
-int status_handle(void *arg, const struct control_request *request, char **body);
+json_t *status_member(struct elector *e);  /* /status */
+json_t *status_cluster(struct elector *e); /* /cluster, and so on */
+json_t *status_history(struct elector *e);
+json_t *status_config(struct elector *e);
+json_t *status_version(struct elector *e);
+json_t *status_snapshot(void *elector); /* all that the relay is to show; see snapshot.h */
 
 #endif

@@ -3,9 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "elector.h"
 #include "livy-ha/clock.h"
+#include "livy-ha/hostinfo.h"
+#include "livy-ha/log.h"
+
+#define KEEPER_SILENT 25000 /* ms */
 
 static json_t *integer_or_null(int64_t value, bool known)
 {
@@ -19,30 +24,47 @@ static void set_utc(json_t *object, const char *key, int64_t wall_ms)
     json_object_set_new(object, key, json_string(text));
 }
 
+/* The host of livy.server.host, where that is an address by which other hosts can come; else this host's
+ * name. */
+static const char *livy_host(const struct elector *e)
+{
+    const char *blank = strchr(e->livy_at, ' ');
+
+    if (blank == NULL || strcmp(blank + 1, "*") == 0 || hostinfo_is_local(blank + 1))
+        return e->conf->host;
+    return blank + 1;
+}
+
 void status_livy_url(const struct elector *e, char *url, size_t size)
 {
-    snprintf(url, size, "%s://%s:%d", elector_livy_tls(e) ? "https" : "http", e->conf->host,
-             e->conf->livy.port);
+    const char *host = livy_host(e);
+    bool v6 = strchr(host, ':') != NULL;
+
+    snprintf(url, size, "%s://%s%s%s:%d", elector_livy_tls(e) ? "https" : "http", v6 ? "[" : "", host,
+             v6 ? "]" : "", e->conf->livy.port);
 }
 
 json_t *status_self(struct elector *e)
 {
     const struct core *c = &e->core;
-    char livy_url[512];
+    char livy_url[512], url[512];
     bool active = strcmp(core_role_name(c), "active") == 0;
     int64_t sequence = core_latch_sequence(c->node);
 
     status_livy_url(e, livy_url, sizeof(livy_url));
-    json_t *self = json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host",
-        e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
-        integer_or_null(c->livy.pid, core_livy_alive(c)), "url", e->conf->front.advertise, "livy_url",
-        livy_url, "epoch", integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
-        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
-        e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
+    front_url(e->front, url, sizeof(url));
+    json_t *self =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id,
+                  "host", e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
+                  integer_or_null(c->livy.pid, core_livy_alive(c)), "url", url, "livy_url", livy_url, "epoch",
+                  integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
+                  integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
+                  e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
+    front_record(e->front, self);
     json_object_set_new(self, "alarms", alarm_list(e));
+    command_record_self(e, self);
     set_utc(self, "since", e->since_wall);
     set_utc(self, "started", e->started_wall);
     return self;
@@ -60,7 +82,13 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
-static json_t *status_document(struct elector *e)
+/* It says something every ten seconds. */
+static bool keeper_answers(const struct elector *e)
+{
+    return !e->keeper_gone && !e->core.keeper_stuck && clock_boot_ms() - e->keeper_heard < KEEPER_SILENT;
+}
+
+json_t *status_member(struct elector *e)
 {
     const struct core *c = &e->core;
     json_t *self = status_self(e);
@@ -72,7 +100,8 @@ static json_t *status_document(struct elector *e)
     json_object_set_new(self, "phase", json_string(core_phase_name(c->phase)));
     json_object_set_new(self, "reason", json_string(c->reason));
     json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
-    json_object_set_new(self, "front", json_false());
+    json_object_set_new(self, "keeper_answers", json_boolean(keeper_answers(e)));
+    json_object_set_new(self, "front", json_boolean(front_on(e->front)));
     return self;
 }
 
@@ -183,12 +212,41 @@ json_t *status_cluster(struct elector *e)
     const json_t *active = find_active(e, members);
     bool serving = active != NULL && (is(active, "livy", "serving") || is(active, "livy", "unhealthy"));
 
-    return json_pack("{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root",
-                     e->conf->zookeeper.root, "active",
-                     active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving,
-                     "epoch", active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0,
-                     "connected", e->core.connected, "change",
-                     (json_int_t)e->change + (json_int_t)view_version(e->view), "members", members);
+    json_t *cluster = json_pack(
+        "{s:i, s:s, s:O?, s:b, s:O?, s:b, s:I, s:o}", "v", 1, "root", e->conf->zookeeper.root, "active",
+        active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving, "epoch",
+        active != NULL ? json_object_get(active, "epoch") : json_null(), "connected", e->core.connected,
+        "change", (json_int_t)e->change + (json_int_t)view_version(e->view), "members", members);
+    if (cluster != NULL)
+        command_record(e, cluster);
+    return cluster;
+}
+
+/* ---- for the relay
+ * ------------------------------------------------------------------------------------------------- */
+
+json_t *status_snapshot(void *elector)
+{
+    struct elector *e = elector;
+    json_t *cluster = status_cluster(e);
+    json_t *history =
+        json_copy((json_t *)view_history(e->view)); /* shallow: entries are replaced, not changed */
+    json_t *status = status_member(e);
+    size_t left_out = snapshot_bound(cluster, history);
+
+    json_object_del(status, "runtime_dir"); /* nobody's outside of this host */
+    json_object_del(status, "boot");
+
+    if (left_out != e->left_out)
+        log_warn(
+            "the admin port shows %zu members' records and history entries in part: they are larger than "
+            "%d bytes",
+            left_out, SNAPSHOT_ITEM);
+    e->left_out = left_out;
+    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:I}", "v", 1, "pid", (int)getpid(), "status", status,
+                     "cluster", cluster, "history", history, "metrics",
+                     metrics_document(&e->metrics, &e->core, clock_boot_ms()), "left_out",
+                     (json_int_t)left_out);
 }
 
 /* ---- /config
@@ -201,39 +259,22 @@ static void add_row(void *arg, const struct conf_row *row)
                                          "origin", row->origin, "effect", effects[row->effect]));
 }
 
-static json_t *config_document(const struct elector *e)
+json_t *status_config(struct elector *e)
 {
     json_t *keys = json_array();
     conf_each(e->conf, add_row, keys);
     return json_pack("{s:s?, s:o}", "path", e->conf->path, "keys", keys);
 }
 
-/* ---- the control socket
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the rest ------------------------------------------------------------------------------------------ */
 
-int status_handle(void *arg, const struct control_request *request, char **body)
+json_t *status_history(struct elector *e)
 {
-    struct elector *e = arg;
-    json_t *document;
-    int flags = JSON_COMPACT;
+    return json_incref((json_t *)view_history(e->view));
+}
 
-    if (request->post) {
-        *body = strdup("{\"error\":\"there is nothing to POST to in this version\"}");
-        return 404;
-    }
-    if (strcmp(request->path, "/status") == 0)
-        document = status_document(e);
-    else if (strcmp(request->path, "/cluster") == 0)
-        document = status_cluster(e);
-    else if (strcmp(request->path, "/history") == 0)
-        document = json_incref((json_t *)view_history(e->view));
-    else if (strcmp(request->path, "/config") == 0)
-        document = config_document(e);
-    else if (strcmp(request->path, "/version") == 0)
-        document = json_pack("{s:s}", "version", LIVY_HA_VERSION);
-    else
-        return 404;
-    *body = document != NULL ? json_dumps(document, flags) : NULL;
-    json_decref(document);
-    return *body != NULL ? 200 : 500;
+json_t *status_version(struct elector *e)
+{
+    (void)e;
+    return json_pack("{s:s}", "version", LIVY_HA_VERSION);
 }

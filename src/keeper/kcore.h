@@ -40,6 +40,7 @@ enum kcore_event_type {
     KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
     KCORE_EV_LOCK_FREE,
     KCORE_EV_QUIT,         /* TERM or INT */
+    KCORE_EV_FATAL,        /* the daemon must end: status; what is not the elector's to tell (the relay) */
     KCORE_EV_ORPHANS,      /* count: spark-submit processes left over by a dead Livy */
     KCORE_EV_FENCE_FORKED, /* pid > 0, or text says why not */
     KCORE_EV_FENCE_EXITED, /* status: exit status, or 256 + signal */
@@ -69,6 +70,7 @@ enum kcore_action_type {
     KCORE_ACT_RUN_FENCE,    /* fence.order; answer FENCE_FORKED */
     KCORE_ACT_KILL_FENCE,   /* all of its process group; that it has ended is told by FENCE_EXITED */
     KCORE_ACT_REFUSE_FENCE, /* send FENCED: order `number` is not run, text says why */
+    KCORE_ACT_REQUEST,      /* do what a person asks for (code: enum ipc_request); answer ANSWER, `number` */
     KCORE_ACT_STATE,        /* old_livy -> livy: text; for the log */
     KCORE_ACT_ALARM,        /* text: an error for the log */
     KCORE_ACT_READY,        /* sd_notify READY=1 */

@@ -11,6 +11,7 @@ from livyha import netns  # noqa: E402
 from livyha.bed import Bed  # noqa: E402
 from livyha.cluster import Cluster  # noqa: E402
 from livyha.matrix import Row  # noqa: E402
+from livyha.relaybed import Relay  # noqa: E402
 from livyha.zookeeper import Ensemble  # noqa: E402
 
 ClusterMaker = Callable[..., Cluster]
@@ -45,11 +46,12 @@ def _finish(clusters: list[Cluster]) -> None:
 
 def _maker(tmp_path_factory: pytest.TempPathFactory, zookeeper: Callable[[], Ensemble],
            made: list[Cluster]) -> ClusterMaker:
-    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, **settings: object) -> Cluster:
+    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, fronts: bool = False,
+             **settings: object) -> Cluster:
         """Keyword settings are dotted keys with "__" for the dot: livy__restarts=1."""
         directory = str(tmp_path_factory.mktemp("c"))
         dotted = {key.replace("__", "."): value for key, value in settings.items()}
-        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms))
+        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms, fronts))
         return made[-1]
     return make
 
@@ -60,6 +62,14 @@ def make_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     sanitizer may have reported anything, whatever the test was about."""
     made: list[Cluster] = []
     yield _maker(tmp_path_factory, lambda: request.getfixturevalue("zookeeper"), made)
+    _finish(made)
+
+
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[ClusterMaker]:
+    """The same for all tests of a module."""
+    made: list[Cluster] = []
+    yield _maker(tmp_path_factory, lambda: zookeeper, made)
     _finish(made)
 
 
@@ -82,6 +92,22 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble
 def one(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[Cluster]:
     """The same with one member."""
     yield from _shared(tmp_path_factory, zookeeper, 1)
+
+
+# ---- the relay alone -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Relay]]:
+    """Starts relays for one test; keyword settings as make_cluster's."""
+    made: list[Relay] = []
+
+    def make(nofile: int | None = None, **settings: object) -> Relay:
+        made.append(Relay(str(tmp_path_factory.mktemp("r")), nofile, **settings))
+        return made[-1].ready()
+    yield make
+    for relay in made:
+        relay.close()
 
 
 # ---- tests in network namespaces ------------------------------------------------------------------------------

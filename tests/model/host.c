@@ -14,7 +14,7 @@
 #define REBOOT 1600
 #define HELLO_AFTER 15
 
-static const struct kcore_config kcore_config = {.stop_grace = 1000, .orphan_grace = 1000, .drain = 0};
+static const struct kcore_config kcore_config = {.stop_grace = 1000, .orphan_grace = 1000, .drain = 200};
 
 static void keeper_event(struct world *w, int host, const struct kcore_event *event);
 
@@ -196,6 +196,7 @@ static void keeper_perform(struct world *w, int host, const struct kcore_action 
     case KCORE_ACT_READY:
     case KCORE_ACT_STATUS:
         return;
+    case KCORE_ACT_REQUEST:
     case KCORE_ACT_RUN_FENCE:
     case KCORE_ACT_KILL_FENCE:
     case KCORE_ACT_REFUSE_FENCE:
