@@ -1,15 +1,15 @@
 """Debian systems of their own on this machine: each is booted by systemd-nspawn on an overlay of one cached base
 (tests/system/base), on a host of livyha.netns' network, in a memory cgroup that is its whole memory. To be used within
-the namespaces that livyha.netns has entered: all of it goes with them."""
+the namespaces that livyha.netns has entered: all of it but the cgroups goes with them, however the run ends."""
+import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from livyha import proc
-from livyha.build import ROOT
 from livyha.netns import Host
 from livyha.wait import spawn, tail, wait_for
 
@@ -18,16 +18,8 @@ _CGROUPS = "/sys/fs/cgroup"
 _REBOOT = 133  # systemd-nspawn --keep-unit: the system inside wants to be booted again
 
 
-def base(packages: Sequence[str]) -> str:
-    """The directory of a Debian with these packages, which tests/run has made beforehand: there is no way out from in here."""
-    script = os.path.join(ROOT, "tests", "system", "base")
-    done = subprocess.run([script, *packages], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{script}: {done.stderr}"
-    return done.stdout.strip()
-
-
 def overlay(lower: str, directory: str) -> str:
-    """A writable view of `lower` in `directory`."""
+    """A writable view of `lower` in `directory`, which has to be on a tmpfs: not every file system bears an upper layer."""
     parts = {name: os.path.join(directory, name) for name in ("upper", "work", "root")}
     for path in parts.values():
         os.makedirs(path)
@@ -85,7 +77,7 @@ class Done:
 class System:
     """`shared` is a directory that all systems have at /srv/shared."""
 
-    def __init__(self, host: Host, lower: str, directory: str, shared: str, memory: int = 256 << 20) -> None:
+    def __init__(self, host: Host, lower: str, directory: str, shared: str, memory: int = 384 << 20) -> None:
         self.host = host
         self.name = host.name
         os.makedirs(directory)
@@ -95,16 +87,22 @@ class System:
         self.cgroups = Cgroups(self.name, memory)
         self.process: subprocess.Popen[bytes] | None = None
         self.write("/etc/hostname", f"{host.name}\n")
+        os.makedirs(self.path("/var/log/journal"), exist_ok=True)  # so that it outlives a reboot
 
     # ---- its files ----------------------------------------------------------------------------------------
 
     def path(self, inside: str) -> str:
         return self.root + inside
 
-    def write(self, inside: str, text: str) -> None:
+    def write(self, inside: str, text: str, mode: int = 0o644) -> None:
         os.makedirs(os.path.dirname(self.path(inside)), exist_ok=True)
         with open(self.path(inside), "w", encoding="utf-8") as file:
             file.write(text)
+        os.chmod(self.path(inside), mode)
+
+    def read(self, inside: str) -> str:
+        with open(self.path(inside), encoding="utf-8") as file:
+            return file.read()
 
     # ---- its life -----------------------------------------------------------------------------------------
 
@@ -133,10 +131,11 @@ class System:
 
     def reboot(self) -> None:
         """Asks the system itself, and boots it again once it has gone down."""
-        assert self.process is not None
+        process = self.process
+        assert process is not None
         self.run("systemctl", "--no-block", "reboot")
-        code = self.process.wait(120)
-        assert code == _REBOOT, f"systemd-nspawn ended with {code}:\n{tail(self.console)}"
+        self.wait(lambda: process.poll() is not None, 120, "the system has gone down")
+        assert process.returncode == _REBOOT, f"systemd-nspawn ended with {process.returncode}:\n{tail(self.console)}"
         self.power_on()
         self.wait_booted()
 
@@ -159,6 +158,11 @@ class System:
         self.cgroups.remove()
         subprocess.run(["umount", "--lazy", self.root], check=False)
 
+    def has_process(self, pid: int) -> bool:
+        """`pid` is the system's own number for it."""
+        init = self.init()
+        return init is not None and os.path.exists(f"/proc/{init}/root/proc/{pid}")
+
     # ---- what runs in it ------------------------------------------------------------------------------------
 
     def run(self, *argv: str, check: bool = True, timeout: float = 120) -> Done:
@@ -175,8 +179,10 @@ class System:
         """A property of the service."""
         return self.run("systemctl", "show", "--value", "--property", name, "livy-ha.service").out.strip()
 
-    def journal(self, *options: str) -> str:
-        return self.run("journalctl", "--no-pager", "--output=short-precise", "--unit=livy-ha", *options).out
+    def journal(self, *options: str) -> list[dict[str, Any]]:
+        """What journalctl has of the service, all its fields."""
+        done = self.run("journalctl", "--no-pager", "--output=json", "--unit=livy-ha", *options)
+        return [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
 
     def wait(self, condition: Callable[[], _T | None], timeout: float, what: str) -> _T:
         return wait_for(condition, timeout, f"{self.name}: {what}", self.failure_text)
