@@ -14,7 +14,8 @@ function(livy_ha_compressed source target) # -n: no time in it, so that the same
 endfunction()
 
 file(MAKE_DIRECTORY ${PREPARED})
-foreach(page livy-ha.8 livy-ha-ctl.1)
+file(GLOB pages CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}/docs docs/*.[1-8])
+foreach(page ${pages})
   string(REGEX REPLACE ".*[.]" "man" section ${page})
   livy_ha_compressed(${CMAKE_CURRENT_SOURCE_DIR}/docs/${page} ${PREPARED}/${page}.gz)
   list(APPEND compressed ${PREPARED}/${page}.gz)

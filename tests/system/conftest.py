@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
@@ -11,10 +12,12 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
 from livyha import netns  # noqa: E402
 from pair import Pair  # noqa: E402
 
+_MEASURED = pytest.StashKey[list[str]]()
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """All of this run moves into namespaces of its own. Where they cannot be had, the fixtures below fail, and say why."""
-    if not session.config.option.collectonly:
+    """What boots systems moves into namespaces of its own. Where they cannot be had, the fixture below fails, and says why."""
+    if not session.config.option.collectonly and any("pair" in getattr(item, "fixturenames", ()) for item in session.items):
         netns.enter(session.config)
 
 
@@ -26,9 +29,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         made.assert_exclusive()
 
 
-@pytest.fixture(scope="session")
-def record() -> Iterator[Callable[[str], None]]:
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """What was measured, to be told at the end of the run."""
-    lines: list[str] = []
-    yield lines.append
-    sys.__stdout__.write("\nmeasured:\n" + "\n".join(f"  {line}" for line in lines) + "\n")
+    return request.config.stash.setdefault(_MEASURED, []).append
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_MEASURED, []):
+        terminalreporter.write_line(f"measured: {line}")

@@ -21,9 +21,11 @@ from systems import System
 _T = TypeVar("_T")
 SHARED = "/srv/shared"
 ADMIN, FRONT = 8997, 8998
-# Becomes the server, as Livy's own bin/livy-server without an argument does. What it is can be told by a file: a Java
-# program in place of the stand-in, or one that has a child which takes all the memory there is.
+# As Livy's own bin/livy-server without an argument does: reads livy-env.sh, becomes the server. What that is can be told by
+# a file: a Java program in place of the stand-in, or one with a child that takes all the memory there is.
 _SERVER = f"""#!/bin/sh
+export LIVY_CONF_DIR="${{LIVY_CONF_DIR:-/opt/livy/conf}}"
+. "$LIVY_CONF_DIR/livy-env.sh"
 case "$(cat {SHARED}/$STANDIN_NAME.kind 2>/dev/null)" in
 java) exec java -Xmx48m -XX:+UseSerialGC /opt/livy/Server.java ;;
 eater) rm {SHARED}/$STANDIN_NAME.kind; tail /dev/zero & ;;
@@ -102,6 +104,8 @@ class Pair:
     def _lay_out_livy(self, system: System) -> None:
         system.write("/opt/livy/bin/livy-server", _SERVER, 0o755)
         system.write("/opt/livy/conf/livy.conf", "livy.spark.master = yarn\nlivy.spark.deploy-mode = cluster\n")
+        system.write("/opt/livy/conf/livy-env.sh", f"export STANDIN_DIR={SHARED} STANDIN_NAME={system.name} "
+                     f"STANDIN_STORE={self.count_ms}\n")
         shutil.copy(standin(), system.path("/opt/livy/standin"))
         shutil.copy(os.path.join(ROOT, "tests", "system", "Server.java"), system.path("/opt/livy/Server.java"))
 
@@ -111,16 +115,13 @@ class Pair:
         shutil.copy(self.package, system.path(inside))
         return inside
 
-    def install(self, system: System, inside: str = "") -> None:
-        system.run("apt-get", "install", "--yes", inside or self.copy_package(system))
-
-    def environment(self, system: System) -> str:
-        """What the stand-in wants."""
-        return f"STANDIN_DIR={SHARED}\nSTANDIN_NAME={system.name}\nSTANDIN_STORE={self.count_ms}\n"
+    def install(self, system: System, inside: str = "") -> str:
+        """Returns what apt and the package's scripts said."""
+        return system.run("apt-get", "install", "--yes", inside or self.copy_package(system)).out
 
     def configure(self, system: System, conf: str = "") -> None:
         system.write("/etc/livy-ha/livy-ha.conf", conf or _CONF)
-        system.write("/etc/default/livy-ha", "SPARK_HOME=/opt/spark\n" + self.environment(system))
+        system.write("/etc/default/livy-ha", "SPARK_HOME=/opt/spark\n")
 
     def set_mode(self, system: System, mode: str) -> None:
         """How the stand-in behaves from its next start on; see standin.c."""

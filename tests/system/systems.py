@@ -107,7 +107,9 @@ class System:
     # ---- its life -----------------------------------------------------------------------------------------
 
     def power_on(self) -> None:
+        # @memlock: a host's systemd gives its services LimitMEMLOCK=infinity and mlockall(), nspawn by itself does not.
         argv = [*self.cgroups.wrapper, "systemd-nspawn", "--quiet", "--directory", self.root, "--boot", "--register=no",
+                "--system-call-filter=@memlock",
                 "--keep-unit", f"--network-namespace-path=/run/netns/{self.name}", f"--machine={self.name}",
                 "--resolv-conf=off", "--timezone=off", f"--bind={self.shared}:/srv/shared", "--console=pipe",
                 f"--bind-ro={self.host.hosts_file}:/etc/hosts"]

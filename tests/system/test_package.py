@@ -7,9 +7,11 @@ from pair import ADMIN, FRONT, Pair
 from systems import System
 
 
-def files_of_package(system: System) -> list[str]:
-    return [line for line in system.run("dpkg", "--listfiles", "livy-ha").out.splitlines()
-            if os.path.isfile(system.path(line))]
+def elector_of(system: System) -> str:
+    """Its pid, in the system."""
+    inside = system.show("MainPID")
+    return next((line.split()[0] for line in system.run("systemd-cgls", "--unit", "livy-ha.service", "--full").out.splitlines()
+                 if "livy-ha-elector" in line and inside not in line), "")
 
 
 def newer_package(pair: Pair, system: System) -> str:
@@ -81,14 +83,17 @@ def test_enabled_and_started_one_serves(pair: Pair) -> None:
 
 def test_upgraded_its_livy_runs_on(pair: Pair) -> None:
     active, _standby, life = pair.settle()
-    main = active.show("MainPID")
-    pair.install(active, newer_package(pair, active))
+    main, elector = active.show("MainPID"), elector_of(active)
+    epoch = pair.row(active)["epoch"]
+    said = pair.install(active, newer_package(pair, active))
+    assert elector_of(active) != elector or "livy-ha runs on with the version that it was started with" in said, said
     assert "+newer" in active.run("dpkg-query", "--show", "livy-ha").out
     active.wait(lambda: active.show("ActiveState") == "active", 20, "the service is active")
     assert (active.show("MainPID"), active.show("NRestarts")) == (main, "0")
     now = pair.life(active)
     assert now and now.path == life.path, "Livy was restarted"
     pair.wait_role(active, "active")
+    assert pair.row(active)["epoch"] == epoch
     assert active.read("/etc/livy-ha/livy-ha.conf").startswith("zookeeper"), "the user's file was not replaced"
     active.run("systemctl", "restart", "livy-ha")  # the new keeper comes up too
     pair.settle()
