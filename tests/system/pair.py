@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kazoo.client import KazooClient
 from livyha.build import ROOT, standin
-from livyha.netns import Network
+from livyha.netns import Network, require
 from livyha.oracle import Gap, Life, Oracle
 from livyha.wait import wait_for
 from livyha.zookeeper import Ensemble, Place
@@ -47,6 +47,7 @@ class Pair:
     """Systems `a` and `b`, not booted; use as a context manager."""
 
     def __init__(self, directory: str, count_ms: int = 20) -> None:
+        require()
         self.package = _environment("LIVY_HA_TEST_DEB")
         self.count_ms = count_ms  # how often the stand-ins count in Livy's state store
         subprocess.run(["mount", "-t", "tmpfs", "none", directory], check=True)
@@ -68,12 +69,16 @@ class Pair:
         self._kazoo: KazooClient | None = None
 
     def __enter__(self) -> "Pair":
-        self.ensemble.start()
-        for system in self.systems:
-            self._lay_out_livy(system)
-            system.power_on()
-        for system in self.systems:
-            system.wait_booted()
+        try:
+            self.ensemble.start()
+            for system in self.systems:
+                self._lay_out_livy(system)
+                system.power_on()
+            for system in self.systems:
+                system.wait_booted()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:

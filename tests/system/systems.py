@@ -181,10 +181,20 @@ class System:
         """A property of the service."""
         return self.run("systemctl", "show", "--value", "--property", name, "livy-ha.service").out.strip()
 
-    def journal(self, *options: str) -> list[dict[str, Any]]:
-        """What journalctl has of the service, all its fields."""
-        done = self.run("journalctl", "--no-pager", "--output=json", "--unit=livy-ha", *options)
+    def journal(self, after: str = "") -> list[dict[str, Any]]:
+        """What journalctl has of the service, all its fields; after the entry with that cursor where one is given. (One that
+        its own filters leave out is none to it: choose among the result by priority, not by journalctl's option.)"""
+        option = [f"--after-cursor={after}"] if after else []
+        done = self.run("journalctl", "--no-pager", "--output=json", "--unit=livy-ha", *option)
         return [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
+
+    def last_entry(self) -> str:
+        """The cursor of the service's last one."""
+        return str(self.journal()[-1]["__CURSOR"])
+
+    def warnings(self, after: str) -> list[str]:
+        """What the service has said since that was at least a warning."""
+        return [str(entry["MESSAGE"]) for entry in self.journal(after) if int(entry["PRIORITY"]) <= 4]
 
     def wait(self, condition: Callable[[], _T | None], timeout: float, what: str) -> _T:
         return wait_for(condition, timeout, f"{self.name}: {what}", self.failure_text)
