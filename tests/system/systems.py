@@ -33,9 +33,10 @@ class Cgroups:
 
     def __init__(self, name: str, memory: int) -> None:
         self._made: list[str] = []
+        prefix = os.environ["LIVY_HA_TEST_CGROUP"]  # tests/system/run removes what a run that was killed has left of them
         unified = not os.path.isdir(f"{_CGROUPS}/memory")
         for hierarchy in [""] if unified else ["memory", "systemd", "unified"]:
-            path = os.path.join(_CGROUPS, hierarchy, f"livy-ha-test-{os.getpid()}-{name}")
+            path = os.path.join(_CGROUPS, hierarchy, f"{prefix}-{name}")
             if os.path.isdir(os.path.dirname(path)):
                 os.mkdir(path)
                 self._made.append(path)
