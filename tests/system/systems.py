@@ -35,6 +35,9 @@ class Cgroups:
         self._made: list[str] = []
         prefix = os.environ["LIVY_HA_TEST_CGROUP"]  # tests/system/run removes what a run that was killed has left of them
         unified = not os.path.isdir(f"{_CGROUPS}/memory")
+        if unified:
+            with open(f"{_CGROUPS}/cgroup.subtree_control", "w", encoding="ascii") as file:
+                file.write("+memory")  # nothing where it is given on already
         for hierarchy in [""] if unified else ["memory", "systemd", "unified"]:
             path = os.path.join(_CGROUPS, hierarchy, f"{prefix}-{name}")
             if os.path.isdir(os.path.dirname(path)):

@@ -58,7 +58,8 @@ def restarts(system: System) -> int:
 
 
 def wait_restarted(system: System, before: int) -> None:
-    system.wait(lambda: restarts(system) > before and system.show("ActiveState") == "active", 30, "systemd has started it again")
+    system.wait(lambda: restarts(system) > before and system.show("ActiveState") == "active", 30,
+                "systemd has started it again")
 
 
 def test_keeper_is_locked_in_memory_and_of_real_time_priority(served: Pair, record: Recorder) -> None:
@@ -214,7 +215,7 @@ def test_jvm_bears_the_hardening(served: Pair) -> None:
 
 
 def test_journal_reads_well(served: Pair) -> None:
-    """Each line with its priority, without a second time stamp or what is left of a prefix; a death of the relay is a warning."""
+    """Each line with its priority, without a second time stamp or what is left of a prefix. The relay's death is a warning."""
     active, _standby, _life = served.settle()
     relay = next(pid for pid in proc.descendants(active.init() or 0)
                  if os.path.basename(proc.executable(pid)) == "livy-ha-relay")
@@ -228,6 +229,23 @@ def test_journal_reads_well(served: Pair) -> None:
             assert not re.search(r"<\d>|\d{4}-\d\d-\d\d[T ]\d\d:\d\d", entry["MESSAGE"]), entry["MESSAGE"]
             assert entry["SYSLOG_IDENTIFIER"] == "livy-ha"
         assert any(" -> " in entry["MESSAGE"] and entry["PRIORITY"] == "6" for entry in own)
+
+
+def test_drop_in_for_a_port_below_1024(served: Pair) -> None:
+    """As docs/install.md has it."""
+    _active, standby, _life = served.settle()
+    standby.write("/etc/systemd/system/livy-ha.service.d/port.conf",
+                  "[Service]\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n")
+    served.configure(standby, 'zookeeper = { hosts = "zk1:2181"; };\nlivy = { home = "/opt/livy"; };\n'
+                     'front = { listen = "0.0.0.0:80"; };\n')
+    standby.run("systemctl", "daemon-reload")
+    standby.run("systemctl", "restart", "livy-ha")
+    served.wait_role(standby, "standby")
+    assert served.get(standby, 80, "/version")[0] == 200
+    standby.run("rm", "-r", "/etc/systemd/system/livy-ha.service.d")
+    served.configure(standby)
+    standby.run("systemctl", "daemon-reload")
+    standby.run("systemctl", "restart", "livy-ha")
 
 
 def test_exposure(served: Pair, record: Recorder) -> None:
