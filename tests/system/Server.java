@@ -47,6 +47,8 @@ public class Server {
         check("the host's name", () -> InetAddress.getLocalHost().getCanonicalHostName());
         check("interfaces", () -> NetworkInterface.networkInterfaces().count());
         check("/proc/meminfo", () -> Files.readAllLines(Path.of("/proc/meminfo")).get(0));
+        check("the guard of the lease", () -> Files.lines(Path.of("/proc/self/maps"))
+            .filter(line -> line.contains("liblivy-ha-gate")).findFirst().get());
         check("random numbers", () -> new java.security.SecureRandom().nextLong());
         check("the user", () -> output("id", "--name", "--user"));
         check("threads", () -> Executors.newFixedThreadPool(8).submit(() -> 1).get());

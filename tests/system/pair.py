@@ -27,13 +27,14 @@ _SERVER = f"""#!/bin/sh
 export LIVY_CONF_DIR="${{LIVY_CONF_DIR:-/opt/livy/conf}}"
 . "$LIVY_CONF_DIR/livy-env.sh"
 case "$(cat {SHARED}/$STANDIN_NAME.kind 2>/dev/null)" in
-java) exec java -Xmx48m -XX:+UseSerialGC /opt/livy/Server.java ;;
+java) exec java $LIVY_SERVER_JAVA_OPTS -Xmx48m -XX:+UseSerialGC /opt/livy/Server.java ;;
 eater) rm {SHARED}/$STANDIN_NAME.kind; tail /dev/zero & ;;
 esac
 exec /opt/livy/standin "$@"
 """
-_CONF = """zookeeper = { hosts = "zk1:2181"; };
-livy      = { home = "/opt/livy"; };
+_CONF = """zookeeper = {{ hosts = "zk1:2181"; }};
+livy      = {{ home = "/opt/livy"; {livy} }};
+{more}
 """
 
 
@@ -124,8 +125,9 @@ class Pair:
         """Returns what apt and the package's scripts said."""
         return system.run("apt-get", "install", "--yes", inside or self.copy_package(system)).out
 
-    def configure(self, system: System, conf: str = "") -> None:
-        system.write("/etc/livy-ha/livy-ha.conf", conf or _CONF)
+    def configure(self, system: System, livy: str = "", more: str = "") -> None:
+        """With these settings besides what has no default: in the group livy, and others."""
+        system.write("/etc/livy-ha/livy-ha.conf", _CONF.format(livy=livy, more=more))
         system.write("/etc/default/livy-ha", "SPARK_HOME=/opt/spark\n")
 
     def set_mode(self, system: System, mode: str) -> None:
