@@ -120,11 +120,8 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
 
     switch ((enum elector_watch)kind) {
     case WATCH_OWN:
-        event.type = CORE_EV_OWN_CHANGED;
-        elector_step(e, &event);
-        return;
     case WATCH_PREDECESSOR:
-        event.type = CORE_EV_PRED_CHANGED;
+        event.type = kind == WATCH_OWN ? CORE_EV_OWN_CHANGED : CORE_EV_PRED_CHANGED;
         elector_step(e, &event);
         return;
     case WATCH_VIEW:
@@ -136,6 +133,9 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
         return;
     case WATCH_ORDERS:
         orders_watch(e->commands->orders);
+        return;
+    case WATCH_URI:
+        uri_changed(e);
         return;
     }
 }
