@@ -52,6 +52,11 @@ def may_raise_limits() -> bool:
     return bool(effective & 1 << 24)  # CAP_SYS_RESOURCE
 
 
+def crowding() -> float:
+    """How many processes there were to run for each core, in the last minute."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def restarts(system: System) -> int:
     return int(system.show("NRestarts"))
 
@@ -110,9 +115,10 @@ def test_restart(served: Pair, record: Recorder) -> None:
 
 
 def test_killed_main_process_hands_over_at_once(served: Pair, record: Recorder) -> None:
-    """systemd kills the rest with it and then runs ExecStopPost, which ends the session. A busy machine delays some of the
-    rounds; without ExecStopPost not one of them would be below the session's time-out."""
-    gaps = []
+    """systemd kills the rest with it and then runs ExecStopPost, which ends the session: within 200 ms on a machine that has
+    nothing else to do, and as many times as long as its cores have more processes than one to run. Without ExecStopPost it
+    would take the session's time-out."""
+    gaps, load = [], crowding()
     for _ in range(KILLS):
         active, standby, life = served.settle()
         before = restarts(active)
@@ -120,9 +126,11 @@ def test_killed_main_process_hands_over_at_once(served: Pair, record: Recorder) 
         gaps.append(served.wait_handed_over(life, standby))
         wait_restarted(active, before)
     serving = sorted(gap.to_serving_ns / 1e6 for gap in gaps)
+    load = max(load, crowding())
     record(f"systemctl kill -s KILL --kill-whom=main: the standby serves after {', '.join(f'{ms:.1f}' for ms in serving)} ms, "
-           f"median {statistics.median(serving):.1f}")
-    assert serving[0] < 200 and serving[-1] < SESSION_S / 2 * 1e3, serving
+           f"median {statistics.median(serving):.1f}; {load:.1f} processes to a core")
+    assert statistics.median(serving) < 200 * max(1, load), serving
+    assert serving[-1] < SESSION_S / 2 * 1e3, serving
 
 
 def test_watchdog_ends_a_stopped_main_process(served: Pair, record: Recorder) -> None:
