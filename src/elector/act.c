@@ -78,6 +78,8 @@ static void on_connected(struct elector *e, const struct zk_session *session)
     e->metrics.connections++;
     if (changed)
         log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
+    if (e->core.registered)
+        command_connect(e); /* first of all: a pause may have come, and Livy have gone, meanwhile */
     elector_step(e, &event);
     if (e->core.registered && e->zk != NULL) {
         roster_resume(e->roster, e->zk); /* the same session: members/<id> is still ours */
@@ -85,7 +87,6 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
-        command_connect(e);
     }
 }
 
@@ -348,6 +349,7 @@ static void register_member(struct elector *e, const struct core_action *a)
     json_t *self = status_self(e);
 
     e->register_op = a->op;
+    command_register(e);
     if (e->zk != NULL && self != NULL)
         roster_start(e->roster, e->zk, &e->session, self, clock_boot_ms());
     json_decref(self);
@@ -480,9 +482,7 @@ void act_publish_now(struct elector *e)
     publish(e);
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the end ----------------------------------------------------------------------------------------- */
 
 static void finish(struct elector *e)
 {
