@@ -190,6 +190,8 @@ static void on_peer(evutil_socket_t socket, short what, void *arg)
         return;
     if (relay->handover.retiring)
         log_debug("the elector talks to the new relay");
+    else if ((errno == EPIPE || errno == ECONNRESET) && relay->view.ending != 0)
+        log_info("the elector is gone, as the daemon ends");
     else if (errno == EPIPE || errno == ECONNRESET)
         log_warn("the elector is gone: requests go where they went until its last view runs out");
     else
