@@ -68,7 +68,7 @@ struct httpd {
 
 static void httpd_listen(struct httpd *httpd)
 {
-    if (event_add(httpd->listener, NULL) != 0)
+    if (httpd->listener != NULL && event_add(httpd->listener, NULL) != 0)
         log_error("%s: cannot wait for connections: out of memory", httpd->where);
 }
 
@@ -452,6 +452,15 @@ struct httpd *httpd_open(struct event_base *base, const struct httpd_options *op
     (void)snprintf(why, size, "%s: out of memory", httpd->where);
     httpd_close(httpd);
     return NULL;
+}
+
+void httpd_refuse(struct httpd *httpd)
+{
+    event_free(httpd->listener);
+    event_free(httpd->retry);
+    httpd->listener = httpd->retry = NULL;
+    close(httpd->fd);
+    httpd->fd = -1;
 }
 
 int httpd_listener(const struct httpd *httpd)

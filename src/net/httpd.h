@@ -64,6 +64,7 @@ struct httpd *httpd_open(struct event_base *base, const struct httpd_options *op
 /* Removes the socket file too, where it still is the one that was made. */
 void httpd_close(struct httpd *httpd);
 
+void httpd_refuse(struct httpd *httpd);        /* accepts no more; what came is answered */
 int httpd_listener(const struct httpd *httpd); /* its listening socket, which stays its own */
 
 void httpd_answer(struct httpd_exchange *exchange, const struct httpd_reply *reply);

@@ -294,6 +294,11 @@ struct admin *admin_open(struct event_base *base, const struct admin_options *op
     return NULL;
 }
 
+void admin_refuse(struct admin *admin)
+{
+    httpd_refuse(admin->httpd);
+}
+
 int admin_listener(const struct admin *admin)
 {
     return httpd_listener(admin->httpd);

@@ -32,6 +32,7 @@ struct admin_options {
  * sentence in `why`, which names the address and what to do. */
 struct admin *admin_open(struct event_base *base, const struct admin_options *options, char *why,
                          size_t size);
+void admin_refuse(struct admin *admin);        /* accepts no more; what came is answered */
 int admin_listener(const struct admin *admin); /* its socket, which stays its own */
 void admin_close(struct admin *admin);         /* NULL is allowed */
 

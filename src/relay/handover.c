@@ -169,9 +169,12 @@ void handover_retire(struct relay *relay)
              relay->stats.open);
     listener_close(&relay->front);
     listener_close(&relay->thrift);
-    show_close(relay);
+    show_refuse(relay);
+    h->least = clock_boot_ms() + HANDOVER_LEAST;
+    h->on_least = evtimer_new(relay->base, on_writable, relay);
     h->on_longest = evtimer_new(relay->base, on_longest, relay);
-    if (h->on_longest == NULL ||
+    if (h->on_longest == NULL || h->on_least == NULL ||
+        event_add(h->on_least, &(struct timeval){.tv_usec = (HANDOVER_LEAST + 1) * 1000L}) != 0 ||
         event_add(h->on_longest, &(struct timeval){.tv_sec = HANDOVER_LONGEST / 1000}) != 0)
         log_error("no memory for a timer"); /* it ends with its last connection */
     h->told_running = UINT32_MAX;
@@ -190,7 +193,7 @@ void handover_turn(struct relay *relay)
         return;
     give_connections(relay);
     handover_counts(relay);
-    if (relay->stats.open > 0)
+    if (relay->stats.open > 0 || clock_boot_ms() < relay->handover.least)
         return;
     log_info("the last connection has ended: so does this relay");
     event_base_loopbreak(relay->base);
@@ -375,6 +378,8 @@ void handover_channel(struct relay *relay, int fd)
 void handover_close(struct relay *relay)
 {
     hang_up(relay);
+    if (relay->handover.on_least != NULL)
+        event_free(relay->handover.on_least);
     if (relay->handover.on_longest != NULL)
         event_free(relay->handover.on_longest);
     if (relay->handover.admin >= 0)

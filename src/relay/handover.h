@@ -19,6 +19,7 @@
 
 #define HANDOVER_MAGIC 0x314f4852u /* "RHO1": the version is in it */
 #define HANDOVER_LONGEST 60000     /* ms: what runs longer than that is cut */
+#define HANDOVER_LEAST 200         /* ms for answers of the admin port that are under way */
 
 struct conn;
 struct relay;
@@ -37,8 +38,9 @@ struct handover {
     int socket;            /* to the other one; -1: none */
     int admin;             /* the listening socket of admin.listen, until that port is opened; -1: none */
     uint32_t told_running; /* the old one: as last told */
-    struct event *on_readable, *on_writable, *on_longest;
-    char *packet; /* one */
+    struct event *on_readable, *on_writable, *on_least, *on_longest;
+    int64_t least; /* CLOCK_BOOTTIME ms: the old one does not end before */
+    char *packet;  /* one */
 };
 
 void handover_init(struct handover *handover, bool waits);

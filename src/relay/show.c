@@ -63,6 +63,12 @@ int show_listener(const struct relay *relay)
     return relay->admin != NULL ? admin_listener(relay->admin) : relay->handover.admin;
 }
 
+void show_refuse(struct relay *relay)
+{
+    if (relay->admin != NULL)
+        admin_refuse(relay->admin);
+}
+
 void show_close(struct relay *relay)
 {
     admin_close(relay->admin);

@@ -9,6 +9,7 @@ struct relay;
 /* Opens admin.listen, unless it is off. 0; or -1 with errno and a sentence in `why`. */
 int show_open(struct relay *relay, char *why, size_t size);
 int show_listener(const struct relay *relay); /* the admin port's socket; -1: none */
+void show_refuse(struct relay *relay);        /* the admin port accepts no more; what came is answered */
 void show_close(struct relay *relay);
 
 #endif

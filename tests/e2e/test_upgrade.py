@@ -274,6 +274,8 @@ def test_health_checks_go_on(two: tuple[Cluster, Programs]) -> None:
     member = cluster.wait_settled()
     seen: list[str] = []
     end = threading.Event()
+    member.wait(lambda: b" 200 " in subprocess.run(["curl", "-si", f"http://127.0.0.1:{member.admin_port}/active"],
+                                                   capture_output=True, check=False).stdout, 10, "it is known to be active")
 
     def check() -> None:
         while not end.is_set():
