@@ -62,7 +62,8 @@ struct conf_livy {
 struct conf_front {
     char *listen; /* "0.0.0.0:8998", or "off" */
     enum conf_front_mode mode;
-    char *advertise; /* URL without trailing slash; filled in by conf_load */
+    enum conf_front_mode mode_in_force; /* REDIRECT or FORWARD once conf_decide_front was called; no key */
+    char *advertise;                    /* URL without trailing slash; filled in by conf_load */
     int64_t hold;
     int64_t drain;
     int max_connections;
@@ -145,6 +146,10 @@ struct conf_row {
     enum conf_effect effect; /* at a reload; when Livy is started next; when the daemon is restarted */
 };
 void conf_each(const struct conf *conf, void (*row)(void *arg, const struct conf_row *row), void *arg);
+
+/* Decides what front.mode comes to, where it is "auto": redirect where livy.conf sets up Kerberos, else
+ * forward. conf_each says so from then on, and conf_write hands it over. */
+void conf_decide_front(struct conf *conf, bool kerberos);
 
 /* HUP: makes the configuration that is in force after a reload: `fresh` with the values of `old` for each
  * key whose effect is CONF_EFFECT_RESTART. For each key that differs `changed` is called with the key, its

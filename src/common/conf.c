@@ -130,10 +130,34 @@ const char *conf_origin(const struct conf *conf, const char *key)
     return conf_places(conf)[row].origin;
 }
 
+void conf_decide_front(struct conf *conf, bool kerberos)
+{
+    enum conf_front_mode decided = kerberos ? CONF_FRONT_REDIRECT : CONF_FRONT_FORWARD;
+    conf->front.mode_in_force = conf->front.mode == CONF_FRONT_AUTO ? decided : conf->front.mode;
+}
+
+/* The value, and of front.mode what it comes to and why. */
+static char *each_value(const struct conf *conf, const struct conf_key *key)
+{
+    char *value = conf_value_show(conf, key);
+    char *whole = NULL;
+    if (value == NULL || strcmp(key->key, "front.mode") != 0 || conf->front.mode != CONF_FRONT_AUTO ||
+        conf->front.mode_in_force == CONF_FRONT_AUTO) {
+        return value;
+    }
+    bool redirect = conf->front.mode_in_force == CONF_FRONT_REDIRECT;
+    if (asprintf(&whole, "%s (%s: livy.conf sets up %s)", value, redirect ? "redirect" : "forward",
+                 redirect ? "Kerberos" : "no Kerberos") < 0) {
+        whole = NULL;
+    }
+    free(value);
+    return whole;
+}
+
 void conf_each(const struct conf *conf, void (*row)(void *arg, const struct conf_row *row), void *arg)
 {
     for (size_t i = 0; i < conf_n_keys; i++) {
-        char *value = conf_value_show(conf, &conf_keys[i]);
+        char *value = each_value(conf, &conf_keys[i]);
         struct conf_row shown = {.key = conf_keys[i].key,
                                  .value = value != NULL ? value : "(out of memory)",
                                  .origin = conf_origin(conf, conf_keys[i].key),

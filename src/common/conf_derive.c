@@ -355,6 +355,24 @@ static void check_front(struct conf_loader *loader)
     }
 }
 
+/* Allowed, so that a host needs no second port, but not without its price. */
+static void check_shared_port(struct conf_loader *loader)
+{
+    static const char *const keys[] = {"front.listen", "livy.port", NULL};
+    const struct conf *conf = loader->conf;
+    char where[WHERE_SIZE];
+    if (!derive_all_fine(conf, keys) || conf_listen_port(conf->front.listen) != conf->livy.port) {
+        return;
+    }
+    derive_where(conf, "front.listen", where, sizeof where);
+    conf_report_warning(
+        loader->report,
+        "%s: port %d is also livy.port: on the active member the front closes for as long as Livy runs, so "
+        "that "
+        "clients there come to Livy itself and see its stops and starts; give them a port each",
+        where, conf->livy.port);
+}
+
 static void check_advertise(struct conf_loader *loader)
 {
     const struct conf *conf = loader->conf;
@@ -387,5 +405,6 @@ void conf_load_check(struct conf_loader *loader)
     check_zookeeper_library(loader);
     check_ports(loader);
     check_front(loader);
+    check_shared_port(loader);
     check_advertise(loader);
 }

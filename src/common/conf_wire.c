@@ -3,6 +3,7 @@
  *     livy-ha-conf 1
  *     host<TAB>-<TAB>node1.example.com
  *     path<TAB>-<TAB>/etc/livy-ha/livy-ha.conf
+ *     front<TAB>-<TAB>forward                                       what front.mode comes to
  *     zookeeper.hosts<TAB>/etc/livy-ha/livy-ha.conf:3<TAB>h1:2181     one line a key
  *     end
  *
@@ -22,6 +23,8 @@
 #define WIRE_END "end"
 #define WIRE_NONE "\\N"
 #define WIRE_DEFAULT "-"
+#define WIRE_REDIRECT "redirect"
+#define WIRE_FORWARD "forward"
 enum { WIRE_LIMIT = 1024 * 1024 };
 
 static void wire_put_escaped(FILE *out, const char *text)
@@ -93,6 +96,10 @@ int conf_write(const struct conf *conf, int fd)
     (void)fprintf(out, "%s\n", WIRE_HEAD);
     wire_put_line(out, "host", NULL, conf->host);
     wire_put_line(out, "path", NULL, conf->path);
+    if (conf->front.mode_in_force != CONF_FRONT_AUTO) {
+        wire_put_line(out, "front", NULL,
+                      conf->front.mode_in_force == CONF_FRONT_REDIRECT ? WIRE_REDIRECT : WIRE_FORWARD);
+    }
     bool complete = wire_put_keys(out, conf);
     (void)fprintf(out, "%s\n", WIRE_END);
     /* A memory stream fails for want of memory only, and keeps that in its error flag. */
@@ -171,6 +178,19 @@ static bool wire_take_name(struct wire_reader *reader, char **name, size_t flag,
     return value == NULL || *name != NULL || wire_refuse(reader, "out of memory");
 }
 
+static bool wire_take_front(struct wire_reader *reader, const char *value)
+{
+    if (reader->conf->front.mode_in_force != CONF_FRONT_AUTO) {
+        return wire_refuse(reader, "a line stands twice");
+    }
+    if (strcmp(value, WIRE_REDIRECT) != 0 && strcmp(value, WIRE_FORWARD) != 0) {
+        return wire_refuse(reader, "a mode of the front that is unknown");
+    }
+    reader->conf->front.mode_in_force =
+        strcmp(value, WIRE_REDIRECT) == 0 ? CONF_FRONT_REDIRECT : CONF_FRONT_FORWARD;
+    return true;
+}
+
 static bool wire_take_key(struct wire_reader *reader, size_t i, const char *origin, const char *value)
 {
     struct conf_place *place = &conf_places(reader->conf)[i];
@@ -212,6 +232,9 @@ static bool wire_take_line(struct wire_reader *reader, char *line)
     }
     if (strcmp(line, "path") == 0) {
         return wire_take_name(reader, &reader->conf->path, conf_n_keys + 1, value);
+    }
+    if (strcmp(line, "front") == 0 && value != NULL) {
+        return wire_take_front(reader, value);
     }
     int row = conf_key_find(line);
     if (row < 0) {

@@ -213,6 +213,7 @@ static void decide(struct livyconf_input *input, char *const envp[], struct livy
         check_master(input);
     check_deploy_mode(input);
     check_env(input, envp);
+    livyconf_front_check(input, out);
 }
 
 struct livyconf *livyconf_load(const struct conf *conf, char *const envp[], struct conf_report *report)

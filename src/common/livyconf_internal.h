@@ -33,6 +33,9 @@ struct livyconf_input {
     bool failed;
 };
 
+/* livyconf_front.c: after `out` has host, tls and kerberos. */
+void livyconf_front_check(struct livyconf_input *input, const struct livyconf *out);
+
 /* Like conf_report_error, and remembers that the load has failed. */
 void livyconf_error(struct livyconf_input *input, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -98,6 +98,7 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
         return;
     case ZK_SUSPENDED:
         roster_stop(e->roster);
+        uri_stop(e);
         elector_step(e, &(struct core_event){.type = CORE_EV_SUSPENDED});
         return;
     case ZK_LOST:
@@ -202,6 +203,7 @@ void act_connect(struct elector *e)
 void act_drop_handle(struct elector *e, bool keep_session)
 {
     roster_stop(e->roster);
+    uri_stop(e);
     history_connect(e->history, NULL);
     view_connect(e->view, NULL);
     deaths_connect(e->deaths, NULL);
@@ -368,6 +370,17 @@ static void tell(struct elector *e, enum ipc_type type, const struct core_action
 /* ---- what people see
  * ------------------------------------------------------------------------------------------------- */
 
+static void publish(struct elector *e)
+{
+    if (!e->publish_due)
+        return;
+    json_t *self = status_self(e);
+    if (self != NULL)
+        roster_publish(e->roster, self);
+    json_decref(self);
+    e->publish_due = false;
+}
+
 /* Each word to the others is a write through the quorum, before which a hand-over would have to wait. So they
  * are gathered for a moment. */
 static void on_tell_time(evutil_socket_t fd, short what, void *arg)
@@ -376,13 +389,7 @@ static void on_tell_time(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (e->publish_due) {
-        json_t *self = status_self(e);
-        if (self != NULL)
-            roster_publish(e->roster, self);
-        json_decref(self);
-        e->publish_due = false;
-    }
+    publish(e);
     history_flush(e->history);
 }
 
@@ -416,17 +423,28 @@ void act_publish(struct elector *e)
     struct ipc_msg msg = {.type = IPC_STATUS};
     const char *role = core_role_name(&e->core), *livy = core_livy_name(&e->core);
 
+    bool serves = strcmp(livy, "serving") == 0 && strcmp(e->shown_livy, livy) != 0;
+
     if (strcmp(role, e->shown_role) != 0 || strcmp(livy, e->shown_livy) != 0)
         e->since_wall = clock_wall_ms();
     snprintf(e->shown_role, sizeof(e->shown_role), "%s", role);
     snprintf(e->shown_livy, sizeof(e->shown_livy), "%s", livy);
     e->change++;
     e->publish_due = true;
+    if (serves)
+        publish(e); /* the other members' fronts hold requests until they hear of it */
     tell_others(e);
     size_t alarms = alarm_count(e);
     snprintf(msg.text, sizeof(msg.text), "%s, Livy %s%s", role, livy,
              alarms > 0 ? "; livy-ha-ctl status tells of an alarm" : "");
     channel_send(e, &msg, -1);
+}
+
+void act_publish_now(struct elector *e)
+{
+    e->change++;
+    e->publish_due = true;
+    publish(e);
 }
 
 /* ---- the end
@@ -489,13 +507,16 @@ void act_perform(struct elector *e, const struct core_action *a)
         tell_session(e);
         break;
     case CORE_ACT_START:
+        front_update(e->front); /* it may have to leave the port to Livy */
         tell(e, IPC_START, a);
         break;
     case CORE_ACT_LEASE:
         tell(e, IPC_LEASE, a);
         break;
     case CORE_ACT_QUIESCE:
-        elector_step(e, &(struct core_event){.type = CORE_EV_QUIET}); /* there is no front yet */
+        front_quiesce(e->front, a->on);
+        break;
+    case CORE_ACT_MARK:
         break;
     case CORE_ACT_STOP:
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);

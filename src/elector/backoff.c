@@ -93,6 +93,14 @@ static void on_news(void *arg)
     backoff_changed(arg);
 }
 
+static void on_picture(void *arg)
+{
+    struct elector *e = arg;
+
+    backoff_changed(e);
+    front_update(e->front);
+}
+
 int backoff_open(struct elector *e)
 {
     struct deaths_options options = {.root = e->conf->zookeeper.root,
@@ -105,6 +113,6 @@ int backoff_open(struct elector *e)
     e->deaths = deaths_new(&options);
     if (e->deaths == NULL)
         return -1;
-    view_on_change(e->view, on_news, e);
+    view_on_change(e->view, on_picture, e);
     return 0;
 }

@@ -90,7 +90,11 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_FENCED:
         takeover_fenced(e, msg);
         break;
-    case IPC_PEER:    /* the relay: not yet */
+    case IPC_PEER:
+        if (*fd >= 0)
+            front_peer(e->front, *fd);
+        *fd = -1;
+        break;
     case IPC_WELCOME: /* was taken by be_welcomed */
     case IPC_HELLO:
     case IPC_READY:

@@ -62,8 +62,8 @@ static void close_session(struct closer *c)
     path_release(path, marker, c->conf->zookeeper.root, c->node);
     if (c->without_tenure || c->node[0] == '\0')
         (void)zk_delete(c->zk, tenure, -1, NULL, NULL);
-    if (c->node[0] == '\0' ||
-        zk_release(c->zk, path, marker, c->node, c->without_tenure ? NULL : tenure, on_released, c) != ZOK)
+    if (c->node[0] == '\0' || zk_release(c->zk, path, marker, c->node, c->without_tenure ? NULL : tenure,
+                                         NULL, on_released, c) != ZOK)
         close_now(c);
 }
 

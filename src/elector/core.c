@@ -232,11 +232,17 @@ static void apply(struct step *s, const struct core_event *event)
         core_takeover_fenced(s, event);
         break;
     case CORE_EV_STAND:
-        c->may_stand = event->stand;
-        core_say(c->stand_reason, "%s", event->text != NULL ? event->text : "");
+        core_command_stand(s, event);
+        break;
+    case CORE_EV_ORDERS:
+        core_command_orders(s, event);
+        break;
+    case CORE_EV_RESTART:
+        core_command_restart(s, event);
         break;
     case CORE_EV_QUIET:
-        break; /* nothing asks for it yet */
+        core_command_quiet(c);
+        break;
     case CORE_EV_QUIT:
         c->quitting = true;
         core_say(c->quit_reason, "%s", event->text != NULL ? event->text : "orderly stop");
@@ -288,7 +294,8 @@ static bool may_be_hopeless(const struct core *c)
 
 static enum core_phase derive_phase(const struct core *c, int64_t now)
 {
-    bool wanted = core_latch_wanted(c, now);
+    bool wanted = core_latch_wanted(c, now) && !core_command_giving(c);
+    bool paused = core_command_paused(c, now) && !core_livy_alive(c) && c->start_run == 0;
 
     if (c->quitting)
         return CORE_LEAVING;
@@ -298,6 +305,8 @@ static enum core_phase derive_phase(const struct core *c, int64_t now)
         return CORE_RELEASING;
     if (!wanted)
         return CORE_DRAINED;
+    if (c->first && paused)
+        return CORE_PAUSED;
     if (c->leading)
         return CORE_ACTIVE;
     if (c->first)
@@ -343,6 +352,7 @@ static void publish(struct step *s)
     digest = mix(digest, &c->session, sizeof(c->session));
     digest = mix(digest, &c->registered, sizeof(c->registered));
     digest = mix(digest, c->alarms, sizeof(c->alarms));
+    digest = mix(digest, &c->command.orders.paused, sizeof(c->command.orders.paused));
     if (digest == c->published)
         return;
     c->published = digest;
@@ -364,6 +374,7 @@ void core_step(struct core *c, const struct core_event *event, int64_t now, stru
     if (may_be_hopeless(c) && now >= hopeless_at(c))
         lost(&s, "no connection to ZooKeeper for too long: trying a new session");
     core_latch_reconcile(&s);
+    core_command_mark(&s);
     core_lease_reconcile(&s);
     leave(&s);
     core_alarm_reconcile(&s);
@@ -384,6 +395,7 @@ int64_t core_next(const struct core *c, int64_t now)
     core_earliest(&next, now, core_lease_next(c, now));
     core_earliest(&next, now, core_livy_next(c, now));
     core_earliest(&next, now, core_backoff_next(c, now));
+    core_earliest(&next, now, core_command_next(c, now));
     core_earliest(&next, now, core_alarm_next(c, now));
     if (may_be_hopeless(c))
         core_earliest(&next, now, hopeless_at(c));
@@ -421,6 +433,7 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
     c->floor = now;
     c->suspended_at = now;
     c->may_stand = true;
+    c->command.orders.sequence = -1;
     c->tenured = true; /* of a daemon or an elector before us, perhaps */
     c->livy = *livy;
     c->fence_untold = livy->state == IPC_LIVY_NONE && livy->cause == IPC_CAUSE_DEADLINE &&
@@ -459,8 +472,8 @@ void core_init(struct core *c, const struct core_config *config, const struct ip
 
 const char *core_phase_name(enum core_phase phase)
 {
-    static const char *const names[] = {"offline", "joining",   "standby", "confirming",
-                                        "active",  "releasing", "drained", "leaving"};
+    static const char *const names[] = {"offline",   "joining", "standby", "confirming", "active",
+                                        "releasing", "drained", "leaving", "paused"};
     return (size_t)phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "?";
 }
 
@@ -479,6 +492,7 @@ const char *core_history_name(enum core_history event)
                                         "fencing-done",
                                         "fencing-failed",
                                         "predecessor-answers",
+                                        "restart",
                                         "delayed"};
     return (size_t)event < sizeof(names) / sizeof(names[0]) ? names[event] : "?";
 }
@@ -504,7 +518,9 @@ const char *core_role_name(const struct core *c)
     case CORE_ACTIVE:
         return "active";
     case CORE_RELEASING:
-        return c->leading ? "active" : "drained";
+        return c->leading ? "active" : c->may_stand ? "joining" : "drained";
+    case CORE_PAUSED:
+        return c->leading ? "active" : "standby";
     case CORE_DRAINED:
         return c->may_stand ? "joining" : "drained";
     case CORE_LEAVING:

@@ -32,7 +32,7 @@
 #define CORE_DEATHS 64
 #define CORE_STANDING 64 /* members told apart in CORE_EV_DEATHS */
 #define CORE_LATENCIES 40
-#define CORE_MAX_ACTIONS 36
+#define CORE_MAX_ACTIONS 40
 
 struct core_config {
     int64_t session_timeout; /* as asked for; 0: not known */
@@ -89,6 +89,27 @@ struct core_victim {
     struct ipc_member member;
 };
 
+/* Why this member is not to be active. */
+enum core_bar {
+    CORE_BAR_STORE,   /* its state store is not the cluster's */
+    CORE_BAR_DRAINED, /* somebody has asked for it: it steps down in an orderly way */
+    CORE_BARS
+};
+
+/* What people have asked of the cluster, as <root>/control has it, in the eyes of this member; see
+ * core_command.c. */
+struct core_orders {
+    bool paused;
+    int64_t paused_until; /* CLOCK_NEVER: until somebody ends it */
+    /* The switchover that is asked for, and has not expired. */
+    int64_t epoch;    /* of the latch node that is to be given up; 0: there is none */
+    bool named;       /* a successor is named … */
+    bool to_me;       /* … and it is this member */
+    int64_t sequence; /* of the successor's latch node, by its own word; -1: it has said nothing yet */
+    bool next;        /* it says that nobody stands between it and that node, and it is here */
+    bool begun;       /* the active one has said that it does it: nobody takes the request back any more */
+};
+
 enum core_event_type {
     CORE_EV_TIME,      /* nothing but the time */
     CORE_EV_CONNECTED, /* session, timeout */
@@ -107,7 +128,9 @@ enum core_event_type {
     CORE_EV_PROBE,       /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
     CORE_EV_PREDECESSOR, /* alive, untold, text: an answer to PROBE_PREDECESSOR; op as there */
     CORE_EV_FENCED,      /* op: of the FENCE; failed, text: how it ended */
-    CORE_EV_STAND,       /* stand (may this member be active?), text: why not */
+    CORE_EV_STAND,       /* bar, stand (does it not hold?), text: why it does */
+    CORE_EV_ORDERS,      /* orders; text: who has asked for the switchover, for people */
+    CORE_EV_RESTART,     /* Livy is to be stopped and started again; text: who asks */
     CORE_EV_QUIET,  /* what QUIESCE asked for is so: no request runs, and new ones are held, on all fronts */
     CORE_EV_QUIT,   /* orderly stop requested; text: why, NULL for a signal */
     CORE_EV_LEAVE,  /* the keeper has forgotten the session: it may be closed */
@@ -142,7 +165,9 @@ struct core_event {
     const struct core_death *deaths;  /* all that is known, this member's own included; replaces what was */
     size_t n_deaths;
     uint64_t standing; /* bit i: member i (not this one) stands in the queue */
-    const char *text;  /* may be NULL; with DEATHS the names of those on which Livy died */
+    enum core_bar bar;
+    struct core_orders orders;
+    const char *text; /* may be NULL; with DEATHS the names of those on which Livy died */
     int status;
     bool deleted, alive, foreign, untold, stand, failed;
 };
@@ -169,6 +194,8 @@ enum core_action_type {
     CORE_ACT_LEASE,             /* epoch, kill_at */
     CORE_ACT_QUIESCE, /* on: a planned stop is near: the fronts are to hold new requests and let those
                          that run end; answer QUIET. Not on: it is off, requests may pass again */
+    CORE_ACT_MARK,    /* say in <root>/control, where it still has the switchover of `epoch`: `mark`, with
+                         NEXT and AWAY tag: the own node's sequence. Answer ORDERS, as it is then */
     CORE_ACT_STOP,    /* grace, text */
     CORE_ACT_ASK,     /* run: a number; answer LIVY with it */
     CORE_ACT_KILL,    /* the elector's own guard: SIGKILL by pidfd, now */
@@ -183,6 +210,12 @@ enum core_action_type {
     CORE_ACT_FATAL,   /* code, text: the daemon must end */
 };
 
+enum core_mark {
+    CORE_MARK_AWAY,  /* the successor that is named stands here, behind others */
+    CORE_MARK_NEXT,  /* it stands right behind the one that is to go */
+    CORE_MARK_BEGUN, /* that one goes */
+};
+
 enum core_phase {
     CORE_OFFLINE,    /* no connection to ZooKeeper */
     CORE_JOINING,    /* registering, or making the latch node */
@@ -192,6 +225,7 @@ enum core_phase {
     CORE_RELEASING,  /* giving the latch up: Livy is being stopped, or its node deleted */
     CORE_DRAINED,    /* does not stand */
     CORE_LEAVING,    /* orderly stop */
+    CORE_PAUSED,     /* first in the queue without a Livy, which is not started: the cluster is paused */
 };
 
 enum core_history {
@@ -208,6 +242,7 @@ enum core_history {
     CORE_HIST_FENCING_DONE,
     CORE_HIST_FENCING_FAILED,
     CORE_HIST_PREDECESSOR_ANSWERS, /* the Livy of the member that was active before still lives */
+    CORE_HIST_RESTART,             /* Livy is being restarted by command */
     CORE_HIST_DELAYED,             /* the next start waits: Livy has died too often in the cluster */
 };
 
@@ -231,6 +266,7 @@ struct core_action {
     uint64_t tag; /* OWN: names the node in the watch's event */
     char node[CORE_NODE_SIZE];
     enum core_alarm alarm;
+    enum core_mark mark;
     bool sync, in_order, tenured, gave_up, on;
     int64_t epoch, kill_at, grace, took;
     uint32_t run;
@@ -304,6 +340,20 @@ struct core_latency {
     bool judged; /* as it is */
 };
 
+/* What the fronts have been told about a planned stop. */
+enum core_quiesce { CORE_QUIESCE_OFF, CORE_QUIESCE_ASKED, CORE_QUIESCE_QUIET };
+
+/* What people have asked for, and how far it is (core_command.c). */
+struct core_command {
+    struct core_orders orders;
+    bool marked;     /* what the orders ask us to say has been said */
+    bool restarting; /* Livy is being stopped, to be started again */
+    bool start;      /* the next start is by command: a pause does not forbid it */
+    enum core_quiesce quiesce;
+    int64_t quiesce_by; /* from then on QUIET is not waited for */
+    char orders_text[CORE_TEXT_SIZE], restart_text[CORE_TEXT_SIZE];
+};
+
 /* Private to the core_*.c files and to tests; plain data, may be copied and compared. */
 struct core {
     struct core_config config;
@@ -333,6 +383,7 @@ struct core {
     uint64_t node_tag;         /* grows with each own node */
     char predecessor[CORE_NODE_SIZE];
     char predecessor_id[CORE_TEXT_SIZE]; /* "": not known */
+    int64_t predecessor_epoch;           /* its czxid; 0: not known */
     bool predecessor_ours;               /* a stray */
     struct core_takeover takeover;
     bool tenured;               /* a tenure of ours may stand in <root>/tenures */
@@ -379,11 +430,14 @@ struct core {
     char livy_reason[CORE_TEXT_SIZE]; /* why Livy was last stopped or died */
 
     /* what is wanted */
-    bool may_stand, quitting, releasing_sent, may_close, close_sent;
+    unsigned barred; /* bit for bit an enum core_bar */
+    char bar_reasons[CORE_BARS][CORE_TEXT_SIZE];
+    bool may_stand /* none of them */, quitting, releasing_sent, may_close, close_sent;
     bool adopted; /* Livy was running when this elector began, and is not confirmed yet */
     uint32_t adopted_run;
     int64_t close_by;
     char stand_reason[CORE_TEXT_SIZE], quit_reason[CORE_TEXT_SIZE];
+    struct core_command command;
 
     /* alarms */
     bool alarms[CORE_ALARMS]; /* raised */

@@ -150,7 +150,8 @@ void core_backoff_reconcile(struct step *s)
 {
     struct core *c = s->c;
 
-    if (!c->leading || c->doomed || core_livy_alive(c) || c->start_run != 0 || !core_latch_wanted(c, s->now))
+    if (!c->leading || c->doomed || core_livy_alive(c) || c->start_run != 0 ||
+        !core_latch_wanted(c, s->now) || core_command_paused(c, s->now) || core_command_giving(c))
         return;
     if (count(c, s->now, true) > c->config.restarts && somebody_fresh(c, s->now)) {
         give_up(s);

@@ -1,7 +1,7 @@
 /* core_internal.h - between the core's own files: core.c (the machine), core_latch.c (the queue),
  * core_takeover.c (what an unclean departure before us asks for), core_lease.c (the lease and its
  * heartbeats), core_livy.c (Livy's policy), core_keeper.c (orders that are not answered), core_backoff.c
- * (Livy's deaths), core_alarm.c (alarms).
+ * (Livy's deaths), core_command.c (what people ask for), core_alarm.c (alarms).
  */
 #ifndef LIVY_HA_ELECTOR_CORE_INTERNAL_H
 #define LIVY_HA_ELECTOR_CORE_INTERNAL_H
@@ -88,6 +88,20 @@ void core_backoff_died(struct step *s, const char *how); /* a death that counts,
 void core_backoff_reconcile(struct step *s);
 bool core_backoff_over(const struct core *c, int64_t now); /* a start need not wait (any longer) */
 int64_t core_backoff_next(const struct core *c, int64_t now);
+
+/* core_command.c */
+void core_command_stand(struct step *s, const struct core_event *event);
+void core_command_orders(struct step *s, const struct core_event *event);
+void core_command_restart(struct step *s, const struct core_event *event);
+void core_command_quiet(struct core *c);
+void core_command_died(struct step *s);      /* Livy, of whatever */
+void core_command_reconcile(struct step *s); /* stops Livy where that is planned */
+void core_command_mark(struct step *s);      /* says in <root>/control what is to be said there */
+bool core_command_paused(const struct core *c, int64_t now); /* nothing is to be done of our own accord */
+bool core_command_giving(const struct core *c);              /* the latch node is to go, once Livy is dead */
+bool core_command_yields(
+    const struct core *c); /* a standby that makes room for the successor that is named */
+int64_t core_command_next(const struct core *c, int64_t now);
 
 /* core_alarm.c */
 void core_alarm(struct step *s, enum core_alarm alarm, bool on, const char *format, ...)

@@ -52,7 +52,9 @@ void core_latch_forget(struct core *c)
 {
     c->node[0] = '\0';
     c->predecessor[0] = c->predecessor_id[0] = '\0';
+    c->predecessor_epoch = 0;
     c->predecessor_ours = c->told = false;
+    c->command.start = c->command.restarting = false;
     core_takeover_forget(c);
     c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = false;
     c->create_unknown = false;
@@ -158,6 +160,7 @@ static void follow(struct step *s, const char *before)
 
     if (strcmp(c->predecessor, before) != 0) {
         c->predecessor_id[0] = '\0';
+        c->predecessor_epoch = 0;
         c->predecessor_ours = false;
     }
     if (!set_node(c->predecessor, before)) {
@@ -237,7 +240,18 @@ static void watched(struct step *s, const struct core_event *event)
         if (c->predecessor_ours && c->stray[0] == '\0')
             memcpy(c->stray, c->predecessor, sizeof(c->stray));
         core_say(c->predecessor_id, "%s", event->text != NULL ? event->text : "");
+        c->predecessor_epoch = event->czxid;
     }
+}
+
+static const char *released_for(const struct core *c)
+{
+    if (c->quitting)
+        return c->quit_reason;
+    if (!c->may_stand)
+        return c->stand_reason;
+    return c->command.orders.begun && c->command.orders.epoch == c->epoch ? c->command.orders_text
+                                                                          : c->livy_reason;
 }
 
 static void deleted(struct step *s, const struct core_event *event)
@@ -247,7 +261,7 @@ static void deleted(struct step *s, const struct core_event *event)
     if (event->rc != CORE_OK && event->rc != CORE_NONODE)
         return; /* asked again: it stays doomed */
     if (c->leading)
-        core_history(s, CORE_HIST_RELEASED, 0, "%s", c->quitting ? c->quit_reason : c->livy_reason);
+        core_history(s, CORE_HIST_RELEASED, 0, "%s", released_for(c));
     core_latch_forget(c);
     c->tenured = false;
     core_act(s, CORE_ACT_SESSION);
@@ -389,9 +403,12 @@ void core_latch_reconcile(struct step *s)
 
     bool wanted = core_latch_wanted(c, s->now);
     if (c->node[0] != '\0') {
-        if (wanted && !c->doomed) {
+        bool goes = core_command_giving(c) || core_command_yields(c);
+        if (wanted && !c->doomed && !(goes && dead)) {
             stand(s);
         } else if (dead) {
+            if (goes && !c->leading)
+                core_say(c->reason, "stepping back in the queue: %.120s", c->command.orders_text);
             c->doomed = true;
             ask_delete(s, CORE_REQ_DELETE, c->node, core_takeover_passed(c));
         }

@@ -79,6 +79,7 @@ static void started(struct step *s)
     c->serving = c->served = c->unhealthy = false;
     c->probe_failures = 0;
     c->probe_at = s->now;
+    c->command.start = false;
     core_history(s, CORE_HIST_STARTED, s->now - c->elected_at, "pid %d", c->livy.pid);
 }
 
@@ -109,6 +110,7 @@ static void died(struct step *s, const char *text)
     }
     if (!c->stop_sent)
         core_say(c->livy_reason, "%s", how);
+    core_command_died(s);
     c->serving = c->unhealthy = false;
     c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->counted = false;
     c->probe_failures = 0;
@@ -194,7 +196,7 @@ static void not_answered(struct step *s, const struct core_event *event)
         c->unhealthy = true;
         core_history(s, CORE_HIST_UNHEALTHY, 0, "%s", event->text != NULL ? event->text : "no answer");
     }
-    if (c->probe_failures < c->config.probe_failures)
+    if (c->probe_failures < c->config.probe_failures || core_command_paused(c, s->now))
         return;
     c->counted = true;
     char why[CORE_TEXT_SIZE];
@@ -242,7 +244,8 @@ static void watch_health(struct step *s)
     }
     /* A Livy that waits for an absent ZooKeeper is not hung: it is not counted while we have no connection.
      */
-    if (!c->served && c->connected && s->now - c->livy.started_at >= c->config.start_timeout) {
+    if (!c->served && c->connected && !core_command_paused(c, s->now) &&
+        s->now - c->livy.started_at >= c->config.start_timeout) {
         char why[CORE_TEXT_SIZE];
         core_say(why, "no answer within livy.start_timeout (%lld ms)", (long long)c->config.start_timeout);
         c->counted = true;
@@ -299,7 +302,8 @@ static bool may_start(const struct core *c, int64_t now)
 {
     return c->connected && c->registered && c->first && c->own_known && !c->doomed && c->leading &&
            !core_livy_alive(c) && c->start_run == 0 && !c->keeper_stuck && core_latch_wanted(c, now) &&
-           now >= c->start_at && core_backoff_over(c, now) && core_livy_enough_lease(c, now);
+           !core_command_paused(c, now) && !core_command_giving(c) && now >= c->start_at &&
+           core_backoff_over(c, now) && core_livy_enough_lease(c, now);
 }
 
 static void lead(struct step *s)
@@ -307,7 +311,7 @@ static void lead(struct step *s)
     struct core *c = s->c;
 
     if (c->leading || !c->connected || !c->first || !c->own_known || c->doomed || !core_takeover_passed(c) ||
-        c->kill_at <= s->now)
+        c->kill_at <= s->now || core_command_paused(c, s->now))
         return;
     c->leading = true;
     c->elected_at = s->now;
@@ -348,10 +352,7 @@ void core_livy_reconcile(struct step *s)
     guard(s);
     if (core_livy_alive(c) && !c->gone_seen && !legitimate(c) && !c->doomed)
         core_livy_stop(s, 0, "it runs under a latch node that is not ours any more");
-    if (c->quitting)
-        core_livy_stop(s, c->config.stop_grace, c->quit_reason);
-    else if (!c->may_stand)
-        core_livy_stop(s, c->config.stop_grace, c->stand_reason);
+    core_command_reconcile(s);
     lead(s);
     renew(s);
     core_backoff_reconcile(s);

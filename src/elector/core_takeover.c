@@ -164,7 +164,7 @@ static bool gates_open(const struct core *c, int64_t now)
 static bool may_fence(const struct core *c, int64_t now)
 {
     return c->connected && c->registered && c->first && c->own_known && !c->doomed && !c->keeper_stuck &&
-           core_latch_wanted(c, now) && core_livy_enough_lease(c, now);
+           core_latch_wanted(c, now) && !core_command_paused(c, now) && core_livy_enough_lease(c, now);
 }
 
 static void fence_failed(struct step *s, const char *how)

@@ -70,6 +70,10 @@ void elector_step(struct elector *e, struct core_event *event)
     e->stepping--;
     arm_timer(e);
     backoff_tell(e);
+    if (e->stepping == 0) {
+        uri_update(e);
+        front_update(e->front);
+    }
 }
 
 void elector_fatal(struct elector *e, int code, const char *why)
@@ -199,6 +203,7 @@ static int open_probe(struct elector *e)
         log_warn("%s: probing 127.0.0.1", why);
         snprintf(target.address, sizeof(target.address), "127.0.0.1");
     }
+    memcpy(e->livy_address, target.address, sizeof(e->livy_address));
     e->probe = probe_new(e->base, &target, on_probe, e);
     return e->probe != NULL ? 0 : -1;
 }
@@ -326,6 +331,7 @@ void elector_core_config(const struct conf *conf, struct core_config *config)
                                    .kill_margin = conf->livy.kill_margin,
                                    .start_timeout = conf->livy.start_timeout,
                                    .stop_grace = conf->livy.stop_grace,
+                                   .drain = conf->front.drain,
                                    .probe_interval = conf->livy.probe_interval,
                                    .probe_timeout = conf->livy.probe_timeout,
                                    .probe_failures = conf->livy.probe_failures,
@@ -359,12 +365,14 @@ static int open_parts(struct elector *e)
     snprintf(path, sizeof(path), "%s/history", e->conf->zookeeper.root);
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
+    e->front = front_new(e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        e->front == NULL || backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
+        channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
-    e->control = control_open(e->base, e->conf->control_socket, status_handle, e, why, sizeof(why));
+    e->control = control_open(e, why, sizeof(why));
     if (e->control == NULL)
         elector_fatal(e, 75, why);
     return 0;
@@ -372,8 +380,8 @@ static int open_parts(struct elector *e)
 
 static void close_parts(struct elector *e)
 {
-    if (e->control != NULL)
-        control_close(e->control);
+    control_close(e->control);
+    front_free(e->front);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
     struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,

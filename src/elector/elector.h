@@ -1,6 +1,6 @@
 /* elector.h - the elector's parts and how they hang together. Shared by elector.c (events in), act.c (actions
- * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it) and status.c (JSON). One
- * thread, the event loop's; libzookeeper's threads stay behind zk.h.
+ * out), channel.c (the keeper), guard.c (Livy's death as the elector itself sees it), status.c (JSON) and
+ * control.c (who asks for it). One thread, the event loop's; libzookeeper's threads stay behind zk.h.
  */
 #ifndef LIVY_HA_ELECTOR_ELECTOR_H
 #define LIVY_HA_ELECTOR_ELECTOR_H
@@ -12,11 +12,13 @@
 #include "control.h"
 #include "core.h"
 #include "deaths.h"
+#include "front.h"
 #include "history.h"
 #include "livy-ha/conf.h"
 #include "predecessor.h"
 #include "probe.h"
 #include "roster.h"
+#include "uri.h"
 #include "view.h"
 #include "zk.h"
 #include "zk_resolve.h"
@@ -46,6 +48,7 @@ struct elector {
     struct conf *conf;
     const char *store; /* the fingerprint of Livy's state store; of the keeper, which has read livy.conf */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, as the keeper tells it (ipc.h) */
+    char livy_address[64];       /* the address at which it is asked from here */
     struct event_base *base;
     struct core core;
     int exit_code;
@@ -82,6 +85,8 @@ struct elector {
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
+    struct front *front;
+    struct uri uri;
 
     /* taking over */
     char tenure[CORE_TENURE_SIZE]; /* the name of our own */
@@ -108,7 +113,8 @@ void elector_core_config(const struct conf *conf, struct core_config *config);
 void elector_fatal(struct elector *e, int code, const char *why);
 
 /* act.c */
-void act_publish(struct elector *e); /* members/<id> and systemd's STATUS, anew */
+void act_publish(struct elector *e);     /* members/<id> and systemd's STATUS, anew */
+void act_publish_now(struct elector *e); /* the same, where others wait for it: not gathered with more */
 void act_perform(struct elector *e, const struct core_action *action);
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);
@@ -146,10 +152,13 @@ void alarm_change(struct elector *e, const struct core_action *action);
 json_t *alarm_list(const struct elector *e); /* those that are raised; a new reference */
 size_t alarm_count(const struct elector *e);
 
-/* status.c: new references. */
+/* status.c: new references; NULL: out of memory. */
 json_t *status_self(struct elector *e); /* as in members/<id> */
 void status_livy_url(const struct elector *e, char *url, size_t size);
-json_t *status_cluster(struct elector *e);
-int status_handle(void *arg, const struct control_request *request, char **body);
+json_t *status_member(struct elector *e);  /* /status */
+json_t *status_cluster(struct elector *e); /* /cluster, and so on */
+json_t *status_history(struct elector *e);
+json_t *status_config(struct elector *e);
+json_t *status_version(struct elector *e);
 
 #endif

@@ -1,15 +1,16 @@
-/* predecessor.c - see the header. The name is looked up in a thread (zk_resolve.h), once for each URL that
+/* predecessor.c - see the header. The name is looked up in a thread (resolve.h), once for each URL that
  * resolves. */
 #include "predecessor.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "probe.h"
-#include "zk_resolve.h"
+#include "resolve.h"
 
 struct predecessor {
     struct event_base *base;
@@ -19,7 +20,7 @@ struct predecessor {
     uint64_t op;
     char url[320]; /* what `probe` is for */
     struct probe *probe;
-    struct zk_resolve *resolve;
+    struct resolve *resolve;
     struct event *limit; /* of the look-up; or due at once: it could not be begun */
     int lacked;          /* the errno of what was not there to begin it with; 0: it is no name */
 };
@@ -45,7 +46,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    zk_resolve_cancel(p->resolve);
+    resolve_cancel(p->resolve);
     p->resolve = NULL;
     finish_unasked(p, p->lacked, "its address is not known");
 }
@@ -71,7 +72,7 @@ struct predecessor *predecessor_new(struct event_base *base, const struct predec
 static void forget(struct predecessor *p)
 {
     (void)evtimer_del(p->limit);
-    zk_resolve_cancel(p->resolve);
+    resolve_cancel(p->resolve);
     p->resolve = NULL;
     if (p->probe != NULL)
         probe_cancel(p->probe);
@@ -95,39 +96,34 @@ static void on_probe(void *arg, const struct probe_result *result)
     finish(arg, result->untold ? PREDECESSOR_UNTOLD : verdict, result->reason);
 }
 
-/* The first literal that is IPv4, where Java listens first; else the first. */
-static bool take_address(const char *literals, struct probe_target *target)
+/* The first address that is IPv4, where Java listens first; else the first. */
+static bool take_address(const struct sockaddr_storage *addresses, size_t n, struct probe_target *target)
 {
-    const char *chosen = literals;
+    const struct sockaddr_storage *chosen = addresses;
+    char port[NI_MAXSERV];
 
-    for (const char *at = literals; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        const char *colon = strchr(at, ':');
-        if (colon != NULL && strchr(colon + 1, ':') == NULL) {
-            chosen = at;
-            break;
-        }
-    }
-    size_t length = strcspn(chosen, ",");
-    while (length > 0 && chosen[length] != ':')
-        length--;
-    if (length == 0 || length >= sizeof(target->address))
+    if (n == 0)
         return false;
-    memcpy(target->address, chosen, length);
-    target->address[length] = '\0';
-    target->port = (int)strtol(chosen + length + 1, NULL, 10);
+    for (size_t i = n; i > 0; i--) {
+        if (addresses[i - 1].ss_family == AF_INET)
+            chosen = &addresses[i - 1];
+    }
+    if (getnameinfo((const struct sockaddr *)chosen, sizeof *chosen, target->address, sizeof target->address,
+                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    target->port = (int)strtol(port, NULL, 10);
     return true;
 }
 
-static void on_resolved(void *arg, const char *literals, const char *error)
+static void on_resolved(void *arg, const struct sockaddr_storage *addresses, size_t n, const char *error)
 {
     struct predecessor *p = arg;
     struct probe_target target = {.tls = strncmp(p->url, "https:", 6) == 0};
-    int lacked = literals == NULL ? errno : 0;
+    int lacked = n == 0 ? errno : 0;
 
     p->resolve = NULL;
     (void)evtimer_del(p->limit);
-    if (literals != NULL && take_address(literals, &target)) {
+    if (take_address(addresses, n, &target)) {
         p->probe = probe_new(p->base, &target, on_probe, p);
         lacked = p->probe == NULL ? errno : 0;
     }
@@ -137,14 +133,37 @@ static void on_resolved(void *arg, const char *literals, const char *error)
         finish_unasked(p, lacked, error != NULL ? error : "its address is not known");
 }
 
+/* Takes "http(s)://host:port" or "http(s)://[v6]:port" apart. */
+static bool split_url(const char *url, char *host, size_t size, int *port)
+{
+    const char *start = strstr(url, "://"), *end;
+    char *rest;
+
+    if (start == NULL)
+        return false;
+    start += strlen("://");
+    end = *start == '[' ? strchr(start, ']') : strchr(start, ':');
+    if (end == NULL)
+        return false;
+    const char *colon = *start == '[' ? end + 1 : end;
+    start += *start == '[';
+    if (*colon != ':' || end == start || (size_t)(end - start) >= size)
+        return false;
+    memcpy(host, start, (size_t)(end - start));
+    host[end - start] = '\0';
+    *port = (int)strtol(colon + 1, &rest, 10);
+    return rest != colon + 1 && *rest == '\0' && *port > 0 && *port <= 65535;
+}
+
 static void look_up(struct predecessor *p)
 {
     struct timeval limit = {.tv_sec = p->limits.answer / 1000, .tv_usec = p->limits.answer % 1000 * 1000};
-    const char *host = strstr(p->url, "://");
+    char host[sizeof p->url];
+    int port;
 
     p->lacked = 0;
-    if (host != NULL) {
-        p->resolve = zk_resolve_start(p->base, host + strlen("://"), on_resolved, p);
+    if (split_url(p->url, host, sizeof host, &port)) {
+        p->resolve = resolve_start(p->base, host, port, on_resolved, p);
         p->lacked = p->resolve == NULL ? errno : 0;
     }
     if (p->resolve == NULL)

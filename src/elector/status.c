@@ -6,6 +6,7 @@
 
 #include "elector.h"
 #include "livy-ha/clock.h"
+#include "livy-ha/hostinfo.h"
 
 static json_t *integer_or_null(int64_t value, bool known)
 {
@@ -19,29 +20,45 @@ static void set_utc(json_t *object, const char *key, int64_t wall_ms)
     json_object_set_new(object, key, json_string(text));
 }
 
+/* The host of livy.server.host, where that is an address by which other hosts can come; else this host's
+ * name. */
+static const char *livy_host(const struct elector *e)
+{
+    const char *blank = strchr(e->livy_at, ' ');
+
+    if (blank == NULL || strcmp(blank + 1, "*") == 0 || hostinfo_is_local(blank + 1))
+        return e->conf->host;
+    return blank + 1;
+}
+
 void status_livy_url(const struct elector *e, char *url, size_t size)
 {
-    snprintf(url, size, "%s://%s:%d", elector_livy_tls(e) ? "https" : "http", e->conf->host,
-             e->conf->livy.port);
+    const char *host = livy_host(e);
+    bool v6 = strchr(host, ':') != NULL;
+
+    snprintf(url, size, "%s://%s%s%s:%d", elector_livy_tls(e) ? "https" : "http", v6 ? "[" : "", host,
+             v6 ? "]" : "", e->conf->livy.port);
 }
 
 json_t *status_self(struct elector *e)
 {
     const struct core *c = &e->core;
-    char livy_url[512];
+    char livy_url[512], url[512];
     bool active = strcmp(core_role_name(c), "active") == 0;
     int64_t sequence = core_latch_sequence(c->node);
 
     status_livy_url(e, livy_url, sizeof(livy_url));
-    json_t *self = json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id, "host",
-        e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
-        integer_or_null(c->livy.pid, core_livy_alive(c)), "url", e->conf->front.advertise, "livy_url",
-        livy_url, "epoch", integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
-        integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
-        e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
+    front_url(e->front, url, sizeof(url));
+    json_t *self =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id,
+                  "host", e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
+                  integer_or_null(c->livy.pid, core_livy_alive(c)), "url", url, "livy_url", livy_url, "epoch",
+                  integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
+                  integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
+                  e->pending_restart, "runtime_dir", e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
+    front_record(e->front, self);
     json_object_set_new(self, "alarms", alarm_list(e));
     set_utc(self, "since", e->since_wall);
     set_utc(self, "started", e->started_wall);
@@ -60,7 +77,7 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
-static json_t *status_document(struct elector *e)
+json_t *status_member(struct elector *e)
 {
     const struct core *c = &e->core;
     json_t *self = status_self(e);
@@ -72,7 +89,7 @@ static json_t *status_document(struct elector *e)
     json_object_set_new(self, "phase", json_string(core_phase_name(c->phase)));
     json_object_set_new(self, "reason", json_string(c->reason));
     json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
-    json_object_set_new(self, "front", json_false());
+    json_object_set_new(self, "front", json_boolean(front_on(e->front)));
     return self;
 }
 
@@ -201,39 +218,22 @@ static void add_row(void *arg, const struct conf_row *row)
                                          "origin", row->origin, "effect", effects[row->effect]));
 }
 
-static json_t *config_document(const struct elector *e)
+json_t *status_config(struct elector *e)
 {
     json_t *keys = json_array();
     conf_each(e->conf, add_row, keys);
     return json_pack("{s:s?, s:o}", "path", e->conf->path, "keys", keys);
 }
 
-/* ---- the control socket
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the rest ------------------------------------------------------------------------------------------ */
 
-int status_handle(void *arg, const struct control_request *request, char **body)
+json_t *status_history(struct elector *e)
 {
-    struct elector *e = arg;
-    json_t *document;
-    int flags = JSON_COMPACT;
+    return json_incref((json_t *)view_history(e->view));
+}
 
-    if (request->post) {
-        *body = strdup("{\"error\":\"there is nothing to POST to in this version\"}");
-        return 404;
-    }
-    if (strcmp(request->path, "/status") == 0)
-        document = status_document(e);
-    else if (strcmp(request->path, "/cluster") == 0)
-        document = status_cluster(e);
-    else if (strcmp(request->path, "/history") == 0)
-        document = json_incref((json_t *)view_history(e->view));
-    else if (strcmp(request->path, "/config") == 0)
-        document = config_document(e);
-    else if (strcmp(request->path, "/version") == 0)
-        document = json_pack("{s:s}", "version", LIVY_HA_VERSION);
-    else
-        return 404;
-    *body = document != NULL ? json_dumps(document, flags) : NULL;
-    json_decref(document);
-    return *body != NULL ? 200 : 500;
+json_t *status_version(struct elector *e)
+{
+    (void)e;
+    return json_pack("{s:s}", "version", LIVY_HA_VERSION);
 }

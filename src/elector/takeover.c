@@ -231,14 +231,22 @@ static void on_released(void *arg, const struct zk_reply *reply)
         act_reply(call, &(struct zk_reply){.rc = call->rc});
 }
 
-/* The tenure goes with the node, all at once or not at all. It may be gone already when a slow server carries
- * this out: a daemon started after us takes its own away. So the same without the tenure is sent right behind
- * it, and does nothing in any other case: nobody may be left to ask again, and the node would stand for as
- * long as the session. */
+/* The tenure goes with the node, and server.uri too, all at once or not at all. The tenure may be gone
+ * already when a slow server carries this out: a daemon started after us takes its own away; and so may
+ * server.uri. So the same without them is sent right behind it, and does nothing in any other case: nobody
+ * may be left to ask again, and the node would stand for as long as the session. */
 static int release(struct elector *e, const struct core_action *a, struct elector_call *call)
 {
-    char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE];
+    char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE], uri[PATH_SIZE];
     const char *handover = a->in_order ? marker : NULL;
+    bool has_uri = uri_give_up(e);
+    const struct {
+        bool send;
+        const char *tenure, *uri;
+    } tries[] = {{a->tenured && has_uri, tenure, uri},
+                 {a->tenured, tenure, NULL},
+                 {!a->tenured && has_uri, NULL, uri},
+                 {true, NULL, NULL}};
     int rc = ZOK;
 
     call->tenured = a->tenured;
@@ -246,17 +254,16 @@ static int release(struct elector *e, const struct core_action *a, struct electo
     call->rc = ZNONODE;
     path_make(path, e->conf->zookeeper.root, "leader", a->node);
     path_make(marker, e->conf->zookeeper.root, NULL, "handover");
+    path_make(uri, e->conf->zookeeper.root, NULL, "server.uri");
     tenure_path(e, tenure, e->tenure);
-    if (a->tenured)
-        rc = zk_release(e->zk, path, handover, call->node, tenure, on_released, call);
-    if (rc != ZOK)
-        return rc;
-    call->waits = a->tenured ? 2 : 1;
-    rc = zk_release(e->zk, path, handover, call->node, NULL, on_released, call);
-    if (rc == ZOK || !a->tenured)
-        return rc;
-    call->waits = 1; /* the first one's answer ends the call */
-    return ZOK;
+    for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]) && rc == ZOK; i++) {
+        if (!tries[i].send)
+            continue;
+        rc = zk_release(e->zk, path, handover, call->node, tries[i].tenure, tries[i].uri, on_released, call);
+        if (rc == ZOK)
+            call->waits++;
+    }
+    return call->waits > 0 ? ZOK : rc; /* the last answer ends the call */
 }
 
 static int write_tenure(struct elector *e, struct elector_call *call, int64_t epoch, bool there,

@@ -124,10 +124,10 @@ int zk_sync(struct zk *zk, const char *path, zk_done *done, void *arg);
 int zk_check(struct zk *zk, const char *path, zk_done *done, void *arg);
 
 /* Gives the latch node `path` up in order: deletes it, writes `data` to `marker` (NULL: does not) and deletes
- * `tenure` (NULL: does not) in one transaction, so that whoever comes next can tell. ZNONODE where one of
- * them is not there (nothing is done then). */
+ * `tenure` and `uri` (NULL: does not) in one transaction, so that whoever comes next can tell. ZNONODE where
+ * one of them is not there (nothing is done then). */
 int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *tenure,
-               zk_done *done, void *arg);
+               const char *uri, zk_done *done, void *arg);
 
 /* Where the latch node `path` is there, makes `tenure` with `data`, or with `there` writes it anew. ZNONODE,
  * ZNODEEXISTS: nothing is done. */
@@ -135,6 +135,12 @@ int zk_tenure(struct zk *zk, const char *path, const char *tenure, const char *d
               zk_done *done, void *arg);
 /* Where the latch node `path` is there, deletes `tenure`. ZNONODE: one of them is not there. */
 int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done, void *arg);
+
+/* Where the latch node `path` is there, makes `uri`, ephemeral, with `data`; where `replace` is not -1 the
+ * one that is there, of that version, is deleted first. ZNONODE, ZNODEEXISTS, ZBADVERSION: nothing is done.
+ */
+int zk_uri(struct zk *zk, const char *path, const char *uri, const char *data, int replace, zk_done *done,
+           void *arg);
 
 /* Whether the client library at hand was built with TLS; without it zk_open refuses options->tls (ENOTSUP).
  */

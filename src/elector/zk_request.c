@@ -362,16 +362,18 @@ static int request_begin_pair(struct zk *zk, const char *path, char full[static 
 }
 
 int zk_release(struct zk *zk, const char *path, const char *marker, const char *data, const char *tenure,
-               zk_done *done, void *arg)
+               const char *uri, zk_done *done, void *arg)
 {
-    char full[PATH_MAX], full_marker[PATH_MAX], full_tenure[PATH_MAX];
+    char full[PATH_MAX], full_marker[PATH_MAX], full_tenure[PATH_MAX], full_uri[PATH_MAX];
     struct zk_item *item;
-    zoo_op_t ops[3];
+    zoo_op_t ops[4];
     int n = 0;
 
     if (marker != NULL && request_path(zk, marker, full_marker) != ZOK)
         return ZBADARGUMENTS;
     if (tenure != NULL && request_path(zk, tenure, full_tenure) != ZOK)
+        return ZBADARGUMENTS;
+    if (uri != NULL && request_path(zk, uri, full_uri) != ZOK)
         return ZBADARGUMENTS;
     int rc = request_begin(zk, path, full, done, arg, &item);
     if (rc != ZOK)
@@ -381,6 +383,8 @@ int zk_release(struct zk *zk, const char *path, const char *marker, const char *
         zoo_set_op_init(&ops[n++], full_marker, data, (int)strlen(data), -1, &item->stat);
     if (tenure != NULL)
         zoo_delete_op_init(&ops[n++], full_tenure, -1);
+    if (uri != NULL)
+        zoo_delete_op_init(&ops[n++], full_uri, -1);
     return request_multi(zk, item, n, ops);
 }
 
@@ -414,4 +418,21 @@ int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done,
     zoo_check_op_init(&ops[0], full, -1);
     zoo_delete_op_init(&ops[1], full_tenure, -1);
     return request_multi(zk, item, 2, ops);
+}
+
+int zk_uri(struct zk *zk, const char *path, const char *uri, const char *data, int replace, zk_done *done,
+           void *arg)
+{
+    char full[PATH_MAX], full_uri[PATH_MAX];
+    struct zk_item *item;
+    zoo_op_t ops[3];
+    int n = 0, rc = request_begin_pair(zk, path, full, uri, full_uri, done, arg, &item);
+
+    if (rc != ZOK)
+        return rc;
+    zoo_check_op_init(&ops[n++], full, -1);
+    if (replace >= 0)
+        zoo_delete_op_init(&ops[n++], full_uri, replace);
+    zoo_create_op_init(&ops[n++], full_uri, data, (int)strlen(data), request_acl(zk), ZOO_EPHEMERAL, NULL, 0);
+    return request_multi(zk, item, n, ops);
 }

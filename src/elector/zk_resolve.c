@@ -1,142 +1,58 @@
-/* zk_resolve.c - turns zookeeper.hosts into IP literals. Names are looked up in a detached thread each,
- * because getaddrinfo blocks for as long as it likes; the threads share a counted job with the loop and touch
- * nothing else. May not log, and may not call libzookeeper.
+/* zk_resolve.c - turns zookeeper.hosts into IP literals. Each name is looked up by resolve.h; those for which
+ * there is no look-up free are taken up as others end. May not log, and may not call libzookeeper.
  */
 #include "zk_resolve.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "resolve.h"
 
 #define HOSTS_MAX 64
 #define LITERAL_SIZE (NI_MAXHOST + NI_MAXSERV + 2)
 
 struct resolve_host {
-    struct resolve_job *job;
+    struct zk_resolve *owner;
     char *name;
-    char port[8];
-    struct addrinfo *found; /* written by its thread before it says that it is done */
-    int error;              /* an EAI_ code */
-    int lacked;             /* the errno of what this process had not enough of to look it up; 0 */
+    int port;
+    struct resolve *lookup; /* while it runs */
+    bool answered;
+    char *error; /* why there are no addresses, without a full stop; NULL: there are some, or no memory for it
+                  */
 };
 
-/* Lives until the loop and every thread have let go of it. */
-struct resolve_job {
-    pthread_mutex_t lock;
-    int references;
-    int pending; /* threads that have not answered */
-    int fd;      /* eventfd: everything is answered */
-    int n_hosts;
-    struct resolve_host hosts[HOSTS_MAX];
+/* Each address once. */
+struct literals {
+    char (*text)[LITERAL_SIZE];
+    size_t count, size;
 };
 
 struct zk_resolve {
-    struct resolve_job *job;
-    struct event *event;
-    char *chroot; /* "" or "/path" */
+    struct event_base *base;
+    struct event *again; /* to begin what could not be begun; or: everything is answered */
+    char *chroot;        /* "" or "/path" */
     zk_resolved *done;
     void *arg;
+    struct literals literals;
+    bool memory; /* for the literals there was enough */
+    int lacked;  /* the errno of what this process had not enough of to look one up; 0 */
+    size_t n_hosts;
+    struct resolve_host hosts[HOSTS_MAX];
 };
 
-static void job_release(struct resolve_job *job)
-{
-    int left;
-
-    pthread_mutex_lock(&job->lock);
-    left = --job->references;
-    pthread_mutex_unlock(&job->lock);
-    if (left > 0)
-        return;
-    for (int i = 0; i < job->n_hosts; i++) {
-        free(job->hosts[i].name);
-        if (job->hosts[i].found != NULL)
-            freeaddrinfo(job->hosts[i].found);
-    }
-    if (job->fd >= 0)
-        close(job->fd);
-    pthread_mutex_destroy(&job->lock);
-    free(job);
-}
-
-/* Wakes the loop; cannot fail on an eventfd that was written at most once. */
-static void job_wake(struct resolve_job *job)
-{
-    uint64_t one = 1;
-    ssize_t written = write(job->fd, &one, sizeof one);
-
-    (void)written;
-}
-
-static void host_lookup(struct resolve_host *host, int flags)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-
-    hints.ai_flags = AI_NUMERICSERV | flags;
-    host->error = getaddrinfo(host->name, host->port, &hints, &host->found);
-    if (host->error != 0)
-        host->found = NULL;
-}
-
-/* getaddrinfo tells a process without a descriptor to ask with the same as one whose name server is silent.
- */
-static int host_lacked(const struct resolve_host *host)
-{
-    int fd, error;
-
-    if (host->error == 0)
-        return 0;
-    if (host->error == EAI_MEMORY)
-        return ENOMEM;
-    fd = fcntl(host->job->fd, F_DUPFD_CLOEXEC, 0);
-    error = fd < 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    return error;
-}
-
-/* Addresses of a family that this host does not have are of no use, but a name that has no others (localhost
- * on a host without a network) is taken as it is. */
-static void host_lookup_name(struct resolve_host *host)
-{
-    host_lookup(host, AI_ADDRCONFIG);
-    if (host->error != 0 && host->error != EAI_AGAIN)
-        host_lookup(host, 0);
-}
-
-static void *host_thread(void *arg)
-{
-    struct resolve_host *host = arg;
-    struct resolve_job *job = host->job;
-    bool last;
-
-    host_lookup_name(host);
-    host->lacked = host_lacked(host);
-    pthread_mutex_lock(&job->lock);
-    last = --job->pending == 0;
-    pthread_mutex_unlock(&job->lock);
-    if (last)
-        job_wake(job);
-    job_release(job);
-    return NULL;
-}
-
 /* Splits "name", "name:port", "[v6]" or "[v6]:port" in place. */
-static int host_parse(struct resolve_job *job, char *item)
+static int host_parse(struct zk_resolve *resolve, char *item)
 {
-    struct resolve_host *host = &job->hosts[job->n_hosts];
+    struct resolve_host *host = &resolve->hosts[resolve->n_hosts];
     char *name = item, *port = NULL, *end;
     long number = 2181;
 
@@ -162,12 +78,12 @@ static int host_parse(struct resolve_job *job, char *item)
     }
     if (name[0] == '\0' || number < 1 || number > 65535)
         return -1;
-    host->job = job;
+    host->owner = resolve;
+    host->port = (int)number;
     host->name = strdup(name);
-    (void)snprintf(host->port, sizeof host->port, "%ld", number);
     if (host->name == NULL)
         return -1;
-    job->n_hosts++;
+    resolve->n_hosts++;
     return 0;
 }
 
@@ -195,21 +111,16 @@ static int hosts_parse(struct zk_resolve *resolve, const char *hosts)
         *slash = '\0';
     errno = EINVAL;
     for (char *item = strtok_r(copy, ",", &next); item != NULL && rc == 0; item = strtok_r(NULL, ",", &next))
-        rc = resolve->job->n_hosts < HOSTS_MAX ? host_parse(resolve->job, trim(item)) : -1;
+        rc = resolve->n_hosts < HOSTS_MAX ? host_parse(resolve, trim(item)) : -1;
     free(copy);
-    return rc == 0 && resolve->chroot != NULL && resolve->job->n_hosts > 0 ? 0 : -1;
+    return rc == 0 && resolve->chroot != NULL && resolve->n_hosts > 0 ? 0 : -1;
 }
 
-struct literals {
-    char (*text)[LITERAL_SIZE];
-    size_t count, size;
-};
-
-static bool literals_add(struct literals *literals, const struct addrinfo *address)
+static bool literals_add(struct literals *literals, const struct sockaddr_storage *address)
 {
     char host[NI_MAXHOST], port[NI_MAXSERV], text[LITERAL_SIZE];
 
-    if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, port, sizeof port,
+    if (getnameinfo((const struct sockaddr *)address, sizeof *address, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return true;
     /* No brackets around IPv6: libzookeeper splits at the last colon and hands the rest to getaddrinfo, which
@@ -273,24 +184,21 @@ static char *literals_join(const struct literals *literals, const char *chroot)
 }
 
 /* A sentence about the hosts that were not found; NULL where all were (or without memory for it). */
-static char *error_text(const struct resolve_job *job)
+static char *error_text(const struct zk_resolve *resolve)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *out = NULL;
     int bad = 0;
 
-    for (int i = 0; i < job->n_hosts; i++) {
-        const struct resolve_host *host = &job->hosts[i];
-
-        if (host->found != NULL)
+    for (size_t i = 0; i < resolve->n_hosts; i++) {
+        if (resolve->hosts[i].error == NULL)
             continue;
         if (out == NULL)
             out = open_memstream(&text, &size);
         if (out == NULL)
             return NULL;
-        (void)fprintf(out, "%s%s (%s)", bad++ > 0 ? ", " : "zookeeper.hosts: cannot resolve ", host->name,
-                      host->error == EAI_SYSTEM ? "system error" : gai_strerror(host->error));
+        (void)fprintf(out, "%s%s", bad++ > 0 ? ", " : "zookeeper.hosts: ", resolve->hosts[i].error);
     }
     if (out == NULL)
         return NULL;
@@ -300,43 +208,32 @@ static char *error_text(const struct resolve_job *job)
 
 static void resolve_free(struct zk_resolve *resolve)
 {
-    if (resolve->event != NULL)
-        event_free(resolve->event);
-    if (resolve->job != NULL)
-        job_release(resolve->job);
+    for (size_t i = 0; i < resolve->n_hosts; i++) {
+        resolve_cancel(resolve->hosts[i].lookup);
+        free(resolve->hosts[i].name);
+        free(resolve->hosts[i].error);
+    }
+    if (resolve->again != NULL)
+        event_free(resolve->again);
+    free(resolve->literals.text);
     free(resolve->chroot);
     free(resolve);
 }
 
 /* Everything is answered. `resolve` is freed before the owner is called, who may start the next one. */
-static void resolve_ready(evutil_socket_t fd, short what, void *arg)
+static void resolve_ready(struct zk_resolve *resolve)
 {
-    struct zk_resolve *resolve = arg;
-    struct literals literals = {0};
     zk_resolved *done = resolve->done;
     void *done_arg = resolve->arg;
+    const bool found = resolve->literals.count > 0;
     char *joined = NULL, *error;
-    int lacked = 0;
-    bool memory = true;
+    int lacked = resolve->lacked;
 
-    (void)fd;
-    (void)what;
-    /* The threads have answered under this lock: what they wrote before is seen after it. */
-    pthread_mutex_lock(&resolve->job->lock);
-    pthread_mutex_unlock(&resolve->job->lock);
-    for (int i = 0; i < resolve->job->n_hosts; i++) {
-        const struct resolve_host *host = &resolve->job->hosts[i];
-
-        for (struct addrinfo *found = host->found; found != NULL; found = found->ai_next)
-            memory = literals_add(&literals, found) && memory;
-        lacked = host->lacked != 0 ? host->lacked : lacked;
-    }
-    literals_shuffle(&literals);
-    if (literals.count > 0 && memory)
-        joined = literals_join(&literals, resolve->chroot);
-    error = error_text(resolve->job);
-    free(literals.text);
-    if (literals.count > 0 && joined == NULL)
+    literals_shuffle(&resolve->literals);
+    if (found && resolve->memory)
+        joined = literals_join(&resolve->literals, resolve->chroot);
+    error = error_text(resolve);
+    if (found && joined == NULL)
         lacked = ENOMEM;
     resolve_free(resolve);
     errno = lacked;
@@ -346,70 +243,112 @@ static void resolve_ready(evutil_socket_t fd, short what, void *arg)
     free(error);
 }
 
-/* Literals are settled here, names get a thread each. A thread that cannot be made counts as a failed
- * look-up. */
-static void hosts_start(struct resolve_job *job)
+static void host_failed(struct resolve_host *host, int lacked, const char *error)
 {
-    sigset_t all, before;
-    bool idle;
+    host->answered = true;
+    host->error = strdup(error);
+    if (lacked != 0)
+        host->owner->lacked = lacked;
+}
 
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* the threads inherit it */
-    pthread_mutex_lock(&job->lock);
-    for (int i = 0; i < job->n_hosts; i++) {
-        struct resolve_host *host = &job->hosts[i];
-        pthread_t thread;
+static void hosts_go_on(struct zk_resolve *resolve);
 
-        host_lookup(host, AI_NUMERICHOST);
-        if (host->found != NULL)
-            continue;
-        if (pthread_create(&thread, NULL, host_thread, host) != 0) {
-            host->error = EAI_MEMORY;
-            host->lacked = ENOMEM;
-            continue;
-        }
-        (void)pthread_detach(thread);
-        job->pending++;
-        job->references++;
+static void on_looked_up(void *arg, const struct sockaddr_storage *addresses, size_t n, const char *error)
+{
+    struct resolve_host *host = arg;
+    struct zk_resolve *resolve = host->owner;
+
+    host->lookup = NULL;
+    host->answered = true;
+    if (n == 0)
+        host_failed(host, errno, error);
+    for (size_t i = 0; i < n; i++)
+        resolve->memory = literals_add(&resolve->literals, &addresses[i]) && resolve->memory;
+    hosts_go_on(resolve);
+}
+
+/* A look-up that cannot be begun counts as failed, but where others have to end first. */
+static void host_start(struct resolve_host *host)
+{
+    char error[NI_MAXHOST + 128];
+
+    host->lookup = resolve_start(host->owner->base, host->name, host->port, on_looked_up, host);
+    if (host->lookup != NULL || errno == EAGAIN)
+        return;
+    const int lacked = errno;
+    (void)snprintf(error, sizeof error, "cannot resolve %.*s (%s)", NI_MAXHOST, host->name, strerror(lacked));
+    host_failed(host, lacked == EINVAL ? 0 : lacked, error);
+}
+
+static void resolve_later(struct zk_resolve *resolve, long us)
+{
+    const struct timeval later = {.tv_usec = us};
+
+    if (evtimer_add(resolve->again, &later) != 0)
+        abort(); /* out of memory: the keeper starts another elector */
+}
+
+/* Begins what can be begun; where nothing is left that could answer, the end is near. */
+static void hosts_go_on(struct zk_resolve *resolve)
+{
+    size_t waiting = 0, running = 0;
+
+    for (size_t i = 0; i < resolve->n_hosts; i++) {
+        struct resolve_host *host = &resolve->hosts[i];
+
+        if (!host->answered && host->lookup == NULL)
+            host_start(host);
+        running += host->lookup != NULL;
+        waiting += !host->answered && host->lookup == NULL;
     }
-    idle = job->pending == 0;
-    pthread_mutex_unlock(&job->lock);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (idle)
-        job_wake(job);
+    /* Look-ups that others have begun, or forgotten, are in the way: theirs may end at any time. */
+    if (waiting > 0)
+        resolve_later(resolve, 100000);
+    else if (running == 0)
+        resolve_later(resolve, 0);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct zk_resolve *resolve = arg;
+
+    (void)fd;
+    (void)what;
+    for (size_t i = 0; i < resolve->n_hosts; i++) {
+        if (!resolve->hosts[i].answered) {
+            hosts_go_on(resolve);
+            return;
+        }
+    }
+    resolve_ready(resolve);
 }
 
 struct zk_resolve *zk_resolve_start(struct event_base *base, const char *hosts, zk_resolved *done, void *arg)
 {
     struct zk_resolve *resolve = calloc(1, sizeof *resolve);
-    struct resolve_job *job = calloc(1, sizeof *job);
-    int saved;
+    int error;
 
-    if (resolve == NULL || job == NULL) {
-        free(resolve);
-        free(job);
+    if (resolve == NULL) {
         errno = ENOMEM;
         return NULL;
     }
-    resolve->job = job;
+    resolve->base = base;
     resolve->done = done;
     resolve->arg = arg;
-    pthread_mutex_init(&job->lock, NULL);
-    job->references = 1;
-    job->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (job->fd < 0 || hosts_parse(resolve, hosts) != 0) {
-        saved = errno;
+    resolve->memory = true;
+    if (hosts_parse(resolve, hosts) != 0) {
+        error = errno;
         resolve_free(resolve);
-        errno = saved;
+        errno = error;
         return NULL;
     }
-    resolve->event = event_new(base, job->fd, EV_READ, resolve_ready, resolve);
-    if (resolve->event == NULL || event_add(resolve->event, NULL) != 0) {
+    resolve->again = evtimer_new(base, on_again, resolve);
+    if (resolve->again == NULL) {
         resolve_free(resolve);
         errno = ENOMEM;
         return NULL;
     }
-    hosts_start(job);
+    hosts_go_on(resolve);
     return resolve;
 }
 

@@ -22,9 +22,8 @@
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
 
-#define CHANNEL_FD 3 /* the elector's descriptors; it is told by its arguments */
-#define CONF_FD 4
-#define LOCK_FD 5
+#define CHANNEL_FD 3 /* the elector's and the relay's descriptors; told by their arguments */
+#define CONF_FD 4    /* the elector has the daemon's lock above it */
 
 static int open_pidfd(pid_t pid)
 {
@@ -252,7 +251,7 @@ int child_livy(const struct child_order *order, struct child *child, char *why, 
 }
 
 /* Beside this program in a build tree, else in libexec. */
-static int elector_path(char *path, size_t path_size, char *why, size_t size)
+static int helper_path(const char *name, char *path, size_t path_size, char *why, size_t size)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -261,14 +260,14 @@ static int elector_path(char *path, size_t path_size, char *why, size_t size)
         self[n] = '\0';
         char *slash = strrchr(self, '/');
         int length =
-            slash == NULL ? -1 : snprintf(path, path_size, "%.*s/livy-ha-elector", (int)(slash - self), self);
+            slash == NULL ? -1 : snprintf(path, path_size, "%.*s/%s", (int)(slash - self), self, name);
         if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
             return 0;
     }
-    int length = snprintf(path, path_size, "%s/livy-ha-elector", LIVY_HA_LIBEXEC);
+    int length = snprintf(path, path_size, "%s/%s", LIVY_HA_LIBEXEC, name);
     if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
         return 0;
-    snprintf(why, size, "livy-ha-elector is neither beside livy-ha nor in %s: install it", LIVY_HA_LIBEXEC);
+    snprintf(why, size, "%s is neither beside livy-ha nor in %s: install it", name, LIVY_HA_LIBEXEC);
     return -1;
 }
 
@@ -286,15 +285,30 @@ int child_conf_memfd(const struct conf *conf)
     return -1;
 }
 
-/* Puts the three descriptors at their places. They are first moved out of the way of each other. */
-static int place_descriptors(int channel, int conf, int lock)
+/* Puts the descriptors at their places, from CHANNEL_FD on, and closes what lies above at exec. They are
+ * first moved out of the way of each other. */
+static int place_descriptors(const int *fds, int n)
 {
-    int high[3] = {fcntl(channel, F_DUPFD_CLOEXEC, 64), fcntl(conf, F_DUPFD_CLOEXEC, 64),
-                   fcntl(lock, F_DUPFD_CLOEXEC, 64)};
-    for (int i = 0; i < 3; i++)
-        if (high[i] < 0 || dup2(high[i], CHANNEL_FD + i) < 0) /* dup2 clears CLOEXEC */
+    int high[3];
+
+    for (int i = 0; i < n; i++)
+        if ((high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64)) < 0)
             return -1;
-    return cloexec_from(LOCK_FD + 1);
+    for (int i = 0; i < n; i++)
+        if (dup2(high[i], CHANNEL_FD + i) < 0) /* clears CLOEXEC */
+            return -1;
+    return cloexec_from(CHANNEL_FD + n);
+}
+
+/* What elector and relay have in common: the keeper tells them to stop; a Ctrl-C on the terminal must not. */
+static void be_helper(void)
+{
+    no_stdin();
+    reset_dispositions();
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    unblock_signals();
 }
 
 __attribute__((noreturn)) static void become_elector(const char *path, const char *store, int channel,
@@ -302,23 +316,48 @@ __attribute__((noreturn)) static void become_elector(const char *path, const cha
 {
     char channel_arg[16], conf_arg[16];
 
-    if (place_descriptors(channel, conf, lock) != 0) {
+    if (place_descriptors((const int[]){channel, conf, lock}, 3) != 0) {
         log_error("the elector could not be given its descriptors: %s (LimitNOFILE?)", strerror(errno));
         _exit(126);
     }
     snprintf(channel_arg, sizeof(channel_arg), "%d", CHANNEL_FD);
     snprintf(conf_arg, sizeof(conf_arg), "%d", CONF_FD);
-    no_stdin();
-    reset_dispositions();
-    /* The keeper tells it to stop; a Ctrl-C on the terminal must not. */
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    unblock_signals();
+    be_helper();
     execl(path, "livy-ha-elector", "--channel", channel_arg, "--conf", conf_arg, "--store", store,
           (char *)NULL);
     log_error("%s could not be run: %s", path, strerror(errno));
     _exit(127);
+}
+
+__attribute__((noreturn)) static void become_relay(const char *path, pid_t keeper, int channel, int conf)
+{
+    char channel_arg[16], conf_arg[16];
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper)
+        _exit(126);
+    if (place_descriptors((const int[]){channel, conf}, 2) != 0) {
+        log_error("the relay could not be given its descriptors: %s (LimitNOFILE?)", strerror(errno));
+        _exit(126);
+    }
+    snprintf(channel_arg, sizeof(channel_arg), "%d", CHANNEL_FD);
+    snprintf(conf_arg, sizeof(conf_arg), "%d", CONF_FD);
+    be_helper();
+    execl(path, "livy-ha-relay", "--channel", channel_arg, "--conf", conf_arg, (char *)NULL);
+    log_error("%s could not be run: %s", path, strerror(errno));
+    _exit(127);
+}
+
+/* The pidfd of a child that was forked just now; without one it is of no use. */
+static int adopt_child(pid_t pid, struct child *child, char *why, size_t size)
+{
+    *child = (struct child){.pid = pid, .pidfd = open_pidfd(pid), .status = -1};
+    if (child->pidfd >= 0)
+        return 0;
+    snprintf(why, size, "pidfd_open: %s", strerror(errno));
+    kill(pid, SIGKILL); /* our unreaped child: the pid is surely its own */
+    waitpid(pid, NULL, 0);
+    child->pid = 0;
+    return -1;
 }
 
 int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
@@ -327,7 +366,7 @@ int child_elector(const struct conf *conf, const struct livyconf *livyconf, int 
     char path[PATH_MAX];
     sigset_t old;
 
-    if (elector_path(path, sizeof(path), why, size) != 0)
+    if (helper_path("livy-ha-elector", path, sizeof(path), why, size) != 0)
         return -1;
     char *store = livyconf_fingerprint(livyconf);
     int text = store != NULL ? child_conf_memfd(conf) : -1;
@@ -347,13 +386,33 @@ int child_elector(const struct conf *conf, const struct livyconf *livyconf, int 
         snprintf(why, size, "fork: %s", strerror(saved));
         return -1;
     }
-    *child = (struct child){.pid = pid, .pidfd = open_pidfd(pid), .status = -1};
-    if (child->pidfd >= 0)
-        return 0;
-    snprintf(why, size, "pidfd_open: %s", strerror(errno));
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return -1;
+    return adopt_child(pid, child, why, size);
+}
+
+int child_relay(const struct conf *conf, int channel, struct child *child, char *why, size_t size)
+{
+    char path[PATH_MAX];
+    sigset_t old;
+    pid_t keeper = getpid();
+
+    if (helper_path("livy-ha-relay", path, sizeof(path), why, size) != 0)
+        return -1;
+    int text = child_conf_memfd(conf);
+    if (text < 0) {
+        snprintf(why, size, "the configuration could not be handed over: %s", strerror(errno));
+        return -1;
+    }
+    pid_t pid = fork_blocked(&old);
+    if (pid == 0)
+        become_relay(path, keeper, channel, text);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    close(text);
+    if (pid < 0) {
+        snprintf(why, size, "fork: %s", strerror(saved));
+        return -1;
+    }
+    return adopt_child(pid, child, why, size);
 }
 
 int child_fence(const struct conf *conf, const struct ipc_member *member, const char *reason,
@@ -382,13 +441,29 @@ void child_become_closer(const struct conf *conf, int lock, char *why, size_t si
 {
     char path[PATH_MAX];
 
-    if (elector_path(path, sizeof(path), why, size) != 0)
+    if (helper_path("livy-ha-elector", path, sizeof(path), why, size) != 0)
         return;
     int text = child_conf_memfd(conf);
-    if (text < 0 || place_descriptors(text, text, lock) != 0) {
+    if (text < 0 || place_descriptors((const int[]){text, text, lock}, 3) != 0) {
         snprintf(why, size, "the elector could not be given its descriptors: %s", strerror(errno));
         return;
     }
     execl(path, "livy-ha-elector", "--close-session", "--conf", "4", (char *)NULL);
     snprintf(why, size, "%s: %s", path, strerror(errno));
+}
+
+void child_signal(const struct child *child, int number)
+{
+    if (child->pid != 0 && syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0) != 0 &&
+        errno != ESRCH)
+        log_error("signal %d to pid %d: %s", number, (int)child->pid, strerror(errno));
+}
+
+void child_forget(struct child *child)
+{
+    if (child->pidfd >= 0)
+        close(child->pidfd);
+    if (child->status >= 0)
+        close(child->status);
+    *child = (struct child){.pidfd = -1, .status = -1};
 }

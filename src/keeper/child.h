@@ -1,4 +1,4 @@
-/* child.h - the processes that the keeper starts: the elector, Livy, the fence command. The only place in
+/* child.h - the processes that the keeper starts: elector, relay, Livy, the fence command. The only place in
  * livy-ha that forks.
  *
  * The keeper is single-threaded, so fork is safe, and PDEATHSIG, which is tied to the thread that forked
@@ -41,6 +41,10 @@ int child_livy(const struct child_order *order, struct child *child, char *why, 
 int child_elector(const struct conf *conf, const struct livyconf *livyconf, int channel, int lock,
                   struct child *child, char *why, size_t size);
 
+/* Starts the relay, which inherits `channel` and a memfd with the configuration, and dies with the keeper. 0,
+ * or -1 with `why`. */
+int child_relay(const struct conf *conf, int channel, struct child *child, char *why, size_t size);
+
 /* Runs failover.fence_command by `/bin/sh -c`, in a session and process group of its own, with
  * LIVY_HA_FENCE_ID, _HOST, _URL, _EPOCH, _REASON of the member and LIVY_HA_FENCE_BY, this one's id. It
  * outlives the keeper: what has begun is left to end. 0, or -1 with `why`. */
@@ -50,6 +54,11 @@ int child_fence(const struct conf *conf, const struct ipc_member *member, const 
 /* Becomes `livy-ha-elector --close-session` (exec), which inherits `lock` too. Returns only on failure, with
  * `why`. */
 void child_become_closer(const struct conf *conf, int lock, char *why, size_t size);
+
+/* A signal, by pidfd; none where there is no such child. */
+void child_signal(const struct child *child, int number);
+/* It was reaped: closes what is left of it. */
+void child_forget(struct child *child);
 
 /* A memfd with the configuration as conf_read takes it, or -1 with errno. */
 int child_conf_memfd(const struct conf *conf);

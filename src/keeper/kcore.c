@@ -274,6 +274,9 @@ void kcore_step(struct kcore *k, const struct kcore_event *event, int64_t now, s
     case KCORE_EV_QUIT:
         kcore_stop_signalled(&s);
         break;
+    case KCORE_EV_FATAL:
+        kcore_stop_fatal(&s, event->status);
+        break;
     case KCORE_EV_ORPHANS:
         kcore_stop_orphans(&s, event->count);
         break;

@@ -40,6 +40,7 @@ enum kcore_event_type {
     KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
     KCORE_EV_LOCK_FREE,
     KCORE_EV_QUIT,         /* TERM or INT */
+    KCORE_EV_FATAL,        /* the daemon must end: status; what is not the elector's to tell (the relay) */
     KCORE_EV_ORPHANS,      /* count: spark-submit processes left over by a dead Livy */
     KCORE_EV_FENCE_FORKED, /* pid > 0, or text says why not */
     KCORE_EV_FENCE_EXITED, /* status: exit status, or 256 + signal */

@@ -13,46 +13,18 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "child.h"
-#include "fence.h"
-#include "kcore.h"
+#include "keeper_internal.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/ipc.h"
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
-#include "livy-ha/packet.h"
 #include "notify.h"
 #include "orphans.h"
 #include "reload.h"
-
-#define MAX_BATCH 64
-
-struct keeper {
-    struct conf *conf;
-    struct livyconf *livyconf;
-    struct kcore core;
-    struct child elector, livy; /* pid 0: none */
-    struct fence fence;
-    pid_t last_livy; /* whose orphans are looked for */
-    int channel;     /* to the elector, -1 where there is none */
-    int lock, epoll, signals, timer;
-    int64_t armed_for, stepped_at,
-        watchdog_at;             /* stepped_at: up to then everything that was due has been done */
-    char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */
-    uint32_t lock_told;          /* the run of which it was told that its lock is kept by another process */
-    bool hunting;                /* something that Livy left was killed: its own children come to us next */
-    bool stopping_told;
-    bool pending_restart; /* a reload changed a key that takes effect with a restart only */
-    bool done;
-    int exit_code;
-};
-
-static void step(struct keeper *k, const struct kcore_event *event);
 
 /* ---- children
  * --------------------------------------------------------------------------------------------------- */
@@ -64,30 +36,16 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void forget_child(struct child *child)
-{
-    close_fd(&child->pidfd);
-    close_fd(&child->status);
-    child->pid = 0;
-}
-
-static void signal_child(const struct child *child, int number)
-{
-    if (child->pid != 0 && syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0) != 0 &&
-        errno != ESRCH)
-        log_error("signal %d to pid %d: %s", number, (int)child->pid, strerror(errno));
-}
-
 /* The deadline can not be kept any more: Livy ends with us (PDEATHSIG as well), the elector gives the latch
  * up. */
 __attribute__((noreturn)) static void die(const struct keeper *k, const char *what)
 {
     log_error("%s: %s: the lease could not be kept, ending Livy and the daemon", what, strerror(errno));
-    signal_child(&k->livy, SIGKILL);
+    child_signal(&k->livy, SIGKILL);
     _exit(75);
 }
 
-static void describe_livy(struct keeper *k)
+void keeper_describe_livy(struct keeper *k)
 {
     snprintf(k->livy_at, sizeof(k->livy_at), "%s %s", k->livyconf->tls ? "https" : "http",
              k->livyconf->host != NULL ? k->livyconf->host : "*");
@@ -102,38 +60,12 @@ static void fork_livy(struct keeper *k)
                                 .kill_at = k->core.kill_at};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
-    describe_livy(k);
+    keeper_describe_livy(k);
     if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
         event.pid = k->last_livy = k->livy.pid;
     else
         log_error("Livy could not be started: %s", why);
-    step(k, &event);
-}
-
-static void spawn_elector(struct keeper *k)
-{
-    char why[256];
-    int pair[2] = {-1, -1};
-
-    if (packet_pair(pair) != 0) {
-        snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
-    } else if (child_elector(k->conf, k->livyconf, pair[1], k->lock, &k->elector, why, sizeof(why)) == 0) {
-        close(pair[1]);
-        k->channel = pair[0];
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = k->channel};
-        if (epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->channel, &event) == 0) {
-            log_info("elector started, pid %d", (int)k->elector.pid);
-            return;
-        }
-        snprintf(why, sizeof(why), "epoll_ctl: %s", strerror(errno));
-        signal_child(&k->elector, SIGKILL); /* its end is reaped like any other */
-        log_error("elector: %s", why);
-        return;
-    }
-    close_fd(&pair[0]);
-    close_fd(&pair[1]);
-    log_error("the elector could not be started: %s", why);
-    step(k, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = 1});
+    keeper_step(k, &event);
 }
 
 /* Rule 2: dead means that the lock is free too. Who still holds it (a helper that kept the descriptor) is
@@ -144,7 +76,7 @@ static void free_lock(struct keeper *k)
     pid_t first = 0;
 
     if (lockfile_livy_path(k->conf->runtime_dir, path, sizeof(path)) != 0 || lockfile_free(path) == 1) {
-        step(k, &(struct kcore_event){.type = KCORE_EV_LOCK_FREE});
+        keeper_step(k, &(struct kcore_event){.type = KCORE_EV_LOCK_FREE});
         return;
     }
     size_t n = lockfile_end_holders(path, k->elector.pid, &first); /* the elector looks at it too */
@@ -164,7 +96,7 @@ static void sort_orphans(struct keeper *k, bool all)
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
     struct orphans orphans = {.livy = k->last_livy,
                               .livy_alive = k->livy.pid != 0,
-                              .spare = k->elector.pid,
+                              .spare = {k->elector.pid, k->relay.child.pid},
                               .spare_session = k->fence.session,
                               .marker = marker};
 
@@ -176,7 +108,7 @@ static void sort_orphans(struct keeper *k, bool all)
     if (count > k->core.orphans)
         log_info("%d spark-submit process%s left over by Livy: livy.orphan_grace is %lld ms", count,
                  count == 1 ? "" : "es", (long long)k->conf->livy.orphan_grace);
-    step(k, &(struct kcore_event){.type = KCORE_EV_ORPHANS, .count = count});
+    keeper_step(k, &(struct kcore_event){.type = KCORE_EV_ORPHANS, .count = count});
 }
 
 /* What the child wrote before exec, if that failed. */
@@ -191,19 +123,6 @@ static int exit_code_of(int status)
     return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void drain_channel(struct keeper *k, bool last_words);
-
-static void tell_elector_end(const struct keeper *k, int status)
-{
-    if (status >= 256)
-        log_warn("the elector (pid %d) was killed by signal %d", (int)k->elector.pid, status - 256);
-    else if (!k->core.elector_said_hello)
-        log_error("the elector (pid %d) ended with status %d before it said a word%s", (int)k->elector.pid,
-                  status, status == 127 ? ": it could not be run" : "");
-    else if (status != 0)
-        log_warn("the elector (pid %d) exited with status %d", (int)k->elector.pid, status);
-}
-
 static void reaped(struct keeper *k, pid_t pid, int status)
 {
     struct kcore_event event = {.status = exit_code_of(status)};
@@ -211,22 +130,19 @@ static void reaped(struct keeper *k, pid_t pid, int status)
     if (pid == k->livy.pid) {
         char text[256];
         read_status(&k->livy, text, sizeof(text));
-        forget_child(&k->livy);
+        child_forget(&k->livy);
         event.type = KCORE_EV_LIVY_EXITED;
         event.text = text;
-        step(k, &event);
+        keeper_step(k, &event);
         sort_orphans(k, false);
     } else if (pid == k->elector.pid) {
-        drain_channel(k, true);
-        tell_elector_end(k, event.status);
-        close_fd(&k->channel);
-        forget_child(&k->elector);
-        event.type = KCORE_EV_ELECTOR_EXITED;
-        step(k, &event);
+        helpers_elector_ended(k, event.status);
+    } else if (pid == k->relay.child.pid) {
+        relay_reaped(k, event.status);
     } else if (pid == k->fence.pid) {
         fence_ended(&k->fence, event.status);
         event.type = KCORE_EV_FENCE_EXITED;
-        step(k, &event);
+        keeper_step(k, &event);
     } else if (k->core.orphans > 0 || k->hunting) {
         sort_orphans(k, false);
     }
@@ -242,62 +158,6 @@ static void reap(struct keeper *k)
 
 /* ---- the channel
  * ------------------------------------------------------------------------------------------------- */
-
-static void send_message(struct keeper *k, const struct kcore_action *a)
-{
-    struct ipc_msg msg = {.type = a->message, .run = a->answer};
-    int fd = a->with_pidfd ? k->livy.pidfd : -1;
-
-    kcore_livy(&k->core, &msg.livy);
-    msg.kill_at = k->core.kill_at;
-    msg.quitting = k->core.quitting;
-    msg.pending_restart = k->pending_restart;
-    bool alive = a->message == IPC_LIVY && msg.livy.state == IPC_LIVY_ALIVE;
-    if (a->message == IPC_WELCOME && k->core.livy == KCORE_NONE)
-        describe_livy(k);
-    snprintf(msg.text, sizeof(msg.text), "%s",
-             alive || a->message == IPC_WELCOME ? k->livy_at : k->core.text);
-    if (a->message == IPC_WELCOME && k->core.has_session)
-        msg.session = k->core.session;
-    if (a->message == IPC_FENCED || a->type == KCORE_ACT_REFUSE_FENCE)
-        fence_message(&k->core, a, &msg);
-    if (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0 && errno != EPIPE) {
-        /* It does not read: hung. A new one takes over. */
-        log_warn("the elector does not take messages (%s): killing it", strerror(errno));
-        signal_child(&k->elector, SIGKILL);
-    }
-}
-
-/* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start.
- * `last_words`: the elector is dead, so it cannot close its session any more, and its successor wants it. */
-static void drain_channel(struct keeper *k, bool last_words)
-{
-    static struct ipc_msg batch[MAX_BATCH]; /* one thread; large for a stack */
-    size_t n = 0;
-    int fd, rc = 0;
-
-    while (k->channel >= 0 && n < MAX_BATCH && (rc = ipc_recv(k->channel, &batch[n], &fd)) == 1) {
-        close_fd(&fd);
-        n++;
-    }
-    if (rc < 0) {
-        if (errno != EPIPE && errno != ECONNRESET) {
-            log_error("a message of the elector is not one (%s): killing it", strerror(errno));
-            signal_child(&k->elector, SIGKILL);
-        }
-        epoll_ctl(k->epoll, EPOLL_CTL_DEL, k->channel, NULL);
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &batch[i], .superseded = n == MAX_BATCH};
-        if (last_words && batch[i].type == IPC_RELEASING)
-            continue;
-        for (size_t j = i + 1; j < n; j++)
-            event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;
-        if (batch[i].type == IPC_FATAL)
-            log_error("%s", batch[i].text);
-        step(k, &event);
-    }
-}
 
 /* ---- actions
  * ------------------------------------------------------------------------------------------------------ */
@@ -325,7 +185,15 @@ static void run_fence(struct keeper *k)
     struct kcore_event event;
 
     fence_run(&k->fence, k->conf, &k->core.fence, &event, why, sizeof(why));
-    step(k, &event);
+    keeper_step(k, &event);
+}
+
+void keeper_tell_ready(struct keeper *k)
+{
+    if (!k->elector_up || !k->relay.core.up || k->ready_told || k->core.quitting)
+        return;
+    notify_send("READY=1");
+    k->ready_told = true;
 }
 
 static void perform(struct keeper *k, const struct kcore_action *a)
@@ -334,27 +202,27 @@ static void perform(struct keeper *k, const struct kcore_action *a)
 
     switch (a->type) {
     case KCORE_ACT_SPAWN_ELECTOR:
-        spawn_elector(k);
+        helpers_spawn_elector(k);
         break;
     case KCORE_ACT_KILL_ELECTOR:
         log_warn("the elector (pid %d) does not answer: killing it", (int)k->elector.pid);
-        signal_child(&k->elector, SIGKILL);
+        child_signal(&k->elector, SIGKILL);
         break;
     case KCORE_ACT_FORK_LIVY:
         fork_livy(k);
         break;
     case KCORE_ACT_TERM_LIVY:
-        signal_child(&k->livy, SIGTERM);
+        child_signal(&k->livy, SIGTERM);
         break;
     case KCORE_ACT_KILL_LIVY:
-        signal_child(&k->livy, SIGKILL);
+        child_signal(&k->livy, SIGKILL);
         break;
     case KCORE_ACT_FREE_LOCK:
         free_lock(k);
         break;
     case KCORE_ACT_SEND:
     case KCORE_ACT_REFUSE_FENCE:
-        send_message(k, a);
+        helpers_send(k, a);
         break;
     case KCORE_ACT_RUN_FENCE:
         run_fence(k);
@@ -376,7 +244,8 @@ static void perform(struct keeper *k, const struct kcore_action *a)
         log_error("%s", a->text);
         break;
     case KCORE_ACT_READY:
-        notify_send("READY=1");
+        k->elector_up = true;
+        keeper_tell_ready(k);
         break;
     case KCORE_ACT_STATUS:
         snprintf(text, sizeof(text), "STATUS=%s", a->text);
@@ -390,7 +259,7 @@ static void perform(struct keeper *k, const struct kcore_action *a)
     }
 }
 
-static void step(struct keeper *k, const struct kcore_event *event)
+void keeper_step(struct keeper *k, const struct kcore_event *event)
 {
     struct kcore_actions actions;
 
@@ -415,14 +284,7 @@ static void reload(struct keeper *k)
                                            .orphan_grace = k->conf->livy.orphan_grace,
                                            .drain = k->conf->front.drain,
                                            .fence_timeout = k->conf->failover.fence_timeout};
-    struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
-    int text = child_conf_memfd(k->conf);
-    if (text < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, text) != 0)) {
-        log_error("the elector could not be given the new configuration (%s): a new one takes over",
-                  strerror(errno));
-        signal_child(&k->elector, SIGKILL);
-    }
-    close_fd(&text);
+    helpers_reload(k);
 }
 
 static void read_signals(struct keeper *k)
@@ -435,7 +297,7 @@ static void read_signals(struct keeper *k)
         case SIGINT:
             log_info("%s: stopping%s", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT",
                      k->core.quitting ? " at once" : "");
-            step(k, &(struct kcore_event){.type = KCORE_EV_QUIT});
+            keeper_step(k, &(struct kcore_event){.type = KCORE_EV_QUIT});
             break;
         case SIGHUP:
             reload(k);
@@ -466,6 +328,9 @@ static void feed_watchdog(struct keeper *k, int64_t now)
 static void arm(struct keeper *k)
 {
     int64_t next = kcore_next(&k->core, k->stepped_at); /* not of now: what fell due since would be skipped */
+    int64_t relay = rcore_next(&k->relay.core, k->stepped_at);
+    if (relay < next)
+        next = relay;
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
         next = k->watchdog_at;
     if (next == k->armed_for)
@@ -489,7 +354,8 @@ static void loop(struct keeper *k)
         int n = epoll_wait(k->epoll, events, 8, -1);
         if (n < 0 && errno != EINTR)
             die(k, "epoll_wait");
-        step(k, &(struct kcore_event){.type = KCORE_EV_TIME}); /* deadlines before anything else */
+        keeper_step(k, &(struct kcore_event){.type = KCORE_EV_TIME}); /* deadlines before anything else */
+        relay_time(k);
         feed_watchdog(k, clock_boot_ms());
         for (int i = 0; i < n; i++) {
             uint64_t ticks;
@@ -498,7 +364,9 @@ static void loop(struct keeper *k)
             else if (events[i].data.fd == k->timer)
                 k->armed_for = read(k->timer, &ticks, sizeof(ticks)) > 0 ? 0 : k->armed_for;
             else if (events[i].data.fd == k->channel)
-                drain_channel(k, false);
+                helpers_drain(k, false);
+            else if (events[i].data.fd == k->relay.channel)
+                relay_readable(k);
         }
     }
 }
@@ -579,8 +447,11 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     }
     steady();
     kcore_init(&k.core, &config, clock_boot_ms());
-    step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
+    relay_open(&k, clock_boot_ms());
+    keeper_step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
+    relay_time(&k);
     loop(&k);
+    relay_close(&k);
     log_info("ended with status %d", k.exit_code);
     close_fd(&k.channel);
     close_fd(&k.epoll);

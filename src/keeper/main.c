@@ -118,9 +118,12 @@ static int run(struct conf *conf, struct livyconf *livyconf)
     notify_open();
     log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
              conf->path != NULL ? conf->path : "configured by the environment alone");
-    if (strcmp(conf->front.listen, "off") != 0 || strcmp(conf->admin_listen, "off") != 0)
-        log_info("this version serves no front and no admin port yet: clients come to Livy's own port, %d",
-                 conf->livy.port);
+    conf_decide_front(conf, livyconf->kerberos);
+    if (strcmp(conf->front.listen, "off") != 0)
+        log_info("front at %s for %s, front.mode %s", conf->front.listen, conf->front.advertise,
+                 conf->front.mode_in_force == CONF_FRONT_REDIRECT ? "redirect" : "forward");
+    else
+        log_info("front.listen is off: clients come to Livy's own port, %d", conf->livy.port);
     int rc = startup_prepare(conf, livyconf, &lock);
     if (rc == 0)
         return keeper_run(conf, livyconf, lock); /* takes both over */

@@ -84,7 +84,9 @@ int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
     while ((entry = readdir(proc)) != NULL) {
         char state, *end;
         pid_t parent, session, pid = (pid_t)strtol(entry->d_name, &end, 10);
-        if (*end != '\0' || pid <= 0 || pid == orphans->spare || pid == orphans->livy)
+        if (*end != '\0' || pid <= 0 || pid == orphans->livy)
+            continue;
+        if (pid == orphans->spare[0] || pid == orphans->spare[1])
             continue;
         if (!parent_and_session(pid, &parent, &session, &state) || parent != self || state == 'Z')
             continue;

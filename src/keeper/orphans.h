@@ -15,7 +15,7 @@
 struct orphans {
     pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */
     bool livy_alive;
-    pid_t spare;         /* the elector */
+    pid_t spare[2];      /* elector and relay; 0: none */
     pid_t spare_session; /* of the last fence command; 0: none */
     const char *marker;  /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
                             inherit */

@@ -89,6 +89,8 @@ int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *p
     if (fresh != NULL)
         fresh = conf_reload(*conf, fresh, changed, &changes);
     struct livyconf *fresh_livy = fresh != NULL ? livyconf_load(fresh, environ, &report) : NULL;
+    if (fresh_livy != NULL)
+        conf_decide_front(fresh, fresh_livy->kerberos);
     reload_log_report(&report);
     conf_report_clear(&report);
     bool same_store = fresh_livy != NULL && store_is_same(*livyconf, fresh_livy);

@@ -6,8 +6,9 @@
  * control bytes, NUL, two Content-Lengths (even equal ones), Content-Length beside Transfer-Encoding, any
  * transfer coding but a single "chunked" in HTTP/1.1, a request line with other than two single blanks, two
  * Hosts, no Host in HTTP/1.1, a target that is neither origin-form nor absolute-form http(s) (OPTIONS' "*"
- * and CONNECT's authority included), a path that begins with "//" or a backslash, bad percent escapes, bytes
- * outside of what a target may have. A line may end in LF alone.
+ * and CONNECT's authority included), CONNECT, an absolute-form target whose authority is not Host's or that
+ * has a query without a path, a path that begins with "//" or a backslash, bad percent escapes, bytes outside
+ * of what a target may have. A line may end in LF alone.
  */
 #ifndef LIVY_HA_NET_HTTP_HEAD_H
 #define LIVY_HA_NET_HTTP_HEAD_H
@@ -40,7 +41,7 @@ struct http_request {
     bool expects_continue; /* Expect: 100-continue, from an HTTP/1.1 client */
     bool upgrade;          /* Connection: upgrade: after an answer 101 it is no HTTP any more */
     bool is_head;          /* the answer has no body */
-    enum http_body body;   /* NONE, SIZED, CHUNKED */
+    enum http_body body;   /* NONE (a Content-Length of 0 too), SIZED, CHUNKED */
     uint64_t length;       /* SIZED */
 };
 

@@ -1,9 +1,10 @@
 /* httpd.h - a small HTTP/1.x server on libevent, for the control socket (elector) and the admin port (relay).
  *
- * One request a connection, GET, HEAD, OPTIONS and, where it is allowed, POST; 8 KiB of head, 64 KiB of body
- * (read and dropped), a bound on connections (more wait in the kernel's queue), an absolute deadline for each
- * from accept to end. It knows paths only through the handler that it is given. Runs on the loop's thread,
- * never blocks. The program must ignore SIGPIPE.
+ * One request a connection, GET, HEAD, OPTIONS (answered as GET would be, without the body, and with Allow)
+ * and, where it is allowed, POST; other methods get 405. 8 KiB of head, 64 KiB of body (read and dropped), a
+ * bound on connections (more wait in the kernel's queue) and on those of one address (more are closed at
+ * once), an absolute deadline for the request and one for taking the answer. It knows paths only through the
+ * handler that it is given. Runs on the loop's thread, never blocks. The program must ignore SIGPIPE.
  *
  * Not evhttp: that one (2.1.12) can neither count its connections nor end a slow one at an absolute time; its
  * time-out starts anew with each byte.
@@ -18,6 +19,7 @@ struct event_base;
 struct httpd;
 struct httpd_exchange; /* a request that is not answered yet */
 
+/* The strings are valid during the call of the handler. */
 struct httpd_request {
     bool post;         /* else GET, HEAD or OPTIONS */
     const char *path;  /* "/cluster", percent-decoded, without the query */
@@ -27,13 +29,16 @@ struct httpd_request {
 struct httpd_reply {
     int status;
     const char *type; /* NULL: application/json */
-    const char *body; /* copied; NULL: {"error": phrase} from 400 on, else {} */
-    size_t length;    /* of body */
+    const char
+        *body;     /* copied, JSON with a line feed after it; NULL: {"error": phrase} from 400 on, else {} */
+    size_t length; /* of body */
 };
 
-/* Called once a request is there in full. Answers now, or later, with httpd_answer; an exchange whose client
- * goes away in the meantime is told by `gone` (may be NULL), after which it must not be answered. Must not
- * call httpd_close. */
+/* Called once a request is there in full. Answers now, or later, with httpd_answer, once; an exchange whose
+ * client goes away in the meantime is told by `gone` (may be NULL where all is answered at once), after which
+ * it must not be answered; httpd_close tells it of all that are not answered yet. A client that has only shut
+ * its sending side is waited for; with TCP one that has closed cannot be told from it before its answer is
+ * sent. Neither may call httpd_close. */
 typedef void httpd_handler(void *arg, struct httpd_exchange *exchange, const struct httpd_request *request);
 typedef void httpd_gone(void *arg, struct httpd_exchange *exchange);
 

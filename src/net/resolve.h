@@ -10,17 +10,19 @@
 #include <sys/socket.h>
 
 #define RESOLVE_THREADS 16
-#define RESOLVE_ADDRESSES 8
+#define RESOLVE_ADDRESSES 32 /* at most; each once, in the order in which they are to be tried */
 
 struct event_base;
 struct resolve;
 
-/* Called once, on the loop's thread, never from within resolve_start. n 0: `error` says why, with the host's
- * name; errno is ENOMEM, EMFILE or ENFILE where this process lacked what it takes, else 0. The port is in the
- * addresses. The struct resolve is gone by then. */
+/* Called once, on the loop's thread, never from within resolve_start. n 0: `error` says why, as "cannot
+ * resolve HOST (…)"; errno is ENOMEM, EMFILE or ENFILE where this process lacked what it takes, else 0. The
+ * port is in the addresses. Addresses and text are valid during the call. The struct resolve is gone by then.
+ */
 typedef void resolve_done(void *arg, const struct sockaddr_storage *addresses, size_t n, const char *error);
 
-/* NULL with errno where it could not be begun. An IP literal (v6 without brackets) goes the same way. */
+/* NULL with errno where it could not be begun: EINVAL, EAGAIN (see above), ENOMEM, EMFILE, ENFILE. An IP
+ * literal (v6 without brackets) goes the same way, but takes no thread. */
 struct resolve *resolve_start(struct event_base *base, const char *host, int port, resolve_done *done,
                               void *arg);
 /* Forgets it: `done` is not called any more. NULL is allowed. */

@@ -45,11 +45,12 @@ def _finish(clusters: list[Cluster]) -> None:
 
 def _maker(tmp_path_factory: pytest.TempPathFactory, zookeeper: Callable[[], Ensemble],
            made: list[Cluster]) -> ClusterMaker:
-    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, **settings: object) -> Cluster:
+    def make(count: int = 1, ensemble: Ensemble | None = None, writing_ms: int = 0, fronts: bool = False,
+             **settings: object) -> Cluster:
         """Keyword settings are dotted keys with "__" for the dot: livy__restarts=1."""
         directory = str(tmp_path_factory.mktemp("c"))
         dotted = {key.replace("__", "."): value for key, value in settings.items()}
-        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms))
+        made.append(Cluster(ensemble or zookeeper(), directory, count, dotted, writing_ms, fronts))
         return made[-1]
     return make
 
@@ -60,6 +61,14 @@ def make_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     sanitizer may have reported anything, whatever the test was about."""
     made: list[Cluster] = []
     yield _maker(tmp_path_factory, lambda: request.getfixturevalue("zookeeper"), made)
+    _finish(made)
+
+
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[ClusterMaker]:
+    """The same for all tests of a module."""
+    made: list[Cluster] = []
+    yield _maker(tmp_path_factory, lambda: zookeeper, made)
     _finish(made)
 
 

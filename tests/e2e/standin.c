@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "standin_http.h"
 #include "standin_report.h"
 #include "standin_store.h"
 #include "standin_util.h"
@@ -302,64 +303,32 @@ static int http_listen(void)
         address.sin_addr.s_addr = htonl(INADDR_ANY);
     }
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 64) != 0) {
+        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 128) != 0) {
         fprintf(stderr, "standin: java.net.BindException: %s:%s: %s\n", host, port, strerror(errno));
         end_life(2, 1);
     }
     return fd;
 }
 
-static void http_answer(int client)
+static void http_answered(void)
 {
-    static const char version[] =
-        "{\"url\":\"https://github.com/apache/incubator-livy\",\"branch\":\"standin\","
-        "\"revision\":\"0\",\"version\":\"0.0.0-standin\",\"date\":\"\",\"user\":\"\"}";
-    char head[8192], answer[1024];
-    size_t got = 0;
-    int status = 404, length;
-    struct timeval limit = {.tv_sec = 2};
-    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    head[0] = '\0';
-    while (!strstr(head, "\r\n\r\n")) {
-        ssize_t n = recv(client, head + got, sizeof head - 1 - got, 0);
-        if (n <= 0) {
-            return;
-        }
-        got += (size_t)n;
-        head[got] = '\0';
-    }
-    if (strncmp(head, "GET /version ", 13) == 0) {
-        status = mode.status;
-    }
-    length = snprintf(
-        answer, sizeof answer,
-        "HTTP/1.1 %d Standin\r\nContent-Type: application/json;charset=utf-8\r\nConnection: close\r\n"
-        "X-Standin: %s %d\r\nContent-Length: %zu\r\n\r\n%s",
-        status, getenv("STANDIN_NAME"), getpid(), sizeof version - 1, version);
-    if (send(client, answer, (size_t)length, MSG_NOSIGNAL) == length) {
-        shutdown(client, SHUT_WR);
+    if (mode.exit_when_asked) {
+        end_life(2, 1);
     }
 }
 
-static _Noreturn void http_serve(void)
+static _Noreturn void http_begin(const char *base, const char *name)
 {
+    char log[PATH_MAX];
+    struct http http = {
+        .status = mode.status, .name = name, .log = log, .hanging = &hanging, .answered = http_answered};
     int fd = http_listen();
+    snprintf(log, sizeof log, "%s.posts", base);
     life->serving_ns = util_now_ns();
-    for (;;) {
-        int client;
-        if (mode.no_answer || hanging) {
-            pause();
-            continue;
-        }
-        client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-        if (client >= 0 && !hanging) {
-            http_answer(client);
-            close(client);
-            if (mode.exit_when_asked) {
-                end_life(2, 1);
-            }
-        }
+    if (mode.no_answer) {
+        hanging = true;
     }
+    http_serve(fd, &http);
 }
 
 int main(int argc, char **argv)
@@ -407,5 +376,5 @@ int main(int argc, char **argv)
             pause();
         }
     }
-    http_serve();
+    http_begin(base, name);
 }

@@ -220,6 +220,28 @@ def test_livy_conf_that_cannot_work(setup: Setup, name: str, text: str | None, f
     _says(done, *expected)
 
 
+@pytest.mark.parametrize("mode", ["auto", "forward", "redirect"])
+def test_loopback_livy_and_a_front_that_forwards(setup: Setup, mode: str) -> None:
+    setup.settings |= {"front.listen": "127.0.0.1:8998", "front.mode": mode}
+    setup.livy_conf("livy.spark.master = yarn\nlivy.spark.deploy-mode = cluster\nlivy.server.host = 127.0.0.1\n")
+    setup.write()
+    done = setup.check()
+    if mode == "redirect":
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == CONFIG, done.stderr
+        _says(done, "livy.conf:3", "livy.server.host is 127.0.0.1", 'front.mode = "redirect"')
+
+
+def test_warnings_about_the_front(setup: Setup) -> None:
+    setup.settings |= {"front.listen": "0.0.0.0:18998", "front.mode": "redirect"}
+    setup.livy_conf("livy.spark.master = yarn\nlivy.spark.deploy-mode = cluster\nlivy.keystore = /k.jks\n")
+    setup.write()
+    done = setup.check()
+    assert done.returncode == 0, done.stderr
+    _says(done, "port 18998 is also livy.port", "livy.conf:3", "front.tls_certificate")
+
+
 @pytest.mark.parametrize(("changes", "env", "expected"), [
     ({}, {"LIVY_HA_LIVY_PORTS": "1"}, ["LIVY_HA_LIVY_PORTS", "LIVY_HA_LIVY_PORT"]),
     ({}, {"LIVY_HA_LIVY_PORT": "x"}, ["LIVY_HA_LIVY_PORT", "65535"]),

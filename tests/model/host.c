@@ -14,7 +14,7 @@
 #define REBOOT 1600
 #define HELLO_AFTER 15
 
-static const struct kcore_config kcore_config = {.stop_grace = 1000, .orphan_grace = 1000, .drain = 0};
+static const struct kcore_config kcore_config = {.stop_grace = 1000, .orphan_grace = 1000, .drain = 200};
 
 static void keeper_event(struct world *w, int host, const struct kcore_event *event);
 

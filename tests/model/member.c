@@ -11,12 +11,14 @@
 #include "zk.h"
 
 #define UUIDS 1000       /* a host */
+#define QUIET_AFTER 40   /* ms that the fronts' last requests take */
 #define CLOSING_MAX 4500 /* ms that zookeeper_close() may wait for a hung server */
 
 static const struct core_config core_config = {.tick = TICK,
                                                .kill_margin = KILL_MARGIN,
                                                .start_timeout = 8000,
                                                .stop_grace = 1000,
+                                               .drain = 200,
                                                .probe_interval = 3000,
                                                .probe_timeout = 1000,
                                                .probe_failures = 2,
@@ -290,7 +292,11 @@ static void perform(struct world *w, int host, const struct core_action *a)
         send_packet(w, host, IPC_LEASE, a);
         return;
     case CORE_ACT_QUIESCE:
-        break; /* nothing asks for it yet */
+        if (a->on)
+            world_put(w, w->now + QUIET_AFTER, EV_QUIET, host, 0);
+        return;
+    case CORE_ACT_MARK:
+        return;
     case CORE_ACT_STOP:
         world_say(w, "host %d    STOP, grace %lld ms: %s", host, (long long)a->grace, a->text);
         send_packet(w, host, IPC_STOP, a);
@@ -505,7 +511,9 @@ void member_event(struct world *w, const struct event *e)
     struct core_event time = {.type = CORE_EV_TIME};
     /* It is out of reach, whether its Livy lives or not: the probe is no guard to lean on here. */
     struct core_event silence = {.type = CORE_EV_PREDECESSOR, .op = (uint64_t)e->arg};
-    struct core_event stand = {.type = CORE_EV_STAND, .stand = e->arg != 0, .text = "drained"};
+    struct core_event stand = {
+        .type = CORE_EV_STAND, .bar = CORE_BAR_DRAINED, .stand = e->arg != 0, .text = "drained"};
+    struct core_event quiet = {.type = CORE_EV_QUIET};
     bool of_life =
         e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD || e->kind == EV_CLOSED;
 
@@ -534,6 +542,8 @@ void member_event(struct world *w, const struct event *e)
         closed(w, e);
     else if (e->kind == EV_STAND)
         host_elector_step(w, e->who, &stand);
+    else if (e->kind == EV_QUIET)
+        host_elector_step(w, e->who, &quiet);
     else
         keeper_gone(w, e);
 }

@@ -84,13 +84,39 @@ static void mix_beats(struct digest *d, const struct core *c, int64_t now)
 static void relate_core(struct core *c, int64_t now)
 {
     struct core_takeover *t = &c->takeover;
-    int64_t *const times[] = {
-        &c->floor,       &c->kick_at,    &c->connect_touch, &c->suspended_at, &c->outage_end, &c->retry_at,
-        &c->list_at,     &c->beat_sent,  &c->proof,         &c->kill_at,      &c->lease_sent, &c->leased,
-        &c->max_sent,    &c->unanswered, &c->probe_at,      &c->start_at,     &c->rejoin_at,  &c->killed_at,
-        &c->close_by,    &t->won_at,     &t->ask_at,        &t->fence_at,     &t->fence_by,   &t->probe_at,
-        &t->probe_by,    &t->answering,  &c->asked_at,      &c->ordered_at,   &c->opened_at,  &c->late_at,
-        &c->backoff.told};
+    int64_t *const times[] = {&c->floor,
+                              &c->kick_at,
+                              &c->connect_touch,
+                              &c->suspended_at,
+                              &c->outage_end,
+                              &c->retry_at,
+                              &c->list_at,
+                              &c->beat_sent,
+                              &c->proof,
+                              &c->kill_at,
+                              &c->lease_sent,
+                              &c->leased,
+                              &c->max_sent,
+                              &c->unanswered,
+                              &c->probe_at,
+                              &c->start_at,
+                              &c->rejoin_at,
+                              &c->killed_at,
+                              &c->close_by,
+                              &t->won_at,
+                              &t->ask_at,
+                              &t->fence_at,
+                              &t->fence_by,
+                              &t->probe_at,
+                              &t->probe_by,
+                              &t->answering,
+                              &c->asked_at,
+                              &c->ordered_at,
+                              &c->opened_at,
+                              &c->late_at,
+                              &c->backoff.told,
+                              &c->command.quiesce_by,
+                              &c->command.orders.paused_until};
 
     if (c->connected)
         c->suspended_at = c->kick_at = 0; /* set anew before they are looked at again */
@@ -119,6 +145,9 @@ static void mix_core(struct digest *d, const struct core *core, int64_t now)
     memset(c.beats, 0, sizeof(c.beats));
     memset(c.reason, 0, sizeof(c.reason));
     memset(c.stand_reason, 0, sizeof(c.stand_reason));
+    memset(c.bar_reasons, 0, sizeof(c.bar_reasons));
+    memset(c.command.orders_text, 0, sizeof(c.command.orders_text));
+    memset(c.command.restart_text, 0, sizeof(c.command.restart_text));
     memset(c.quit_reason, 0, sizeof(c.quit_reason));
     memset(c.livy_reason, 0, sizeof(c.livy_reason));
     c.next_beat = 0;

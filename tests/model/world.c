@@ -231,6 +231,7 @@ void world_step(struct world *w, const struct event *next)
     case EV_DEATHS:
     case EV_KEEPER_BEGIN:
     case EV_STAND:
+    case EV_QUIET:
     case EV_CLOSED:
     case EV_KEEPER_TIME:
     case EV_ELECTOR_TIME:

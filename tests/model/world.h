@@ -96,6 +96,7 @@ enum event_kind {
     EV_LOOKED,    /* at the one that was active before; arg: op */
     EV_KEEPER_BEGIN,
     EV_STAND,  /* arg: may stand */
+    EV_QUIET,
     EV_CLOSED, /* arg: life; the elector has closed its session, as far as it can tell */
     /* never in the queue: timers */
     EV_KEEPER_TIME,

@@ -26,7 +26,7 @@ class Cluster:
     """`count` members "a", "b", … in `directory`, not started. One at a time uses a root and a state store."""
 
     def __init__(self, zookeeper: Ensemble, directory: str, count: int = 3,
-                 settings: Mapping[str, Any] | None = None, writing_ms: int = 0) -> None:
+                 settings: Mapping[str, Any] | None = None, writing_ms: int = 0, fronts: bool = False) -> None:
         global _serial
         _serial += 1
         self.zookeeper = zookeeper
@@ -36,6 +36,7 @@ class Cluster:
         os.makedirs(self.oracle_dir, exist_ok=True)
         self.oracle = Oracle(self.oracle_dir)
         self.common = dict(settings or {})
+        self.fronts = fronts  # each member has one, on a port of its own
         self.writing_ms = writing_ms  # how often the stand-ins write to their state store; 0: never
         self.store_prefix = f"livy_{_serial}"
         self.members: list[Member] = []
@@ -51,7 +52,7 @@ class Cluster:
         directory = os.path.join(self.directory, name)
         os.makedirs(directory, exist_ok=True)
         member = Member(name, directory, self.zookeeper.hosts, self.root, self.oracle_dir,
-                        {**self.common, **(settings or {})}, self.store_prefix)
+                        {**self.common, **(settings or {})}, self.store_prefix, self.fronts)
         if self.writing_ms:
             member.env["STANDIN_STORE"] = str(self.writing_ms)
         self.members.append(member)

@@ -38,7 +38,7 @@ class Member:
     """A member named `name` whose files are in `directory`; `oracle_dir` is the cluster's, for the life files."""
 
     def __init__(self, name: str, directory: str, hosts: str, root: str, oracle_dir: str,
-                 settings: Mapping[str, Any] | None = None, store_prefix: str = "livy") -> None:
+                 settings: Mapping[str, Any] | None = None, store_prefix: str = "livy", fronts: bool = False) -> None:
         self.name = name
         self.directory = directory
         self.oracle = Oracle(oracle_dir)
@@ -51,11 +51,14 @@ class Member:
         self.process: subprocess.Popen[bytes] | None = None
         self.address = "127.0.0.1"  # where its ports are reached from the test
         self.wrapper: list[str] = []  # a command to run livy-ha under, ["unshare", …]
+        self.daemon = ""  # another livy-ha than the build's, with others beside it
+        self.front_port = free_port() if fronts else 0
+        front = {"front.listen": f"127.0.0.1:{self.front_port}", "front.advertise": self.front_url} if fronts else {}
         self.settings: Settings = {
             "id": name, "runtime_dir": self.runtime_dir, "log.level": "debug", "log.format": "text",
             "zookeeper.hosts": hosts, "zookeeper.root": root, "zookeeper.session_timeout": "4s",
             "zookeeper.tick": "500ms", "livy.home": self.home, "livy.command": standin(), "livy.port": self.port,
-            "livy.kill_margin": "500ms", "front.listen": "off", "admin.listen": "off", **(settings or {}),
+            "livy.kill_margin": "500ms", "front.listen": "off", "admin.listen": "off", **front, **(settings or {}),
         }
         self.env: dict[str, str] = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": directory, "LANG": "C.UTF-8",
@@ -64,6 +67,10 @@ class Member:
         }
         self._seen: set[int] = set()  # pids of children, to be ended in destroy()
         self._make_files(store_prefix)
+
+    @property
+    def front_url(self) -> str:
+        return f"http://127.0.0.1:{self.front_port}"
 
     def _make_files(self, store_prefix: str) -> None:
         for folder in ("conf", "logs", "bin"):
@@ -92,7 +99,7 @@ class Member:
 
     def start(self, extra_env: Mapping[str, str] | None = None) -> "Member":
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
-        argv = [*self.wrapper, program("livy-ha"), "-c", self.conf_path]
+        argv = [*self.wrapper, self.daemon or program("livy-ha"), "-c", self.conf_path]
         with open(self.log_path, "ab") as log:
             self.process = spawn(argv, {**self.env, **(extra_env or {})}, log, cwd=self.directory)
         return self
@@ -124,6 +131,15 @@ class Member:
             pid = self.elector()
             return pid if pid != other_than else None
         return self.wait(found, timeout, "an elector runs")
+
+    def relay(self) -> int | None:
+        return self.child("livy-ha-relay")
+
+    def wait_relay(self, other_than: int | None = None, timeout: float = 15) -> int:
+        def found() -> int | None:
+            pid = self.relay()
+            return pid if pid != other_than else None
+        return self.wait(found, timeout, "a relay runs")
 
     def livy(self) -> Life | None:
         """The stand-in of this member that is alive now."""

@@ -42,6 +42,15 @@ class Life:
         return self.path.removesuffix(".life") + ".submit"
 
     @property
+    def posts(self) -> list[str]:
+        """X-Request of each POST that it has carried out."""
+        try:
+            with open(self.path.removesuffix(".life") + ".posts", encoding="utf-8") as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    @property
     def writer(self) -> store.Writer | None:
         """What a writing stand-in has written to the state store so far; None before it has read it."""
         return store.read_writer(self.path.removesuffix(".life") + ".store")

@@ -32,6 +32,7 @@ static inline int make_bed(void **state)
     bed->conf.livy.conf_dir = bed->dir;
     bed->conf.livy.port = 18998;
     bed->conf.livy.recovery = true;
+    bed->conf.front.listen = "off";
     bed->envp[0] = "SPARK_HOME=/opt/spark";
     *state = bed;
     return 0;

@@ -310,6 +310,7 @@ static void test_warnings(void **state)
     assert_int_equal(warnings_of(BASE "front = { advertise = \"http://[fd00::1]:1\"; };", HOST, NULL), 0);
     assert_int_equal(warnings_of(BASE "front = { advertise = \"http://10.0.0.1\"; };", "node1", NULL), 0);
     (void)warnings_of(BASE "front = { thrift_port = 1; };", HOST, "front.thrift_port: it has no effect");
+    (void)warnings_of(BASE "front = { listen = \":18998\"; };", HOST, "port 18998 is also livy.port");
 }
 
 /* ---- the lease ---- */

@@ -192,6 +192,39 @@ static void test_each(void **state)
     conf_free(conf);
 }
 
+/* What "auto" comes to is said, handed over, and said there too. */
+static void test_front_mode_in_force(void **state)
+{
+    static const char *const expected[] = {"front.mode=\"auto\"\n",
+                                           "front.mode=\"auto\" (forward: livy.conf sets up no Kerberos)\n",
+                                           "front.mode=\"auto\" (redirect: livy.conf sets up Kerberos)\n"};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct conf_report report = {0};
+        struct conf *conf = fixture_load_fine(BASE, NULL);
+        if (i > 0) {
+            conf_decide_front(conf, i == 2);
+        }
+        int fd = new_memfd();
+        assert_int_equal(conf_write(conf, fd), 0);
+        struct conf *copy = conf_read(fd, &report);
+        close(fd);
+        assert_non_null(copy);
+        assert_int_equal(copy->front.mode, CONF_FRONT_AUTO);
+        assert_int_equal(copy->front.mode_in_force, conf->front.mode_in_force);
+        struct seen_rows seen = {0};
+        conf_each(copy, see_row, &seen);
+        assert_non_null(strstr(seen.text, expected[i]));
+        conf_free(copy);
+        conf_free(conf);
+    }
+    struct conf *told =
+        fixture_load_fine(full_text, NULL); /* what a person has set stays, whatever livy.conf says */
+    conf_decide_front(told, false);
+    assert_int_equal(told->front.mode_in_force, CONF_FRONT_REDIRECT);
+    conf_free(told);
+}
+
 static void see_change(void *arg, const char *key, enum conf_effect effect)
 {
     char *text = arg;
@@ -252,9 +285,9 @@ static void test_reload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_write_fails),
-        cmocka_unit_test(test_read_is_strict), cmocka_unit_test(test_each),
-        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_write_and_read),      cmocka_unit_test(test_write_fails),
+        cmocka_unit_test(test_read_is_strict),      cmocka_unit_test(test_each),
+        cmocka_unit_test(test_front_mode_in_force), cmocka_unit_test(test_reload),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }

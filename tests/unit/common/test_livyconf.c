@@ -80,6 +80,59 @@ static void test_kerberos_tls_host(void **state)
     assert_false(bed->livyconf->tls);
 }
 
+/* ---- what the front needs ---- */
+
+static void test_loopback_and_forward(void **state)
+{
+    static const char *const loopback[] = {"127.0.0.1", "localhost", "::1"};
+    static const char *const reachable[] = {"0.0.0.0", "::", "10.0.0.1", "livy.example.com"};
+    struct bed *bed = *state;
+    char text[256], where[128];
+
+    bed->conf.front.listen = "0.0.0.0:8998";
+    snprintf(where, sizeof where, "%s:3: livy.server.host is ", bed->file);
+    for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++) {
+        snprintf(text, sizeof text, YARN "livy.server.host = %s\n", loopback[i]);
+        bed->conf.front.mode = CONF_FRONT_AUTO;
+        load(bed, text);
+        expect_error(bed, where, "front.mode = \"redirect\"");
+        bed->conf.front.mode = CONF_FRONT_FORWARD;
+        load(bed, text);
+        expect_error(bed, where, loopback[i]);
+        bed->conf.front.mode = CONF_FRONT_REDIRECT;
+        load(bed, text);
+        expect_good(bed, 0);
+        bed->conf.front.mode = CONF_FRONT_FORWARD;
+        bed->conf.front.listen = "off"; /* nobody forwards */
+        load(bed, text);
+        expect_good(bed, 0);
+        bed->conf.front.listen = "0.0.0.0:8998";
+    }
+    for (size_t i = 0; i < sizeof reachable / sizeof *reachable; i++) {
+        snprintf(text, sizeof text, YARN "livy.server.host = %s\n", reachable[i]);
+        load(bed, text);
+        expect_good(bed, 0);
+    }
+}
+
+static void test_tls_and_redirect(void **state)
+{
+    static const char text[] = YARN "livy.server.auth.type = kerberos\nlivy.keystore = /k.jks\n";
+    struct bed *bed = *state;
+
+    bed->conf.front.listen = "0.0.0.0:8998";
+    load(bed, text); /* auto, which Kerberos makes redirect */
+    expect_good(bed, 1);
+    expect_warning(bed, "front.tls_certificate");
+    bed->conf.front.mode = CONF_FRONT_FORWARD;
+    load(bed, text);
+    expect_good(bed, 0);
+    bed->conf.front.mode = CONF_FRONT_REDIRECT;
+    bed->conf.front.tls_certificate = "/front.pem";
+    load(bed, text);
+    expect_good(bed, 0);
+}
+
 /* ---- livy-env.sh --------------------------------------------------------------------------------------- */
 
 static void test_conf_dir_in_env(void **state)
@@ -244,6 +297,8 @@ int main(void)
         TEST(test_master),
         TEST(test_deploy_mode),
         TEST(test_kerberos_tls_host),
+        TEST(test_loopback_and_forward),
+        TEST(test_tls_and_redirect),
         TEST(test_conf_dir_in_env),
         TEST(test_conf_dir_that_is_not_set),
         TEST(test_spark_home),

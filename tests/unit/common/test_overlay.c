@@ -50,6 +50,7 @@ static int make_bed(void **state)
     bed->conf.livy.log_dir = bed->log;
     bed->conf.livy.port = 18998;
     bed->conf.livy.recovery = true;
+    bed->conf.front.listen = "off";
     bed->envp[0] = "SPARK_HOME=/opt/spark";
     livyconf_overlay_path(&bed->conf, bed->overlay, sizeof bed->overlay);
     *state = bed;

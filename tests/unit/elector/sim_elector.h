@@ -143,6 +143,13 @@ static void sim_looked(struct sim *s, int64_t host, int64_t op)
     sim_elector_news(s, host, n);
 }
 
+/* After front.drain it is not waited for. */
+static void sim_quiet(struct sim *s, int64_t host, int64_t unused)
+{
+    (void)unused;
+    sim_elector_news(s, host, sim_news(CORE_EV_QUIET));
+}
+
 static void sim_elector_perform(struct sim *s, int host, const struct core_action *a)
 {
     struct sim_host *h = sim_host(s, host);
@@ -202,7 +209,11 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
         sim_elector_send(s, host, IPC_LEASE, a);
         break;
     case CORE_ACT_QUIESCE:
-        break; /* nothing asks for it yet */
+        if (a->on)
+            sim_after(s, sim_roll(s, 300), sim_quiet, host, 0);
+        break;
+    case CORE_ACT_MARK:
+        break; /* nobody asks for a switchover here: tests/model does */
     case CORE_ACT_STOP:
         sim_trace(s, "host %d   STOP, grace %lld: %s", host, (long long)a->grace, a->text);
         sim_elector_send(s, host, IPC_STOP, a);

@@ -43,6 +43,7 @@ static const struct core_config *sim_core_config(void)
                                               .kill_margin = 1000,
                                               .start_timeout = 30000,
                                               .stop_grace = 3000,
+                                              .drain = 200,
                                               .probe_interval = 5000,
                                               .probe_timeout = 5000,
                                               .probe_failures = 3,
@@ -56,7 +57,7 @@ static const struct core_config *sim_core_config(void)
 
 static const struct kcore_config *sim_kcore_config(void)
 {
-    static const struct kcore_config config = {.stop_grace = 3000, .fence_timeout = 5000};
+    static const struct kcore_config config = {.stop_grace = 3000, .drain = 200, .fence_timeout = 5000};
     return &config;
 }
 

@@ -148,12 +148,14 @@ static void test_quit_while_serving(void **state)
     become_active();
     all_is_well(103000);
     quit();
-    assert_int_equal(expect(CORE_ACT_STOP)->grace, 5000);
+    assert_true(expect(CORE_ACT_QUIESCE)->on);
+    assert_int_equal(expect(CORE_ACT_STOP)->grace, 5000); /* front.drain is 0 */
     expect(CORE_ACT_RELEASING);
     livy_stopping(1, IPC_CAUSE_ORDERED);
     nothing_else(); /* the latch is kept while Livy lives */
     at(now + 400);
     livy_dead(1, IPC_CAUSE_ORDERED);
+    assert_false(expect(CORE_ACT_QUIESCE)->on);
     assert_string_equal(expect(CORE_ACT_DELETE)->node, core.node);
     leave();
     nothing_else(); /* first the delete: a standby waits for it */

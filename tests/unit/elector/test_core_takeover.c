@@ -164,9 +164,11 @@ static void test_tenure_goes_with_the_node(void **state)
     become_active();
     assert_true(core.tenured);
     event((struct core_event){.type = CORE_EV_QUIT});
+    expect(CORE_ACT_QUIESCE);
     expect(CORE_ACT_STOP);
     expect(CORE_ACT_RELEASING);
     livy_dead(1, IPC_CAUSE_ORDERED);
+    expect(CORE_ACT_QUIESCE);
     const struct core_action *a = expect(CORE_ACT_DELETE);
     assert_true(a->in_order);
     assert_true(a->tenured);

@@ -194,6 +194,25 @@ static void test_cancel(void **state)
     assert_int_equal(cancelled.calls, 0);
 }
 
+/* More names than there may be look-ups at a time: the others wait for their turn. */
+static void test_many_names(void **state)
+{
+    struct result result;
+    char hosts[2048], wanted[32];
+    size_t length = 0;
+
+    (void)state;
+    for (int i = 0; i < 60; i++)
+        length += (size_t)snprintf(hosts + length, sizeof hosts - length, "%slocalhost:%d", i > 0 ? "," : "",
+                                   3000 + i);
+    resolve(hosts, &result);
+    assert_string_equal(result.error, "");
+    for (int i = 0; i < 60; i++) {
+        (void)snprintf(wanted, sizeof wanted, "127.0.0.1:%d", 3000 + i);
+        assert_non_null(strstr(result.literals, wanted));
+    }
+}
+
 static void test_shuffled(void **state)
 {
     struct result result;
@@ -213,7 +232,8 @@ int main(void)
         cmocka_unit_test(test_literals), cmocka_unit_test(test_even_is_padded),
         cmocka_unit_test(test_chroot),   cmocka_unit_test(test_names),
         cmocka_unit_test(test_unknown),  cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_cancel),   cmocka_unit_test(test_shuffled),
+        cmocka_unit_test(test_cancel),   cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_shuffled),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

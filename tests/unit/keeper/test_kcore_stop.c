@@ -164,6 +164,23 @@ static void test_fatal_codes(void **state)
     }
 }
 
+/* What is not the elector's to tell: the relay cannot serve. An orderly stop, as above; the elector is told.
+ */
+static void test_fatal_of_the_glue(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_running(&bed);
+    happen(&bed, (struct kcore_event){.type = KCORE_EV_FATAL, .status = 75});
+    assert_non_null(sent(&bed, IPC_QUIT));
+    assert_false(did(&bed, KCORE_ACT_KILL_LIVY));
+    terminate(&bed);
+    terminate(&bed);
+    livy_is_dead(&bed);
+    elector_ends(&bed);
+    exits_with(&bed, 75);
+}
+
 /* The signal of a service manager that stops a daemon which is ending already is its first, not its second.
  */
 static void test_fatal_then_term(void **state)
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_second_term_of_a_standby),
         cmocka_unit_test(test_third_term_changes_nothing),
         cmocka_unit_test(test_fatal_codes),
+        cmocka_unit_test(test_fatal_of_the_glue),
         cmocka_unit_test(test_fatal_then_term),
         cmocka_unit_test(test_term_then_fatal),
         cmocka_unit_test(test_stop_waits_for_orphans),

@@ -117,22 +117,26 @@ static void test_spark_submit_is_spared(void **state)
     assert_false(ended);
 }
 
-/* A child that is the elector's, or whatever else the keeper itself has started. */
-static void test_the_elector_is_spared(void **state)
+/* The elector, the relay, or whatever else the keeper itself has started. */
+static void test_elector_and_relay_are_spared(void **state)
 {
     (void)state;
     bool ended;
     struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
 
-    orphans.spare = fork();
-    assert_true(orphans.spare >= 0);
-    if (orphans.spare == 0)
-        wait_named("elector");
+    for (size_t i = 0; i < 2; i++) {
+        orphans.spare[i] = fork();
+        assert_true(orphans.spare[i] >= 0);
+        if (orphans.spare[i] == 0)
+            wait_named(i == 0 ? "elector" : "relay");
+    }
     orphans.livy = dead_livy(NULL, 0, NULL);
     assert_int_equal(orphans_sort(&orphans, true, &ended), 0);
     assert_false(ended);
-    assert_int_equal(waitpid(orphans.spare, NULL, WNOHANG), 0);
-    end_now(orphans.spare);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(waitpid(orphans.spare[i], NULL, WNOHANG), 0);
+        end_now(orphans.spare[i]);
+    }
 }
 
 /* Livy runs again while the first one's spark-submit is ended: its own must live. */
@@ -200,7 +204,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spark_submit_is_spared),
-        cmocka_unit_test(test_the_elector_is_spared),
+        cmocka_unit_test(test_elector_and_relay_are_spared),
         cmocka_unit_test(test_what_the_next_livy_has_is_let_be),
         cmocka_unit_test(test_grandchildren),
     };
