@@ -195,14 +195,14 @@ def test_nginx_and_a_death(tier: Cluster, mode: str, tmp_path: str, run: Callabl
 VIRTUAL = (Keepalived.ADDRESS, 8998)
 
 
-def test_keepalived_accepts_the_file(tmp_path: str) -> None:
+def test_keepalived_accepts_the_file(bed: Bed, tmp_path: str) -> None:
     """As the user whom the file names for its script: version 2.2.7 ends itself with SIGTERM where it has to change users
     for its check."""
     path = shipped("keepalived/keepalived.conf", {"192.0.2.98": Keepalived.ADDRESS}, str(tmp_path))
     folder = os.path.join("/run", "keepalived-check")  # a directory that this user may enter
     os.makedirs(folder, mode=0o755, exist_ok=True)
     os.chmod(shutil.copy(path, folder), 0o644)
-    check_config(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "keepalived", "--config-test",
+    check_config([*bed.network.hosts[-1].wrapper, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "keepalived", "--config-test",
                   f"--use-file={folder}/keepalived.conf"])
 
 

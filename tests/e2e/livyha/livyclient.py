@@ -1,6 +1,5 @@
-"""Livy's own Java client, run as a user's program would: fetches it once, compiles LivyClientPeer.java, talks to it."""
-import fcntl
-import filecmp
+"""Livy's own Java client, run as a user's program would: compiles LivyClientPeer.java, and talks to it. The jars are
+what tests/e2e/livyclient/setup has fetched."""
 import glob
 import json
 import os
@@ -13,39 +12,15 @@ from .wait import spawn, tail, wait_for
 from .zookeeper import JAVA_FLAGS, java
 
 _HERE = os.path.join(ROOT, "tests", "e2e", "livyclient")
-# Pinned, so that the same plugin resolves the same jars whatever Maven is at hand.
-_COPY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 _SLF4J = ("/usr/share/java/slf4j-api.jar", "/usr/share/java/slf4j-simple.jar")
 CALL_S = 60
 
 
-def _fetch(cache: str) -> None:
-    """Into `cache`/jars; the copy of pom.xml beside them says what they were made from."""
-    shutil.rmtree(os.path.join(cache, "jars"), ignore_errors=True)
-    shutil.copy(os.path.join(_HERE, "pom.xml"), os.path.join(cache, "pom.xml.new"))
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise RuntimeError("no mvn: install maven")
-    repository = os.path.join(cache, "repository")  # ~/.m2/repository is neither read nor written
-    done = subprocess.run([maven, "-q", "-B", "-C", "-f", os.path.join(_HERE, "pom.xml"), f"-Dmaven.repo.local={repository}",
-                           _COPY_PLUGIN, "-DincludeScope=runtime", f"-DoutputDirectory={cache}/jars"],
-                          capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"Maven could not fetch Livy's client:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
-    shutil.rmtree(repository)
-    os.rename(os.path.join(cache, "pom.xml.new"), os.path.join(cache, "pom.xml"))
-
-
-def fetch_jars() -> list[str]:
-    """The client's jars, fetched from Maven Central where they are not here yet."""
-    cache = os.path.join(ROOT, "build", "cache", "livyclient")
-    os.makedirs(cache, exist_ok=True)
-    stamp = os.path.join(cache, "pom.xml")
-    with open(os.path.join(cache, "lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(stamp) or not filecmp.cmp(stamp, os.path.join(_HERE, "pom.xml"), shallow=False):
-            _fetch(cache)
-    return sorted(glob.glob(os.path.join(cache, "jars", "*.jar")))
+def fetched_jars() -> list[str]:
+    found = sorted(glob.glob(os.path.join(ROOT, "build", "cache", "livyclient", "jars", "*.jar")))
+    if not any("livy-client-http" in jar for jar in found):
+        raise RuntimeError("Livy's Java client is not there: run tests/e2e/livyclient/setup first")
+    return found
 
 
 def compile_peer(directory: str) -> str:
@@ -53,7 +28,7 @@ def compile_peer(directory: str) -> str:
     javac = shutil.which("javac")
     if javac is None:
         raise RuntimeError("no javac: install default-jdk-headless")
-    jars = ":".join([*fetch_jars(), *_SLF4J])
+    jars = ":".join([*fetched_jars(), *_SLF4J])
     source = os.path.join(_HERE, "LivyClientPeer.java")
     done = subprocess.run([javac, "-Xlint:all,-path,-classfile,-processing", "-Werror", "-proc:none", "-d", directory, "-cp",
                            jars, source], capture_output=True, text=True, check=False)
