@@ -31,6 +31,7 @@ enum ipc_type {
     IPC_FENCE, /* run failover.fence_command: fence (number, member), kill_at (too late from then on), text =
                   reason; answer FENCED */
     IPC_ASK,   /* how is Livy? run = a number that the answer, LIVY, carries back in its run */
+    IPC_REQUEST, /* a person asks for it: code = enum ipc_request, run = a number; answer ANSWER */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
@@ -45,6 +46,12 @@ enum ipc_type {
     IPC_FENCED, /* the fence command has ended, or was not run: fence (number, outcome, status); text: why not
                  */
     IPC_PEER, /* (+ descriptor) to elector and relay: your end of a new channel to the other one (front.h) */
+    IPC_ANSWER, /* to REQUEST: run = its number, code = 0 where it was done, text: what was, or why not */
+};
+
+enum ipc_request {
+    IPC_REQUEST_RELOAD = 1, /* as HUP */
+    IPC_REQUEST_UPGRADE,    /* as USR2 */
 };
 
 enum ipc_livy_state { IPC_LIVY_NONE, IPC_LIVY_ALIVE, IPC_LIVY_STOPPING };

@@ -15,7 +15,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_ASK) || (type >= IPC_WELCOME && type <= IPC_PEER);
+    return (type >= IPC_HELLO && type <= IPC_REQUEST) || (type >= IPC_WELCOME && type <= IPC_ANSWER);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -71,14 +71,15 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",     "ready",  "start", "lease", "stop",  "session",
-                                            "releasing", "status", "pong",  "fatal", "fence", "ask"};
+    static const char *const to_keeper[] = {"hello",   "ready",     "start",  "lease", "stop",
+                                            "session", "releasing", "status", "pong",  "fatal",
+                                            "fence",   "ask",       "request"};
     static const char *const to_elector[] = {"welcome", "livy", "leased", "quit", "leave",
-                                             "reload",  "ping", "fenced", "peer"};
+                                             "reload",  "ping", "fenced", "peer", "answer"};
 
-    if (type >= IPC_HELLO && type <= IPC_ASK)
+    if (type >= IPC_HELLO && type <= IPC_REQUEST)
         return to_keeper[type - IPC_HELLO];
-    if (type >= IPC_WELCOME && type <= IPC_PEER)
+    if (type >= IPC_WELCOME && type <= IPC_ANSWER)
         return to_elector[type - IPC_WELCOME];
     return "unknown";
 }

@@ -23,10 +23,15 @@ enum ctl_exit {
 };
 
 struct ctl {
-    const char *conf;     /* -c, or NULL */
-    const char *socket;   /* -s, or NULL */
-    const char *url;      /* -u, or NULL */
+    const char *conf;   /* -c, or NULL */
+    const char *socket; /* -s, or NULL */
+    const char *url;    /* -u, or NULL */
+    const char *command;
+    const char *operand;  /* of forget, or NULL */
     const char *wait_for; /* --for, or NULL */
+    const char *to;       /* --to, or NULL */
+    int64_t pause_for;    /* --for of pause, ms; 0: none */
+    bool no_wait, force, timeout_given;
     bool json;
     bool wide;
     int64_t timeout;  /* ms */
@@ -43,6 +48,8 @@ enum ctl_exit command_history(const struct ctl *ctl);
 enum ctl_exit command_config(const struct ctl *ctl);
 enum ctl_exit command_wait(const struct ctl *ctl);
 enum ctl_exit command_version(const struct ctl *ctl);
+
+enum ctl_exit command_order(const struct ctl *ctl); /* all that change something: ctl->command */
 
 /* "livy-ha-ctl: " and one line on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -86,33 +86,42 @@ static json_t *parse_body(const struct http_reply *reply, bool array, char *why,
     return document;
 }
 
+/* The wire; CTL_DONE where there is an answer, which the caller frees. */
+static enum ctl_exit ask(const struct ctl *ctl, bool post, const char *path, int64_t deadline,
+                         struct http_reply *reply, struct fetch *fetch)
+{
+    switch (http_ask(&ctl->endpoint, post, path, deadline, reply)) {
+    case HTTP_UNREACHABLE:
+        explain_unreachable(&ctl->endpoint, reply, fetch->why, sizeof fetch->why);
+        return CTL_UNREACHABLE;
+    case HTTP_TIMED_OUT:
+        (void)snprintf(
+            fetch->why, sizeof fetch->why,
+            "%s %s on %s timed out (%s): the daemon is busy or stopped; its log says more, and --timeout "
+            "waits longer.",
+            post ? "POST" : "GET", path, ctl->endpoint.shown, reply->why);
+        return CTL_TIMED_OUT;
+    case HTTP_MALFORMED:
+        (void)snprintf(fetch->why, sizeof fetch->why, "what answers on %s is no livy-ha: %s",
+                       ctl->endpoint.shown, reply->why);
+        return CTL_FAILED;
+    case HTTP_ANSWERED:
+        fetch->status = reply->status;
+        return CTL_DONE;
+    }
+    return CTL_FAILED;
+}
+
 struct fetch fetch_document(const struct ctl *ctl, const char *path, bool array, int64_t deadline)
 {
     struct fetch fetch = {.exit = CTL_FAILED};
     struct http_reply reply;
     char wrong[240] = "";
 
-    switch (http_get(&ctl->endpoint, path, deadline, &reply)) {
-    case HTTP_UNREACHABLE:
-        fetch.exit = CTL_UNREACHABLE;
-        explain_unreachable(&ctl->endpoint, &reply, fetch.why, sizeof fetch.why);
+    fetch.exit = ask(ctl, false, path, deadline, &reply, &fetch);
+    if (fetch.exit != CTL_DONE)
         return fetch;
-    case HTTP_TIMED_OUT:
-        fetch.exit = CTL_TIMED_OUT;
-        (void)snprintf(
-            fetch.why, sizeof fetch.why,
-            "GET %s on %s timed out (%s): the daemon is busy or stopped; its log says more, and --timeout "
-            "waits longer.",
-            path, ctl->endpoint.shown, reply.why);
-        return fetch;
-    case HTTP_MALFORMED:
-        (void)snprintf(fetch.why, sizeof fetch.why, "what answers on %s is no livy-ha: %s",
-                       ctl->endpoint.shown, reply.why);
-        return fetch;
-    case HTTP_ANSWERED:
-        break;
-    }
-    fetch.status = reply.status;
+    fetch.exit = CTL_FAILED;
     if (reply.status != 200) {
         explain_status(&ctl->endpoint, path, &reply, fetch.why, sizeof fetch.why);
     } else {
@@ -122,6 +131,25 @@ struct fetch fetch_document(const struct ctl *ctl, const char *path, bool array,
                            ctl->endpoint.shown, path, wrong);
         else
             fetch.exit = CTL_DONE;
+    }
+    free(reply.body);
+    return fetch;
+}
+
+struct fetch fetch_post(const struct ctl *ctl, const char *path, int64_t deadline)
+{
+    struct fetch fetch = {.exit = CTL_FAILED};
+    struct http_reply reply;
+    char wrong[240] = "";
+
+    fetch.exit = ask(ctl, true, path, deadline, &reply, &fetch);
+    if (fetch.exit != CTL_DONE)
+        return fetch;
+    fetch.document = parse_body(&reply, false, wrong, sizeof wrong);
+    if (fetch.document == NULL) {
+        (void)snprintf(fetch.why, sizeof fetch.why, "what answers on %s is no livy-ha: POST %s: %s",
+                       ctl->endpoint.shown, path, wrong);
+        fetch.exit = CTL_FAILED;
     }
     free(reply.body);
     return fetch;

@@ -14,4 +14,7 @@ struct fetch {
 /* GET `path`, to be answered with 200 and a JSON object (or array, where `array`). */
 struct fetch fetch_document(const struct ctl *ctl, const char *path, bool array, int64_t deadline);
 
+/* POST `path`; what is answered, whatever its status, as long as it is a JSON object. */
+struct fetch fetch_post(const struct ctl *ctl, const char *path, int64_t deadline);
+
 #endif

@@ -185,16 +185,17 @@ static enum http_outcome dial_tcp(const struct endpoint *endpoint, int64_t deadl
     return outcome;
 }
 
-static enum http_outcome send_request(int fd, const struct endpoint *endpoint, const char *path,
+static enum http_outcome send_request(int fd, const struct endpoint *endpoint, bool post, const char *path,
                                       int64_t deadline, struct http_reply *reply)
 {
     char text[1024];
     const bool v6 = strchr(endpoint->host, ':') != NULL;
     const int length =
         snprintf(text, sizeof text,
-                 "GET %s HTTP/1.0\r\nHost: %s%s%s\r\nUser-Agent: livy-ha-ctl\r\n"
-                 "Accept: application/json\r\nConnection: close\r\n\r\n",
-                 path, v6 ? "[" : "", endpoint->tcp ? endpoint->host : "localhost", v6 ? "]" : "");
+                 "%s %s HTTP/1.0\r\nHost: %s%s%s\r\nUser-Agent: livy-ha-ctl\r\n"
+                 "Accept: application/json\r\nConnection: close\r\n%s\r\n",
+                 post ? "POST" : "GET", path, v6 ? "[" : "", endpoint->tcp ? endpoint->host : "localhost",
+                 v6 ? "]" : "", post ? "Content-Length: 0\r\n" : "");
     size_t sent = 0;
 
     if (length < 0 || (size_t)length >= sizeof text)
@@ -317,7 +318,7 @@ static enum http_outcome parse_reply(char *text, size_t length, struct http_repl
     return HTTP_ANSWERED;
 }
 
-enum http_outcome http_get(const struct endpoint *endpoint, const char *path, int64_t deadline,
+enum http_outcome http_ask(const struct endpoint *endpoint, bool post, const char *path, int64_t deadline,
                            struct http_reply *reply)
 {
     enum http_outcome outcome;
@@ -331,7 +332,7 @@ enum http_outcome http_get(const struct endpoint *endpoint, const char *path, in
     else
         outcome = dial_unix(endpoint->path, deadline, &fd, reply);
     if (outcome == HTTP_ANSWERED)
-        outcome = send_request(fd, endpoint, path, deadline, reply);
+        outcome = send_request(fd, endpoint, post, path, deadline, reply);
     if (outcome == HTTP_ANSWERED)
         outcome = receive_all(fd, deadline, &text, &length, reply);
     if (outcome == HTTP_ANSWERED)

@@ -1,9 +1,11 @@
-/* http.h - one GET over a Unix socket or TCP, blocking, with an absolute deadline for all of it (the look-up
- * of a name included). HTTP/1.0 is spoken, so that the answer ends with the connection and is never chunked.
+/* http.h - one GET, or POST without a body, over a Unix socket or TCP, blocking, with an absolute deadline
+ * for all of it (the look-up of a name included). HTTP/1.0 is spoken, so that the answer ends with the
+ * connection and is never chunked.
  */
 #ifndef LIVY_HA_CTL_HTTP_H
 #define LIVY_HA_CTL_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,7 +30,7 @@ struct http_reply {
 };
 
 /* `deadline`: CLOCK_BOOTTIME ms. The caller frees reply->body. */
-enum http_outcome http_get(const struct endpoint *endpoint, const char *path, int64_t deadline,
+enum http_outcome http_ask(const struct endpoint *endpoint, bool post, const char *path, int64_t deadline,
                            struct http_reply *reply);
 
 #endif

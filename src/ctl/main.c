@@ -12,7 +12,15 @@
 #define DEFAULT_TIMEOUT 60000
 
 /* Options that only some commands have; each command lists its own. */
-enum { OPTION_WIDE = 1, OPTION_FOR = 2, OPTION_TRACE = 4, OPTION_TO = 8, OPTION_NO_WAIT = 16 };
+enum {
+    OPTION_WIDE = 1,
+    OPTION_FOR = 2,
+    OPTION_TRACE = 4,
+    OPTION_TO = 8,
+    OPTION_NO_WAIT = 16,
+    OPTION_FORCE = 32,
+    TAKES_ID = 64, /* no option: a word after the command */
+};
 
 struct command {
     const char *name;
@@ -21,15 +29,22 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"status", OPTION_WIDE, command_status}, {"watch", OPTION_WIDE, command_watch},
-    {"active", 0, command_active},           {"history", OPTION_TRACE, command_history},
-    {"config", 0, command_config},           {"wait", OPTION_FOR, command_wait},
+    {"status", OPTION_WIDE, command_status},
+    {"watch", OPTION_WIDE, command_watch},
+    {"active", 0, command_active},
+    {"history", OPTION_TRACE, command_history},
+    {"config", 0, command_config},
+    {"wait", OPTION_FOR, command_wait},
     {"version", 0, command_version},
-};
-
-/* The names are taken, so that a script learns that it is ahead of its livy-ha, not that it mistyped. */
-static const char *const later[] = {
-    "switchover", "pause", "resume", "restart", "drain", "undrain", "forget", "reload", "upgrade",
+    {"switchover", OPTION_TO | OPTION_NO_WAIT, command_order},
+    {"pause", OPTION_FOR | OPTION_NO_WAIT, command_order},
+    {"resume", OPTION_NO_WAIT, command_order},
+    {"restart", OPTION_NO_WAIT, command_order},
+    {"drain", OPTION_FORCE | OPTION_NO_WAIT, command_order},
+    {"undrain", OPTION_NO_WAIT, command_order},
+    {"forget", OPTION_NO_WAIT | TAKES_ID, command_order},
+    {"reload", OPTION_NO_WAIT, command_order},
+    {"upgrade", OPTION_NO_WAIT, command_order},
 };
 
 static const char help[] =
@@ -47,6 +62,18 @@ static const char help[] =
     "                     until this member's Livy serves as the active one, this\n"
     "                     member stands by, or any active Livy serves\n"
     "  version            of livy-ha-ctl and of the daemon\n"
+    "  switchover [--to ID]\n"
+    "                     the active member hands over, to the next in the queue or\n"
+    "                     to ID; asked on any member\n"
+    "  pause [--for DUR]  no automatic fail-over, no restart of Livy, in the whole\n"
+    "                     cluster; a lost lease still ends Livy\n"
+    "  resume             ends the pause\n"
+    "  restart            Livy, on this member, which keeps the latch\n"
+    "  drain [--force]    this member steps down and does not stand until undrain\n"
+    "  undrain            it stands again\n"
+    "  forget ID          an absent member is not shown any more\n"
+    "  reload             the daemon reads its configuration again\n"
+    "  upgrade            elector and relay are replaced by the installed version\n"
     "\n"
     "Options, before or after the command\n"
     "  -c, --config FILE  the daemon's configuration, to find its control socket\n"
@@ -54,7 +81,9 @@ static const char help[] =
     "                     configuration, else /run/livy-ha/control.sock)\n"
     "  -u, --url URL      read from a member's admin port instead: http://host:8997\n"
     "      --json         JSON, for scripts\n"
-    "      --timeout DUR  250ms, 10s, 5min; default 60s\n"
+    "      --timeout DUR  250ms, 10s, 5min; default 60s; for switchover, drain and\n"
+    "                     restart livy.start_timeout\n"
+    "      --no-wait      does not wait for the outcome of what changes something\n"
     "      --wide         more columns\n"
     "  -h, --help         this text\n"
     "\n"
@@ -83,6 +112,8 @@ static bool read_option(struct line *line, int option)
     case 1: /* an operand, thanks to the '-' in front of the option string */
         if (line->command == NULL)
             line->command = optarg;
+        else if (line->ctl->operand == NULL)
+            line->ctl->operand = optarg;
         else
             line->surplus = optarg;
         return true;
@@ -113,10 +144,16 @@ static bool read_option(struct line *line, int option)
         line->options |= OPTION_TRACE;
         return true;
     case 'o':
+        line->ctl->to = optarg;
         line->options |= OPTION_TO;
         return true;
     case 'n':
+        line->ctl->no_wait = true;
         line->options |= OPTION_NO_WAIT;
+        return true;
+    case 'F':
+        line->ctl->force = true;
+        line->options |= OPTION_FORCE;
         return true;
     case 'h':
         line->help = true;
@@ -129,12 +166,19 @@ static bool read_option(struct line *line, int option)
 static bool read_line(struct line *line, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},  {"socket", required_argument, NULL, 's'},
-        {"url", required_argument, NULL, 'u'},     {"json", no_argument, NULL, 'j'},
-        {"timeout", required_argument, NULL, 't'}, {"wide", no_argument, NULL, 'w'},
-        {"for", required_argument, NULL, 'f'},     {"trace", no_argument, NULL, 'T'},
-        {"to", required_argument, NULL, 'o'},      {"no-wait", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"socket", required_argument, NULL, 's'},
+        {"url", required_argument, NULL, 'u'},
+        {"json", no_argument, NULL, 'j'},
+        {"timeout", required_argument, NULL, 't'},
+        {"wide", no_argument, NULL, 'w'},
+        {"for", required_argument, NULL, 'f'},
+        {"trace", no_argument, NULL, 'T'},
+        {"to", required_argument, NULL, 'o'},
+        {"no-wait", no_argument, NULL, 'n'},
+        {"force", no_argument, NULL, 'F'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -151,13 +195,20 @@ static bool read_line(struct line *line, int argc, char **argv)
     return true;
 }
 
-static bool is_later(const char *name)
+static enum ctl_exit check_for(const struct line *line, bool pause)
 {
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        if (strcmp(later[i], name) == 0)
-            return true;
+    const char *wanted = line->ctl->wait_for;
+
+    if (pause && wanted != NULL) {
+        line->ctl->pause_for = text_duration(wanted);
+        return line->ctl->pause_for > 0
+                   ? CTL_DONE
+                   : usage("expected a number and a unit after --for, as in 10min", wanted);
     }
-    return false;
+    if (pause || (wanted != NULL && (strcmp(wanted, "active") == 0 || strcmp(wanted, "standby") == 0 ||
+                                     strcmp(wanted, "serving") == 0)))
+        return CTL_DONE;
+    return usage("expected --for active, --for standby or --for serving", line->command);
 }
 
 /* Checks the words of the line against each other. CTL_DONE, with the command in *command. */
@@ -167,32 +218,31 @@ static enum ctl_exit check_line(const struct line *line, const struct command **
 
     if (name == NULL)
         return usage("a command is missing", "");
-    if (is_later(name)) {
-        ctl_complain("%s: not in this version", name);
-        return CTL_USAGE;
-    }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i].name, name) == 0)
             *command = &commands[i];
     }
     if (*command == NULL)
         return usage("no such command", name);
+    line->ctl->command = name;
     if ((line->options & OPTION_TRACE & (*command)->options) != 0) {
         ctl_complain("%s --trace: not in this version", name);
         return CTL_USAGE;
     }
     if ((line->options & ~(*command)->options) != 0)
         return usage("it does not take this option", name);
+    if (((*command)->options & TAKES_ID) != 0 && line->ctl->operand == NULL)
+        return usage("a member's id is missing", name);
+    if (((*command)->options & TAKES_ID) == 0 && line->ctl->operand != NULL)
+        return usage("one word too many", line->ctl->operand);
     if (line->surplus != NULL)
         return usage("one word too many", line->surplus);
     if (line->ctl->socket != NULL && line->ctl->url != NULL)
         return usage("only one of -s and -u", name);
-    if (((*command)->options & OPTION_FOR) != 0) {
-        const char *wanted = line->ctl->wait_for;
-        if (wanted == NULL || (strcmp(wanted, "active") != 0 && strcmp(wanted, "standby") != 0 &&
-                               strcmp(wanted, "serving") != 0))
-            return usage("expected --for active, --for standby or --for serving", name);
-    }
+    if ((*command)->run == command_order && line->ctl->url != NULL)
+        return usage("it goes to the control socket alone: run it on a member, without -u", name);
+    if (((*command)->options & OPTION_FOR) != 0)
+        return check_for(line, (*command)->run == command_order);
     return CTL_DONE;
 }
 
@@ -202,6 +252,7 @@ static enum ctl_exit prepare(struct ctl *ctl, const char *timeout)
     char why[512];
 
     ctl->timeout = timeout != NULL ? text_duration(timeout) : DEFAULT_TIMEOUT;
+    ctl->timeout_given = timeout != NULL;
     if (ctl->timeout < 0)
         return usage("expected a number and a unit, as in 250ms, 10s, 5min", timeout);
     if (ctl->url != NULL && endpoint_parse_url(ctl->url, &ctl->endpoint, why, sizeof why) != 0)

@@ -122,6 +122,20 @@ static void compose_headline(const json_t *cluster, const char *id, int64_t now,
     (void)snprintf(line, size, "livy_ha at %s: %s", root != NULL ? root : "-", what);
 }
 
+static int print_paused(FILE *out, const struct screen *screen, const json_t *cluster, int64_t now)
+{
+    const char *until = document_string(cluster, "paused_until");
+    char line[LINE_SIZE], left[TEXT_AGE_SIZE] = "";
+    int64_t at;
+
+    if (until != NULL && text_parse_utc(until, &at))
+        text_age(at - now, left);
+    (void)snprintf(line, sizeof line,
+                   "Paused%s%s: no automatic fail-over and no restart of Livy, in the whole cluster.",
+                   left[0] != '\0' ? " for another " : "", left);
+    return print_line(out, screen, TABLE_BUSY, false, line);
+}
+
 static int print_headline(FILE *out, const struct screen *screen, const json_t *cluster, int64_t now)
 {
     const char *active = document_string(document_active(cluster), "id");
@@ -152,8 +166,7 @@ static int print_headline(FILE *out, const struct screen *screen, const json_t *
         rc = print_line(out, screen, TABLE_BUSY, false,
                         "Not connected to ZooKeeper: what is shown of other members may be old.");
     if (rc == 0 && document_true(cluster, "paused"))
-        rc = print_line(out, screen, TABLE_BUSY, false,
-                        "Paused: no automatic fail-over and no restart of Livy, in the whole cluster.");
+        rc = print_paused(out, screen, cluster, now);
     return rc;
 }
 

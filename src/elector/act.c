@@ -84,6 +84,7 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
+        command_connect(e);
     }
 }
 
@@ -130,6 +131,9 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
         return;
     case WATCH_DEATHS:
         deaths_changed(e->deaths);
+        return;
+    case WATCH_ORDERS:
+        orders_watch(e->commands->orders);
         return;
     }
 }
@@ -210,6 +214,7 @@ void act_drop_handle(struct elector *e, bool keep_session)
     if (e->zk != NULL)
         zk_close(e->zk, keep_session);
     e->zk = NULL;
+    command_connect(e);
     e->session.id = 0;
     e->adopt.id = 0;
     memset(e->calls, 0, sizeof(e->calls)); /* none of them is answered any more */
@@ -403,19 +408,25 @@ static void tell_others(struct elector *e)
         on_tell_time(-1, 0, e); /* out of memory: at once, then */
 }
 
-static void add_history(struct elector *e, const struct core_action *a)
+void act_history(struct elector *e, const char *event, int64_t epoch, const char *reason, int64_t took)
 {
     char at[CLOCK_UTC_SIZE];
     clock_format_utc(clock_wall_ms(), at);
+    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event", event, "member",
+                                      e->conf->id, "epoch", epoch != 0 ? json_integer(epoch) : json_null(),
+                                      "reason", reason, "took_ms", (json_int_t)took));
+    tell_others(e);
+}
+
+static void add_history(struct elector *e, const struct core_action *a)
+{
     if (a->history == CORE_HIST_FENCING_FAILED || a->history == CORE_HIST_PREDECESSOR_ANSWERS)
         log_error("%s: %s", core_history_name(a->history), a->text);
     else
         log_info("%s: %s", core_history_name(a->history), a->text);
-    history_add(e->history, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "at", at, "event",
-                                      core_history_name(a->history), "member", e->conf->id, "epoch",
-                                      a->epoch != 0 ? json_integer(a->epoch) : json_null(), "reason", a->text,
-                                      "took_ms", (json_int_t)a->took));
-    tell_others(e);
+    if (a->history == CORE_HIST_SERVING)
+        command_livy(e, true);
+    act_history(e, core_history_name(a->history), a->epoch, a->text, a->took);
 }
 
 void act_publish(struct elector *e)
@@ -517,6 +528,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         front_quiesce(e->front, a->on);
         break;
     case CORE_ACT_MARK:
+        command_mark(e, a);
         break;
     case CORE_ACT_STOP:
         log_info("stopping Livy (grace %" PRId64 " ms): %s", a->grace, a->text);

@@ -95,7 +95,7 @@ json_t *alarm_list(const struct elector *e)
             json_array_append_new(list, json_string(e->alarms[i]));
     if (e->register_why[0] != '\0') /* in full: the core keeps the beginning */
         json_array_append_new(list, json_string(e->register_why));
-    else if (!e->core.may_stand)
+    else if ((e->core.barred & ~(1u << CORE_BAR_DRAINED)) != 0)
         json_array_append_new(list, json_string(e->core.stand_reason));
     if (core_latch_sequence(e->core.node) < 0 && e->core.node[0] != '\0')
         json_array_append_new(

@@ -54,6 +54,8 @@ static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
     *fd = -1;
     if (msg->livy.state == IPC_LIVY_ALIVE)
         elector_livy_at(e, msg->text);
+    if (msg->livy.state == IPC_LIVY_NONE && core_livy_alive(&e->core))
+        command_livy(e, false);
     if (msg->livy.state == IPC_LIVY_NONE) {
         guard_stop(e); /* its next look would be at the next Livy */
         if (e->livy_pidfd >= 0)
@@ -95,6 +97,9 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
             front_peer(e->front, *fd);
         *fd = -1;
         break;
+    case IPC_ANSWER:
+        command_answered(e, msg->run, msg->code, msg->text);
+        break;
     case IPC_WELCOME: /* was taken by be_welcomed */
     case IPC_HELLO:
     case IPC_READY:
@@ -108,6 +113,7 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_FATAL:
     case IPC_FENCE:
     case IPC_ASK:
+    case IPC_REQUEST:
         break;
     }
 }

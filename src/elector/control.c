@@ -19,7 +19,7 @@ struct control {
 };
 
 /* Takes over `document`; NULL: there is none for want of memory. */
-static void answer(struct httpd_exchange *exchange, int status, json_t *document)
+void command_reply(struct httpd_exchange *exchange, int status, json_t *document)
 {
     char *text = document != NULL ? json_dumps(document, JSON_COMPACT) : NULL;
     const struct httpd_reply reply = {
@@ -28,11 +28,6 @@ static void answer(struct httpd_exchange *exchange, int status, json_t *document
     httpd_answer(exchange, &reply);
     free(text);
     json_decref(document);
-}
-
-static void answer_error(struct httpd_exchange *exchange, int status, const char *why)
-{
-    answer(exchange, status, json_pack("{s:s}", "error", why));
 }
 
 static void on_read(struct elector *e, struct httpd_exchange *exchange, const char *path)
@@ -47,11 +42,18 @@ static void on_read(struct elector *e, struct httpd_exchange *exchange, const ch
 
     for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
         if (strcmp(path, reads[i].path) == 0) {
-            answer(exchange, 200, reads[i].document(e));
+            command_reply(exchange, 200, reads[i].document(e));
             return;
         }
     }
     httpd_answer(exchange, &(struct httpd_reply){.status = 404});
+}
+
+static void on_gone(void *arg, struct httpd_exchange *exchange)
+{
+    const struct control *control = arg;
+
+    command_gone(control->e, exchange);
 }
 
 static void on_request(void *arg, struct httpd_exchange *exchange, const struct httpd_request *request)
@@ -59,7 +61,9 @@ static void on_request(void *arg, struct httpd_exchange *exchange, const struct 
     struct control *control = arg;
 
     if (request->post)
-        answer_error(exchange, 404, "there is nothing to POST to in this version");
+        command_post(control->e, exchange, request);
+    else if (strcmp(request->path, "/command") == 0)
+        command_get(control->e, exchange, request);
     else
         on_read(control->e, exchange, request->path);
 }
@@ -74,6 +78,7 @@ struct control *control_open(struct elector *e, char *why, size_t size)
         .connections = CONTROL_CONNECTIONS,
         .seconds = CONTROL_SECONDS,
         .handler = on_request,
+        .gone = on_gone,
         .arg = control,
     };
 

@@ -30,7 +30,7 @@ struct deaths {
     struct zk *zk;
     int32_t version; /* of the node, counting what is on its way; -1: not known */
     unsigned sets;   /* on their way */
-    bool reading, read_again, watched, clocked;
+    bool reading, read_again, watched, clocked, ever_clocked;
     int64_t offset; /* ZooKeeper's time less ours */
     json_t *record, *waiting;
     struct seen seen[DEATHS_MAX];
@@ -253,8 +253,14 @@ static void on_clock(void *arg, const struct zk_reply *reply)
 
     if (reply->rc != ZOK || reply->stat == NULL)
         return;
-    d->clocked = true;
+    d->clocked = d->ever_clocked = true;
     d->offset = reply->stat->mtime - reply->at;
+}
+
+bool deaths_clock(const struct deaths *d, int64_t *offset)
+{
+    *offset = d->offset;
+    return d->ever_clocked;
 }
 
 void deaths_connect(struct deaths *d, struct zk *zk)

@@ -49,6 +49,9 @@ void deaths_changed(struct deaths *deaths);
  * What is older than `window` is dropped on the way. */
 void deaths_add(struct deaths *deaths, bool gave_up, const char *reason, int64_t window);
 
+/* ZooKeeper's time less ours (CLOCK_BOOTTIME), ms, as last looked at; false: not known yet. */
+bool deaths_clock(const struct deaths *deaths, int64_t *offset);
+
 /* What is known, oldest first. */
 size_t deaths_list(const struct deaths *deaths, struct deaths_entry list[static DEATHS_MAX]);
 

@@ -73,6 +73,7 @@ void elector_step(struct elector *e, struct core_event *event)
     if (e->stepping == 0) {
         uri_update(e);
         front_update(e->front);
+        command_update(e);
     }
 }
 
@@ -240,7 +241,6 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
 
     switch (result) {
     case ROSTER_OK:
-        event.rc = CORE_OK;
         e->register_why[0] = '\0';
         if (e->refused)
             elector_step(e, &(struct core_event){.type = CORE_EV_STAND, .stand = true, .text = ""});
@@ -248,7 +248,8 @@ static void on_registered(void *arg, enum roster_result result, const char *why)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
-        break;
+        command_registered(e); /* once the orders are read the core is told: drained, it must not stand */
+        return;
     case ROSTER_RETRY:
         event.rc = CORE_UNKNOWN;
         if (new_reason(e, why))
@@ -367,8 +368,8 @@ static int open_parts(struct elector *e)
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
     e->front = front_new(e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        e->front == NULL || backoff_open(e) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
-        channel_open(e) != 0) {
+        e->front == NULL || backoff_open(e) != 0 || command_open(e, WATCH_ORDERS) != 0 ||
+        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -381,6 +382,7 @@ static int open_parts(struct elector *e)
 static void close_parts(struct elector *e)
 {
     control_close(e->control);
+    command_close(e);
     front_free(e->front);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "command.h"
 #include "control.h"
 #include "core.h"
 #include "deaths.h"
@@ -26,7 +27,7 @@
 #define ELECTOR_CALLS 64
 #define ELECTOR_ALARM_SIZE 512
 
-enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS };
+enum elector_watch { WATCH_OWN = 1, WATCH_PREDECESSOR, WATCH_VIEW, WATCH_DEATHS, WATCH_ORDERS };
 
 struct elector;
 
@@ -85,6 +86,7 @@ struct elector {
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */
     struct control *control;
+    struct command_table *commands;
     struct front *front;
     struct uri uri;
 
@@ -115,6 +117,8 @@ void elector_fatal(struct elector *e, int code, const char *why);
 /* act.c */
 void act_publish(struct elector *e);     /* members/<id> and systemd's STATUS, anew */
 void act_publish_now(struct elector *e); /* the same, where others wait for it: not gathered with more */
+/* To the history, and soon to the others. */
+void act_history(struct elector *e, const char *event, int64_t epoch, const char *reason, int64_t took);
 void act_perform(struct elector *e, const struct core_action *action);
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);

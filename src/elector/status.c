@@ -60,6 +60,7 @@ json_t *status_self(struct elector *e)
         return NULL;
     front_record(e->front, self);
     json_object_set_new(self, "alarms", alarm_list(e));
+    command_record_self(e, self);
     set_utc(self, "since", e->since_wall);
     set_utc(self, "started", e->started_wall);
     return self;
@@ -200,12 +201,14 @@ json_t *status_cluster(struct elector *e)
     const json_t *active = find_active(e, members);
     bool serving = active != NULL && (is(active, "livy", "serving") || is(active, "livy", "unhealthy"));
 
-    return json_pack("{s:i, s:s, s:O?, s:b, s:O?, s:b, s:b, s:I, s:o}", "v", 1, "root",
-                     e->conf->zookeeper.root, "active",
-                     active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving,
-                     "epoch", active != NULL ? json_object_get(active, "epoch") : json_null(), "paused", 0,
-                     "connected", e->core.connected, "change",
-                     (json_int_t)e->change + (json_int_t)view_version(e->view), "members", members);
+    json_t *cluster = json_pack(
+        "{s:i, s:s, s:O?, s:b, s:O?, s:b, s:I, s:o}", "v", 1, "root", e->conf->zookeeper.root, "active",
+        active != NULL ? json_object_get(active, "id") : json_null(), "serving", serving, "epoch",
+        active != NULL ? json_object_get(active, "epoch") : json_null(), "connected", e->core.connected,
+        "change", (json_int_t)e->change + (json_int_t)view_version(e->view), "members", members);
+    if (cluster != NULL)
+        command_record(e, cluster);
+    return cluster;
 }
 
 /* ---- /config

@@ -70,6 +70,7 @@ enum kcore_action_type {
     KCORE_ACT_RUN_FENCE,    /* fence.order; answer FENCE_FORKED */
     KCORE_ACT_KILL_FENCE,   /* all of its process group; that it has ended is told by FENCE_EXITED */
     KCORE_ACT_REFUSE_FENCE, /* send FENCED: order `number` is not run, text says why */
+    KCORE_ACT_REQUEST,      /* do what a person asks for (code: enum ipc_request); answer ANSWER, `number` */
     KCORE_ACT_STATE,        /* old_livy -> livy: text; for the log */
     KCORE_ACT_ALARM,        /* text: an error for the log */
     KCORE_ACT_READY,        /* sd_notify READY=1 */

@@ -97,6 +97,12 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
     case IPC_FENCE:
         kcore_fence_order(s, msg);
         break;
+    case IPC_REQUEST: {
+        struct kcore_action *a = kcore_act(s, KCORE_ACT_REQUEST);
+        a->code = msg->code;
+        a->number = msg->run;
+        break;
+    }
     case IPC_WELCOME:
     case IPC_LIVY:
     case IPC_LEASED:
@@ -106,6 +112,7 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
     case IPC_PING:
     case IPC_FENCED:
     case IPC_PEER:
+    case IPC_ANSWER:
         break; /* ours to send */
     }
 }

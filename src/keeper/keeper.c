@@ -196,6 +196,8 @@ void keeper_tell_ready(struct keeper *k)
     k->ready_told = true;
 }
 
+static void request(struct keeper *k, const struct kcore_action *a);
+
 static void perform(struct keeper *k, const struct kcore_action *a)
 {
     char text[IPC_TEXT_SIZE + 16];
@@ -237,6 +239,9 @@ static void perform(struct keeper *k, const struct kcore_action *a)
         log_warn("livy.orphan_grace is over: killing what spark-submit is left");
         sort_orphans(k, true);
         break;
+    case KCORE_ACT_REQUEST:
+        request(k, a);
+        break;
     case KCORE_ACT_STATE:
         log_state(k, a);
         break;
@@ -276,20 +281,43 @@ void keeper_step(struct keeper *k, const struct kcore_event *event)
 /* ---- the loop
  * ----------------------------------------------------------------------------------------------------- */
 
-static void reload(struct keeper *k)
+static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
 {
-    if (reload_configuration(&k->conf, &k->livyconf, &k->pending_restart) != 0)
-        return;
+    if (reload_configuration(&k->conf, &k->livyconf, &k->pending_restart, why, IPC_TEXT_SIZE) != 0)
+        return false;
     k->core.config = (struct kcore_config){.stop_grace = k->conf->livy.stop_grace,
                                            .orphan_grace = k->conf->livy.orphan_grace,
                                            .drain = k->conf->front.drain,
                                            .fence_timeout = k->conf->failover.fence_timeout};
     helpers_reload(k);
+    snprintf(why, IPC_TEXT_SIZE, "the configuration is in force%s",
+             k->pending_restart ? ", but for keys that take a restart of livy-ha (its log names them)" : "");
+    return true;
+}
+
+/* False: it was not done. */
+static bool upgrade(char why[static IPC_TEXT_SIZE])
+{
+    snprintf(why, IPC_TEXT_SIZE,
+             "replacing elector and relay while Livy runs is not in this version: restart "
+             "the daemon (after a switchover, where it is active)");
+    return false;
+}
+
+static void request(struct keeper *k, const struct kcore_action *a)
+{
+    struct ipc_msg msg = {.type = IPC_ANSWER, .run = (uint32_t)a->number};
+    bool done = a->code == IPC_REQUEST_RELOAD ? reload(k, msg.text) : upgrade(msg.text);
+
+    msg.code = done ? 0 : 1;
+    if (k->channel >= 0 && ipc_send(k->channel, &msg, -1) != 0)
+        log_debug("the elector does not take an answer: %s", strerror(errno));
 }
 
 static void read_signals(struct keeper *k)
 {
     struct signalfd_siginfo info;
+    char text[IPC_TEXT_SIZE];
 
     while (read(k->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         switch (info.ssi_signo) {
@@ -300,11 +328,11 @@ static void read_signals(struct keeper *k)
             keeper_step(k, &(struct kcore_event){.type = KCORE_EV_QUIT});
             break;
         case SIGHUP:
-            reload(k);
+            (void)reload(k, text); /* has told the log */
             break;
         case SIGUSR2:
-            log_warn("SIGUSR2: replacing elector and relay while Livy runs is not in this version: restart "
-                     "the daemon");
+            if (!upgrade(text))
+                log_warn("SIGUSR2: %s", text);
             break;
         case SIGCHLD:
             reap(k);

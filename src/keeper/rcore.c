@@ -70,6 +70,8 @@ static void said(struct rcore *r, const struct rcore_event *event, struct rcore_
     case IPC_STATUS:
     case IPC_FENCE:
     case IPC_ASK:
+    case IPC_REQUEST:
+    case IPC_ANSWER:
     case IPC_WELCOME:
     case IPC_LIVY:
     case IPC_LEASED:

@@ -1,6 +1,7 @@
 /* reload.c - see the header. */
 #include "reload.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,7 +77,8 @@ static bool store_is_same(const struct livyconf *old, const struct livyconf *fre
     return same;
 }
 
-int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart)
+int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *pending_restart, char *why,
+                         size_t size)
 {
     struct conf_report report = {0};
     struct changes changes = {0};
@@ -92,6 +94,8 @@ int reload_configuration(struct conf **conf, struct livyconf **livyconf, bool *p
     if (fresh_livy != NULL)
         conf_decide_front(fresh, fresh_livy->kerberos);
     reload_log_report(&report);
+    snprintf(why, size, "%s",
+             report.n_errors > 0 ? report.errors[0] : "Livy's state store would change: see the log");
     conf_report_clear(&report);
     bool same_store = fresh_livy != NULL && store_is_same(*livyconf, fresh_livy);
     if (fresh == NULL || fresh_livy == NULL || !same_store) {

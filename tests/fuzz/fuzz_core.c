@@ -58,6 +58,15 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
                                  .alive = pick & 2,
                                  .foreign = pick % 16 == 15,
                                  .stand = pick & 1,
+                                 .bar = (enum core_bar)(pick % (CORE_BARS + 1)),
+                                 .orders = {.paused = pick & 4,
+                                            .paused_until = now + (int64_t)(pick % 8) * 100,
+                                            .epoch = pick % 3 + 6,
+                                            .named = pick & 8,
+                                            .to_me = pick & 16,
+                                            .sequence = pick % 8 - 1,
+                                            .next = pick & 32,
+                                            .begun = pick & 64},
                                  .victim = pick % 4 == 1 ? &victim : NULL,
                                  .left = (enum core_left)(pick % 4),
                                  .more = pick % 8 == 1,
@@ -88,6 +97,9 @@ static void check_core(const struct core *c, const struct core_actions *actions,
             abort();
         if (a->type == CORE_ACT_START && c->takeover.state != CORE_TAKEOVER_PASSED)
             abort();
+        if (a->type == CORE_ACT_START && c->command.orders.paused && !c->command.start &&
+            now < c->command.orders.paused_until)
+            abort();
         if (a->type == CORE_ACT_START &&
             (a->kill_at <= now || core_livy_alive(c) || !c->connected || c->doomed))
             abort();
@@ -105,6 +117,7 @@ static void run_core(struct input *in)
                                               .kill_margin = 300,
                                               .start_timeout = 60000,
                                               .stop_grace = 1000,
+                                              .drain = 300,
                                               .probe_interval = 1000,
                                               .probe_timeout = 500,
                                               .probe_failures = 3,
@@ -134,7 +147,7 @@ static void draw_message(struct input *in, const struct kcore *k, int64_t now, s
     unsigned pick = next_byte(in);
 
     memset(msg, 0, sizeof(*msg));
-    msg->type = IPC_HELLO + pick % (IPC_FENCE - IPC_HELLO + 1);
+    msg->type = IPC_HELLO + pick % (IPC_REQUEST - IPC_HELLO + 1);
     msg->sent_at = now - (pick & 0x10 ? 5000 : 1);
     msg->epoch = 5 + pick % 4;
     msg->run = k->run + pick % 3;

@@ -13,6 +13,7 @@
 
 #include "host.h"
 #include "livy-ha/clock.h"
+#include "orders.h"
 #include "state.h"
 #include "zk.h"
 
@@ -91,7 +92,7 @@ static bool settled(const struct world *w)
 {
     bool serves = false;
 
-    if (!zk_well(w))
+    if (!zk_well(w) || !orders_none(w))
         return false;
     for (int i = 0; i < w->n_hosts; i++) {
         if (!host_well(w, i))

@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "host.h"
+#include "orders.h"
 #include "zk.h"
 
 #define LONGER_THAN_ALL 9000 /* ms: more than T + 1.5 tick and K */
@@ -122,6 +123,25 @@ static void of_elector(const struct world *w, const struct event *next, int host
     add(l, FAULT_STOP_ELECTOR, host, 4000);
 }
 
+/* Commands, once a moment: asked on whichever member. */
+static void of_people(const struct world *w, int host, bool short_list, struct list *l)
+{
+    const struct host *h = &w->hosts[host];
+
+    if (!elector_guards(w, host) || !h->core.leading)
+        return;
+    add(l, FAULT_SWITCHOVER, 0, 0);
+    if (short_list && w->n_hosts < 3)
+        return;
+    for (int i = 0; i < w->n_hosts; i++)
+        if (i != host)
+            add(l, FAULT_SWITCHOVER, 0, i + 1);
+    if (short_list)
+        return;
+    add(l, FAULT_PAUSE, 0, 3000);
+    add(l, FAULT_RESTART, host, 0);
+}
+
 static void of_host(const struct world *w, int host, bool short_list, struct list *l)
 {
     const struct host *h = &w->hosts[host];
@@ -134,6 +154,7 @@ static void of_host(const struct world *w, int host, bool short_list, struct lis
         add(l, FAULT_QUIT, host, 0);
     if (elector_guards(w, host))
         add(l, FAULT_DRAIN, host, 3000);
+    of_people(w, host, short_list, l);
     if (short_list)
         return;
     add(l, FAULT_NETWORK, host, 1500);
@@ -349,6 +370,13 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
     case FAULT_LIVY_HANGS:
         w->hosts[who].hung = true;
         return true;
+    case FAULT_SWITCHOVER:
+        return orders_switchover(w, fault->arg - 1);
+    case FAULT_PAUSE:
+        return orders_pause(w, w->now + fault->arg);
+    case FAULT_RESTART:
+        world_put(w, w->now, EV_RESTART, who, 0);
+        return true;
     case FAULT_STRANGER:
         return stranger(w);
     }
@@ -385,6 +413,9 @@ void fault_text(const struct fault *fault, char *text, size_t size)
                                         "member drained",
                                         "Livy dies",
                                         "Livy hangs",
+                                        "switchover",
+                                        "pause",
+                                        "restart by command",
                                         "a stranger deletes the node"};
     snprintf(text, size, "%s (who %d, arg %d)", names[fault->kind], fault->who, (int)fault->arg);
 }

@@ -31,7 +31,10 @@ enum fault_kind {
     FAULT_DRAIN,     /* the member does not stand for `arg` ms */
     FAULT_LIVY_DIES,
     FAULT_LIVY_HANGS,
-    FAULT_STRANGER, /* the first latch node is deleted by hand; alone in its schedule */
+    FAULT_SWITCHOVER, /* asked for; arg: to host arg - 1, or 0: to whoever is next */
+    FAULT_PAUSE,      /* the cluster, for `arg` ms */
+    FAULT_RESTART,    /* of host `who`'s Livy, by command */
+    FAULT_STRANGER,   /* the first latch node is deleted by hand; alone in its schedule */
 };
 
 struct fault {

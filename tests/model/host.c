@@ -196,6 +196,7 @@ static void keeper_perform(struct world *w, int host, const struct kcore_action 
     case KCORE_ACT_READY:
     case KCORE_ACT_STATUS:
         return;
+    case KCORE_ACT_REQUEST:
     case KCORE_ACT_RUN_FENCE:
     case KCORE_ACT_KILL_FENCE:
     case KCORE_ACT_REFUSE_FENCE:

@@ -19,6 +19,9 @@
  * fence command, no takeover_delay, and nobody can reach the Livy of the one before him: the lease alone must
  * do.
  *
+ * <root>/control is one object that changes in an instant and is read by each member a few ms later
+ * (orders.c); a mark in it takes 3 ms. Fronts are quiet after 40 ms, front.drain is 200.
+ *
  * DEVIATIONS (fault.c). A message or its answer is struck right before it arrives, a process before each of
  * its own steps, a server before the leader hears of it, a host before each timer and probe of its elector.
  * They are: a message or an answer late by 3 ms (another order), 0.35 or 2.5 s; a connection reset with what
@@ -26,14 +29,18 @@
  * itself for the leader, frozen; a frozen leader, a new leader with what had reached the old one done or not,
  * an outage of 22 s; a host off the network, alone with its server, alone with an old leader; expiry late by
  * up to 1.5 tick; elector killed (also between two actions of one step), stopped and woken; keeper killed,
- * stopped and woken; host power off; SIGTERM; drain; Livy dead, Livy hung; a latch node deleted by a stranger
- * (nothing after it in its schedule). The short list leaves out what is like another one.
+ * stopped and woken; host power off; SIGTERM; drain; a
+ * switchover to whoever is next or to another member, a pause of 3 s, a restart by command; Livy dead, Livy
+ * hung; a latch node deleted by a stranger (nothing after it in its schedule). The short list leaves out what
+ * is like another one.
  *
  * WHAT IS DEMANDED at every instant: no two Livys live (two-livys); a Livy does not outlive the deadline that
  * its keeper has, + K (lease-outlived), nor its session at the leader (session-outlived); its latch node is
  * not deleted nor its session closed before its death (latch-given-up); a START only under the first node,
- * one's own, and under its epoch (bad-start). And from the end of every schedule: all members are well and
- * one serves within 90 s (nobody-serves).
+ * one's own, and under its epoch (bad-start), none in a pause that nobody has asked for
+ * (started-in-pause); a switchover is not begun, nor called ready, before its successor stands next
+ * (begun-early). And from the end of every schedule: all members are well and one serves within 90 s
+ * (nobody-serves).
  *
  * THE BOUND. From each opening (opening.c): all schedules with one deviation of the full list in the first 7
  * s; all schedules with two of the short list, the first within the opening's span (0.3 to 4 s, --list prints

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "host.h"
 #include "livy-ha/clock.h"
+#include "orders.h"
 #include "zk.h"
 
 #define UUIDS 1000       /* a host */
@@ -184,6 +185,9 @@ static void check_start(struct world *w, int host, const struct core_action *a)
     const struct core *c = &w->hosts[host].core;
     int node = host_node_number(c->node), first = zk_first_node(w);
 
+    if (c->command.orders.paused && !c->command.start &&
+        world_local(w, host) < c->command.orders.paused_until)
+        world_violation(w, STARTED_IN_PAUSE, "host %d starts in a pause, and nobody has asked for it", host);
     if (w->stranger)
         return;
     if (node < 0 || !zk_node_at(w, node, w->zk.zxid))
@@ -296,6 +300,7 @@ static void perform(struct world *w, int host, const struct core_action *a)
             world_put(w, w->now + QUIET_AFTER, EV_QUIET, host, 0);
         return;
     case CORE_ACT_MARK:
+        orders_mark(w, host, a);
         return;
     case CORE_ACT_STOP:
         world_say(w, "host %d    STOP, grace %lld ms: %s", host, (long long)a->grace, a->text);
@@ -371,6 +376,9 @@ void host_elector_step(struct world *w, int host, struct core_event *event)
     for (size_t i = 0; i < actions.count && h->elector && h->closing == 0; i++)
         if (!struck(w, host, &actions.list[i]))
             perform(w, host, &actions.list[i]);
+    if (event->type == CORE_EV_CONNECTED)
+        world_put(w, w->now + 3, EV_ORDERS, host, 0);
+    orders_stepped(w, host);
 }
 
 void host_elector_reply(struct world *w, int host, const struct zmsg *m)
@@ -406,6 +414,8 @@ void host_elector_reply(struct world *w, int host, const struct zmsg *m)
         event.victim = &victim;
         event.more = m->more;
     }
+    if (m->op == OP_REGISTER && m->request == CORE_REQ_REGISTER && m->rc == CORE_OK)
+        orders_tell(w, host); /* read before it stands */
     if (m->op == OP_EXISTS && m->rc == CORE_OK)
         event.czxid = w->zk.nodes[m->node].made;
     host_elector_step(w, host, &event);
@@ -514,6 +524,7 @@ void member_event(struct world *w, const struct event *e)
     struct core_event stand = {
         .type = CORE_EV_STAND, .bar = CORE_BAR_DRAINED, .stand = e->arg != 0, .text = "drained"};
     struct core_event quiet = {.type = CORE_EV_QUIET};
+    struct core_event restart = {.type = CORE_EV_RESTART, .text = "restart"};
     bool of_life =
         e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD || e->kind == EV_CLOSED;
 
@@ -542,6 +553,10 @@ void member_event(struct world *w, const struct event *e)
         closed(w, e);
     else if (e->kind == EV_STAND)
         host_elector_step(w, e->who, &stand);
+    else if (e->kind == EV_ORDERS)
+        orders_tell(w, e->who);
+    else if (e->kind == EV_RESTART)
+        host_elector_step(w, e->who, &restart);
     else if (e->kind == EV_QUIET)
         host_elector_step(w, e->who, &quiet);
     else

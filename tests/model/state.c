@@ -294,6 +294,10 @@ uint64_t state_digest(const struct world *w)
     struct digest d = {.a = 1, .b = 2};
 
     mix(&d, (uint64_t)w->stranger);
+    struct orders o = w->orders;
+    o.paused_until = later(o.paused_until - w->now, 0);
+    o.expires = o.epoch != 0 && !o.begun ? o.expires - w->now : 0;
+    mix_bytes(&d, &o, sizeof(o));
     for (int i = 0; i < w->n_deaths; i++) {
         mix(&d, (uint64_t)relative(w->deaths[i].at, w->now));
         mix(&d, (uint64_t)w->deaths[i].host << 1 | w->deaths[i].gave_up);

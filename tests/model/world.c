@@ -9,6 +9,7 @@
 #include "client.h"
 #include "host.h"
 #include "livy-ha/clock.h"
+#include "orders.h"
 #include "zk.h"
 
 #define CLOCK_START 1000000 /* what a host's clock shows at the leader's 0, and its number times that */
@@ -58,8 +59,9 @@ void world_violation(struct world *w, enum violation violation, const char *form
 
 const char *world_violation_name(enum violation violation)
 {
-    static const char *const names[] = {"none",           "two-livys", "lease-outlived", "session-outlived",
-                                        "latch-given-up", "bad-start", "nobody-serves",  "model-full"};
+    static const char *const names[] = {"none",           "two-livys", "lease-outlived",   "session-outlived",
+                                        "latch-given-up", "bad-start", "started-in-pause", "begun-early",
+                                        "nobody-serves",  "model-full"};
     return (size_t)violation < sizeof(names) / sizeof(names[0]) ? names[violation] : "?";
 }
 
@@ -232,10 +234,16 @@ void world_step(struct world *w, const struct event *next)
     case EV_KEEPER_BEGIN:
     case EV_STAND:
     case EV_QUIET:
+    case EV_RESTART:
+    case EV_ORDERS:
     case EV_CLOSED:
     case EV_KEEPER_TIME:
     case EV_ELECTOR_TIME:
         host_event(w, &e);
+        break;
+    case EV_MARKED:
+    case EV_ORDERS_EXPIRE:
+        orders_event(w, &e);
         break;
     case EV_NEVER:
         abort();
@@ -248,6 +256,7 @@ void world_begin(struct world *w, int hosts, int drift)
     memset(w, 0, sizeof(*w));
     w->n_hosts = hosts;
     w->death = KILL_MARGIN - SLACK;
+    w->orders.to = w->orders.sequence = -1;
     zk_begin(w);
     for (int i = 0; i < hosts; i++) {
         w->hosts[i].drift = drift;

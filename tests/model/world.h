@@ -41,6 +41,8 @@ enum violation {
     SESSION_OUTLIVED, /* the session ends at the leader while its Livy lives */
     LATCH_GIVEN_UP,   /* the node is deleted, or the session closed, by the own hand while Livy lives */
     BAD_START,        /* a START without the first latch node, or under another epoch than that node's */
+    STARTED_IN_PAUSE, /* a START while the member knows of a pause, and nobody has asked for it */
+    BEGUN_EARLY,      /* a switchover is begun, or called ready, before its successor stands next */
     NOBODY_SERVES,    /* in bounded time after the last fault */
     MODEL_FULL,       /* the model's own tables */
 };
@@ -95,9 +97,13 @@ enum event_kind {
     EV_DEATHS,    /* the elector is told of <root>/deaths */
     EV_LOOKED,    /* at the one that was active before; arg: op */
     EV_KEEPER_BEGIN,
-    EV_STAND,  /* arg: may stand */
+    EV_STAND, /* arg: may stand */
     EV_QUIET,
-    EV_CLOSED, /* arg: life; the elector has closed its session, as far as it can tell */
+    EV_RESTART,
+    EV_ORDERS,        /* the elector reads <root>/control */
+    EV_MARKED,        /* m: a mark of who's is written there */
+    EV_ORDERS_EXPIRE, /* arg: epoch */
+    EV_CLOSED,        /* arg: life; the elector has closed its session, as far as it can tell */
     /* never in the queue: timers */
     EV_KEEPER_TIME,
     EV_ELECTOR_TIME,
@@ -229,8 +235,17 @@ struct death {  /* of a Livy, or a giving up; <root>/deaths */
     bool gave_up;
 };
 
+struct orders {           /* <root>/control */
+    int64_t paused_until; /* leader's time; 0: not */
+    int32_t epoch;        /* of the node that a switchover is to give up; 0: none is asked for */
+    int16_t to, sequence; /* -1: nobody; not said yet */
+    bool next, begun;
+    int64_t expires;
+};
+
 struct world {
     int64_t now;
+    struct orders orders;
     bool trace;
     bool unequal;  /* server 0 grants TIMEOUT_LONG */
     bool stranger; /* somebody outside has deleted a latch node: the one fault that stands alone */

@@ -220,9 +220,9 @@ static void test_wrong_fields(void **state)
 
     SPOILT(msg.magic++);
     SPOILT(msg.type = 0);
-    SPOILT(msg.type = IPC_ASK + 1);
+    SPOILT(msg.type = IPC_REQUEST + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
-    SPOILT(msg.type = IPC_PEER + 1);
+    SPOILT(msg.type = IPC_ANSWER + 1);
     SPOILT(msg.sent_at = -1);
     SPOILT(msg.epoch = -1);
     SPOILT(msg.kill_at = -1);
@@ -293,7 +293,9 @@ static void test_names(void **state)
     assert_string_equal(ipc_type_name(IPC_WELCOME), "welcome");
     assert_string_equal(ipc_type_name(IPC_PING), "ping");
     assert_string_equal(ipc_type_name(0), "unknown");
-    assert_string_equal(ipc_type_name(IPC_ASK + 1), "unknown");
+    assert_string_equal(ipc_type_name(IPC_REQUEST), "request");
+    assert_string_equal(ipc_type_name(IPC_ANSWER), "answer");
+    assert_string_equal(ipc_type_name(IPC_REQUEST + 1), "unknown");
     assert_string_equal(ipc_type_name(UINT32_MAX), "unknown");
 }
 

@@ -65,9 +65,11 @@ static void daemon_answer(struct daemon *daemon, int fd)
     char *answer = NULL;
     char *end;
 
-    if (n <= 4 || memcmp(request, "GET ", 4) != 0)
+    if (n <= 5 || (memcmp(request, "GET ", 4) != 0 && memcmp(request, "POST ", 5) != 0))
         return;
     request[n] = '\0';
+    if (request[0] == 'P') /* a page is a page */
+        memmove(request, request + 1, (size_t)n);
     end = strchr(request + 4, ' ');
     if (end == NULL)
         return;

@@ -70,6 +70,31 @@ static struct core_event random_keeper(void)
     return (struct core_event){.type = CORE_EV_LIVY, .livy = livy, .text = "random"};
 }
 
+/* What people ask for. */
+static struct core_event random_order(void)
+{
+    switch (roll(3)) {
+    case 0:
+        return (struct core_event){.type = CORE_EV_RESTART, .text = "random"};
+    case 1:
+        return (struct core_event){.type = CORE_EV_QUIET};
+    case 2:
+        return (struct core_event){.type = CORE_EV_ORDERS,
+                                   .text = "random",
+                                   .orders = {.paused = roll(9) == 0,
+                                              .paused_until = now + roll(3000),
+                                              .epoch = roll(3) == 0 ? core.epoch : core.predecessor_epoch,
+                                              .named = roll(3) == 0,
+                                              .to_me = roll(1) != 0,
+                                              .sequence = roll(9) - 1,
+                                              .next = roll(1) != 0,
+                                              .begun = roll(4) == 0}};
+    default:
+        return (struct core_event){
+            .type = CORE_EV_STAND, .bar = (enum core_bar)roll(1), .stand = roll(4) != 0, .text = "random"};
+    }
+}
+
 static struct core_event random_event(void)
 {
     switch (roll(19)) {
@@ -102,7 +127,7 @@ static struct core_event random_event(void)
     case 9:
         if (roll(3) != 0 || !now_and_then())
             break;
-        return (struct core_event){.type = CORE_EV_STAND, .stand = roll(4) != 0, .text = "random"};
+        return random_order();
     case 10:
         if (roll(3) != 0 || !now_and_then())
             break;

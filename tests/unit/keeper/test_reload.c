@@ -76,7 +76,10 @@ static int clear_bed(void **state)
 
 static int reload(struct bed *bed)
 {
-    return reload_configuration(&bed->conf, &bed->livyconf, &bed->pending);
+    char why[256];
+    int rc = reload_configuration(&bed->conf, &bed->livyconf, &bed->pending, why, sizeof(why));
+    assert_true(rc == 0 || why[0] != '\0');
+    return rc;
 }
 
 static void test_takes_effect(void **state)

@@ -1,0 +1,138 @@
+/* command.h - what people ask of this member over the control socket (POST), and what all have asked of the
+ * cluster (<root>/control, orders.h): checks it, writes it down, tells the core, and tells who asked how it
+ * ended.
+ *
+ * command.c: the commands under way, their answers. command_ask.c: each command's checks and outcome.
+ * command_switch.c: the switchover request from its being written down to its end. Decides nothing about Livy
+ * or the latch: core_command.c does.
+ */
+#ifndef LIVY_HA_ELECTOR_COMMAND_H
+#define LIVY_HA_ELECTOR_COMMAND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core.h"
+#include "httpd.h"
+#include "orders.h"
+
+#define COMMAND_ID_SIZE 33 /* 128 random bits in hexadecimal */
+#define COMMAND_NAME_SIZE 136
+#define COMMAND_TEXT_SIZE 512
+#define COMMANDS 32 /* under way, or ended not long ago */
+
+struct elector;
+
+enum command_state {
+    COMMAND_FREE,
+    COMMAND_RUNS,
+    COMMAND_DONE,
+    COMMAND_REFUSED, /* nothing was done; `text` says why */
+    COMMAND_FAILED,
+    COMMAND_TIMED_OUT,
+    COMMAND_OFFLINE, /* refused for want of a connection to ZooKeeper */
+};
+
+enum command_kind {
+    COMMAND_SWITCHOVER,
+    COMMAND_PAUSE,
+    COMMAND_RESUME,
+    COMMAND_RESTART,
+    COMMAND_DRAIN,
+    COMMAND_UNDRAIN,
+    COMMAND_FORGET,
+    COMMAND_RELOAD,
+    COMMAND_UPGRADE,
+    COMMAND_KINDS
+};
+
+struct command {
+    struct elector *e;
+    enum command_state state;
+    enum command_kind kind;
+    char id[COMMAND_ID_SIZE];
+    char target[COMMAND_NAME_SIZE]; /* --to, or whom to forget; "": nobody */
+    bool force, changing;           /* changing: a change of <root>/control is on its way */
+    bool written, by_switchover;    /* what was to be written is; it ends as its switchover does */
+    int64_t timeout, began, deadline, pause_for; /* ms */
+    uint32_t number, run;                        /* asked of the keeper; Livy's run when it was asked for */
+    struct httpd_exchange *exchange;             /* waits for the answer; NULL: nobody does */
+    char text[COMMAND_TEXT_SIZE];                /* how it ended, or why not; while it runs, how far it is */
+    char active[COMMAND_NAME_SIZE];              /* whose Livy serves after it */
+    int64_t took, gap;                           /* ms, -1: not known */
+};
+
+/* The switchover that <root>/control tells of. */
+struct command_switch {
+    bool there;
+    char id[COMMAND_ID_SIZE], from[COMMAND_NAME_SIZE], to[COMMAND_NAME_SIZE], by[COMMAND_NAME_SIZE];
+    int64_t epoch, sequence, asked_zk, expires_zk;
+    bool next, begun;
+};
+
+struct command_table {
+    struct orders *orders;
+    struct command list[COMMANDS];
+    bool updating, retell, registering; /* registering: the core waits for the first picture of the orders */
+    struct core_orders told;
+    bool drained_told;
+    struct command_switch request;
+    bool mending; /* the request's end is being written */
+    char mend_id[COMMAND_ID_SIZE];
+    json_t *result;
+    enum core_mark mark; /* on its way */
+    bool marking;
+    int64_t mark_epoch, mark_sequence;
+    int64_t ended_zk, ended_epoch, served_zk, served_epoch; /* of our last Livys, by ZooKeeper's clock; 0 */
+    int64_t ended_at, served_at;                            /* by our own */
+    uint32_t asked_keeper;
+    struct event *timer;
+};
+
+int command_open(struct elector *e, uint32_t watch_kind);
+void command_close(struct elector *e);
+
+/* ---- events; all may be called at any time ---- */
+void command_registered(struct elector *e); /* the root is made: the orders are read, then the core is told */
+void command_connect(struct elector *e);    /* connected again, in the same session, or not at all */
+void command_update(struct elector *e); /* at the end of each step, and where others have changed something */
+void command_mark(struct elector *e, const struct core_action *action);
+void command_answered(struct elector *e, uint32_t number, int code, const char *text); /* by the keeper */
+void command_livy(struct elector *e, bool serves); /* our Livy serves, or has ended */
+
+/* ---- the control socket ---- */
+void command_post(struct elector *e, struct httpd_exchange *exchange, const struct httpd_request *request);
+void command_get(struct elector *e, struct httpd_exchange *exchange, const struct httpd_request *request);
+void command_gone(struct elector *e, const struct httpd_exchange *exchange);
+void command_reply(struct httpd_exchange *exchange, int status, json_t *document); /* takes `document` over */
+
+/* What /cluster and /status say of pause and drain; sets the fields. */
+void command_record(const struct elector *e, json_t *cluster);
+/* What members/<id> says of our last Livys. */
+void command_record_self(const struct elector *e, json_t *self);
+
+/* ---- between the command*.c files ---- */
+const char *command_name(enum command_kind kind);
+void command_end(struct command *c, enum command_state state, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void command_begin(struct command *c); /* checks it, and begins it or ends it */
+void command_look(struct command *c);  /* has it come to its end? */
+void command_say(struct elector *e, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));                     /* to the history */
+bool command_zk_now(const struct elector *e, int64_t *ms);     /* ZooKeeper's time; false: not known yet */
+int64_t command_local(const struct elector *e, int64_t zk_ms); /* CLOCK_BOOTTIME ms */
+const char *command_other_standing(const struct elector *e);   /* a standby that is not this member; NULL */
+json_t *command_object(json_t *record, const char *key);       /* made where it is not there */
+bool command_drained(const struct elector *e, const char *id);
+
+/* command_switch.c */
+void switch_read(struct elector *e);
+void switch_orders(struct elector *e, struct core_orders *orders, char text[static CORE_TEXT_SIZE]);
+void switch_look(struct elector *e); /* ends the request where it is to end */
+/* Why it cannot be; "": it can. */
+void switch_refusal(const struct command *c, char why[static COMMAND_TEXT_SIZE]);
+enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 256]);
+void switch_outcome(struct command *c); /* ends the command where its request has ended */
+
+#endif

@@ -1,0 +1,428 @@
+/* command_ask.c - each command: why it cannot be, what is written down for it, and when it has come to its
+ * end. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "elector.h"
+#include "livy-ha/clock.h"
+#include "livy-ha/log.h"
+#include "paths.h"
+#include "record.h"
+
+static void set_by(const struct command *c, json_t *object)
+{
+    char at[CLOCK_UTC_SIZE];
+
+    clock_format_utc(clock_wall_ms(), at);
+    json_object_set_new(object, "by", json_string(c->e->conf->id));
+    json_object_set_new(object, "at", json_string(at));
+}
+
+/* ---- what is written down
+ * ------------------------------------------------------------------------------------ */
+
+static enum orders_edit pause_edit(struct command *c, json_t *record, char why[static 256])
+{
+    int64_t now;
+    json_t *paused = json_object();
+
+    if (c->pause_for > 0 && !command_zk_now(c->e, &now)) {
+        json_decref(paused);
+        snprintf(why, 256, "ZooKeeper's time is not known yet: try again in a moment");
+        return ORDERS_REFUSED;
+    }
+    set_by(c, paused);
+    if (c->pause_for > 0)
+        json_object_set_new(paused, "until_zk_ms", json_integer(now + c->pause_for));
+    json_object_set_new(record, "paused", paused);
+    return ORDERS_WRITE;
+}
+
+static enum orders_edit resume_edit(json_t *record)
+{
+    return json_object_del(record, "paused") == 0 ? ORDERS_WRITE : ORDERS_SO;
+}
+
+/* The member that is active writes its switchover down with it, begun already: whoever takes over is to start
+ * Livy in a pause too. */
+static enum orders_edit drain_edit(struct command *c, json_t *record, char why[static 256])
+{
+    const char *id = c->e->conf->id;
+    json_t *drained = command_object(record, "drained"), *mine = json_object();
+
+    if (c->by_switchover) {
+        enum orders_edit asked = switch_ask(c, record, why);
+        if (asked != ORDERS_WRITE) {
+            json_decref(mine);
+            return asked;
+        }
+    }
+    set_by(c, mine);
+    json_object_set_new(drained, id, mine);
+    return ORDERS_WRITE;
+}
+
+static enum orders_edit undrain_edit(const char *id, json_t *record)
+{
+    return json_object_del(json_object_get(record, "drained"), id) == 0 ? ORDERS_WRITE : ORDERS_SO;
+}
+
+static enum orders_edit edit(void *arg, json_t *record, char why[static 256])
+{
+    struct command *c = arg;
+
+    switch (c->kind) {
+    case COMMAND_SWITCHOVER:
+        return switch_ask(c, record, why);
+    case COMMAND_PAUSE:
+        return pause_edit(c, record, why);
+    case COMMAND_RESUME:
+        return resume_edit(record);
+    case COMMAND_DRAIN:
+        return drain_edit(c, record, why);
+    case COMMAND_UNDRAIN:
+        return undrain_edit(c->e->conf->id, record);
+    case COMMAND_FORGET:
+        return undrain_edit(c->target, record);
+    case COMMAND_RESTART:
+    case COMMAND_RELOAD:
+    case COMMAND_UPGRADE:
+    case COMMAND_KINDS:
+        break;
+    }
+    return ORDERS_SO;
+}
+
+static void written(void *arg, enum orders_outcome outcome, const char *why)
+{
+    struct command *c = arg;
+    struct elector *e = c->e;
+
+    c->changing = false;
+    if (outcome == ORDERS_NOT_DONE) {
+        command_end(c, COMMAND_REFUSED, "%s", why);
+        return;
+    }
+    c->written = true;
+    switch (c->kind) {
+    case COMMAND_SWITCHOVER:
+        command_say(e, "switchover", "%s%s, asked on %s", c->target[0] != '\0' ? "to " : "to whoever is next",
+                    c->target, e->conf->id);
+        break;
+    case COMMAND_PAUSE:
+        if (c->pause_for > 0)
+            command_say(e, "paused", "for %" PRId64 " s, asked on %s", c->pause_for / 1000, e->conf->id);
+        else
+            command_say(e, "paused", "asked on %s", e->conf->id);
+        command_end(c, COMMAND_DONE, "the cluster is paused: no automatic fail-over, no restart of Livy");
+        break;
+    case COMMAND_RESUME:
+        command_say(e, "resumed", "asked on %s", e->conf->id);
+        command_end(c, COMMAND_DONE, "the cluster is not paused any more");
+        break;
+    case COMMAND_DRAIN:
+        command_say(e, "drained", "asked on %s", e->conf->id);
+        break;
+    case COMMAND_UNDRAIN:
+        command_say(e, "undrained", "asked on %s", e->conf->id);
+        break;
+    case COMMAND_FORGET:
+        command_say(e, "forgotten", "%s, asked on %s", c->target, e->conf->id);
+        command_end(c, COMMAND_DONE, "%s is forgotten", c->target);
+        break;
+    case COMMAND_RESTART:
+    case COMMAND_RELOAD:
+    case COMMAND_UPGRADE:
+    case COMMAND_KINDS:
+        break;
+    }
+    if (c->state == COMMAND_RUNS)
+        command_look(c);
+}
+
+static void write_down(struct command *c)
+{
+    c->changing = true;
+    if (!orders_change(c->e->commands->orders, edit, written, c)) {
+        c->changing = false;
+        command_end(c, COMMAND_FAILED, "too many orders wait to be written");
+    }
+}
+
+/* ---- forget
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* The command of a request to ZooKeeper is found again by its number: its slot may have become another's. */
+static struct command *find_number(struct elector *e, uint32_t number, enum command_kind kind)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state == COMMAND_RUNS && c->kind == kind && c->number == number && number != 0)
+            return c;
+    }
+    return NULL;
+}
+
+static struct command *the_forget(struct elector *e)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (e->commands->list[i].state == COMMAND_RUNS && e->commands->list[i].kind == COMMAND_FORGET)
+            return &e->commands->list[i];
+    return NULL;
+}
+
+static void on_forgotten(void *arg, const struct zk_reply *reply)
+{
+    struct command *c = the_forget(arg);
+
+    if (c == NULL)
+        return;
+    if (reply->rc == ZOK)
+        write_down(c);
+    else if (reply->rc == ZNONODE)
+        command_end(c, COMMAND_REFUSED, "there is no member %s", c->target);
+    else
+        command_end(c, COMMAND_FAILED, "known/%s could not be deleted: %s", c->target, zerror(reply->rc));
+}
+
+static void on_absent(void *arg, const struct zk_reply *reply)
+{
+    struct elector *e = arg;
+    struct command *c = the_forget(e);
+    char path[PATH_SIZE];
+
+    if (c == NULL)
+        return;
+    if (reply->rc == ZOK) {
+        command_end(c, COMMAND_REFUSED, "%s is there: only a member that is absent can be forgotten",
+                    c->target);
+        return;
+    }
+    path_make(path, e->conf->zookeeper.root, "known", c->target);
+    if (reply->rc != ZNONODE || e->zk == NULL || zk_delete(e->zk, path, -1, on_forgotten, e) != ZOK)
+        command_end(c, COMMAND_FAILED, "members/%s could not be looked at: %s", c->target, zerror(reply->rc));
+}
+
+static void forget(struct command *c)
+{
+    struct elector *e = c->e;
+    char path[PATH_SIZE];
+
+    c->state = COMMAND_FREE; /* not itself */
+    bool another = the_forget(e) != NULL;
+    c->state = COMMAND_RUNS;
+    if (another || strchr(c->target, '/') != NULL || c->target[0] == '\0' || strcmp(c->target, ".") == 0 ||
+        strcmp(c->target, "..") == 0) {
+        command_end(c, COMMAND_REFUSED,
+                    another ? "another member is being forgotten: try again in a moment"
+                            : "that is no member's id");
+        return;
+    }
+    path_make(path, e->conf->zookeeper.root, "members", c->target);
+    if (e->zk == NULL || zk_exists(e->zk, path, 0, 0, on_absent, e) != ZOK)
+        command_end(c, COMMAND_OFFLINE, "not connected to ZooKeeper");
+}
+
+/* ---- the keeper's
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void ask_keeper(struct command *c)
+{
+    struct ipc_msg msg = {.type = IPC_REQUEST,
+                          .code = c->kind == COMMAND_RELOAD ? IPC_REQUEST_RELOAD : IPC_REQUEST_UPGRADE};
+
+    msg.run = c->number = ++c->e->commands->asked_keeper;
+    channel_send(c->e, &msg, -1);
+}
+
+void command_answered(struct elector *e, uint32_t number, int code, const char *text)
+{
+    for (int kind = COMMAND_RELOAD; kind <= COMMAND_UPGRADE; kind++) {
+        struct command *c = find_number(e, number, (enum command_kind)kind);
+        if (c != NULL)
+            command_end(c, code == 0 ? COMMAND_DONE : COMMAND_FAILED, "%s", text);
+    }
+}
+
+/* ---- checks
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static bool active_here(const struct elector *e)
+{
+    return e->core.leading && e->core.node[0] != '\0' && !e->core.doomed;
+}
+
+static void restart(struct command *c)
+{
+    struct elector *e = c->e;
+    char text[CORE_TEXT_SIZE];
+
+    if (!active_here(e) || e->commands->request.begun) {
+        command_end(c, COMMAND_REFUSED,
+                    "this member is not active: ask the one that is (livy-ha-ctl status)");
+        return;
+    }
+    snprintf(text, sizeof(text), "restart, asked on %.100s", e->conf->id);
+    c->run = e->core.livy.run;
+    elector_step(e, &(struct core_event){.type = CORE_EV_RESTART, .text = text});
+}
+
+static void drain(struct command *c)
+{
+    struct elector *e = c->e;
+    bool others = command_other_standing(e) != NULL;
+
+    if (active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
+        command_end(c, COMMAND_REFUSED,
+                    "no other member stands, so nobody would serve: start one, or say --force");
+        return;
+    }
+    c->by_switchover = active_here(e) && others && e->core.epoch != 0;
+    if (e->commands->request.there && c->by_switchover)
+        command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
+    else
+        write_down(c);
+}
+
+void command_begin(struct command *c)
+{
+    struct elector *e = c->e;
+    char why[COMMAND_TEXT_SIZE];
+    bool local = c->kind == COMMAND_RESTART || c->kind == COMMAND_RELOAD || c->kind == COMMAND_UPGRADE;
+
+    log_info("%s%s%s is asked for", command_name(c->kind), c->target[0] != '\0' ? " " : "", c->target);
+    if (e->core.quitting) {
+        command_end(c, COMMAND_REFUSED, "this daemon is stopping");
+        return;
+    }
+    if (!local && (!e->core.connected || e->zk == NULL || !orders_known(e->commands->orders))) {
+        command_end(c, COMMAND_OFFLINE, "not connected to ZooKeeper: nothing can be asked of the cluster");
+        return;
+    }
+    switch (c->kind) {
+    case COMMAND_SWITCHOVER:
+        switch_refusal(c, why);
+        if (why[0] != '\0') {
+            command_end(c, COMMAND_REFUSED, "%s", why);
+            return;
+        }
+        c->by_switchover = true;
+        write_down(c);
+        return;
+    case COMMAND_PAUSE:
+    case COMMAND_RESUME:
+    case COMMAND_UNDRAIN:
+        write_down(c);
+        return;
+    case COMMAND_DRAIN:
+        drain(c);
+        return;
+    case COMMAND_FORGET:
+        forget(c);
+        return;
+    case COMMAND_RESTART:
+        restart(c);
+        return;
+    case COMMAND_RELOAD:
+    case COMMAND_UPGRADE:
+        ask_keeper(c);
+        return;
+    case COMMAND_KINDS:
+        return;
+    }
+}
+
+/* ---- ends
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+static void look_restart(struct command *c)
+{
+    const struct core *core = &c->e->core;
+    const struct command_table *t = c->e->commands;
+
+    if (!active_here(c->e)) {
+        command_end(c, COMMAND_FAILED, "this member is not active any more: %s", core->reason);
+    } else if (core->serving && core->livy.run > c->run) {
+        c->took = t->served_at - c->began;
+        c->gap = t->ended_at >= c->began ? t->served_at - t->ended_at : -1;
+        snprintf(c->active, sizeof(c->active), "%s", c->e->conf->id);
+        command_end(c, COMMAND_DONE, "Livy was restarted on %s", c->e->conf->id);
+    }
+}
+
+static void look_drain(struct command *c)
+{
+    const struct core *core = &c->e->core;
+
+    if (!c->written)
+        return;
+    if (c->by_switchover) {
+        switch_outcome(c);
+    } else if (core->node[0] == '\0' && !core_livy_alive(core) && core->start_run == 0 && !core->may_stand) {
+        c->took = clock_boot_ms() - c->began;
+        command_end(c, COMMAND_DONE, "%s is drained: it does not stand until livy-ha-ctl undrain",
+                    c->e->conf->id);
+    }
+}
+
+static void look_undrain(struct command *c)
+{
+    const struct core *core = &c->e->core;
+
+    if (!c->written)
+        return;
+    if (core->phase == CORE_STANDBY || core->phase == CORE_ACTIVE || core->phase == CORE_PAUSED)
+        command_end(c, COMMAND_DONE, "%s stands again", c->e->conf->id);
+    else if (!core->may_stand && (core->barred & 1u << CORE_BAR_DRAINED) == 0)
+        command_end(c, COMMAND_DONE, "%s is not drained any more, but does not stand: %s", c->e->conf->id,
+                    core->stand_reason);
+}
+
+static void time_out(struct command *c)
+{
+    const struct core *core = &c->e->core;
+
+    if (c->kind == COMMAND_RELOAD || c->kind == COMMAND_UPGRADE)
+        command_end(c, COMMAND_TIMED_OUT, "the keeper (livy-ha) does not answer");
+    else if (!c->written && c->kind != COMMAND_RESTART)
+        command_end(c, COMMAND_TIMED_OUT,
+                    "ZooKeeper has not answered in time; whether it is done is not known");
+    else
+        command_end(c, COMMAND_TIMED_OUT, "not over in time: %s is %s, %s", c->e->conf->id,
+                    core_phase_name(core->phase), core->reason);
+}
+
+void command_look(struct command *c)
+{
+    if (c->state != COMMAND_RUNS)
+        return;
+    switch (c->kind) {
+    case COMMAND_SWITCHOVER:
+        if (c->written)
+            switch_outcome(c);
+        break;
+    case COMMAND_RESTART:
+        look_restart(c);
+        break;
+    case COMMAND_DRAIN:
+        look_drain(c);
+        break;
+    case COMMAND_UNDRAIN:
+        look_undrain(c);
+        break;
+    case COMMAND_PAUSE:
+    case COMMAND_RESUME:
+    case COMMAND_FORGET:
+    case COMMAND_RELOAD:
+    case COMMAND_UPGRADE:
+    case COMMAND_KINDS:
+        break;
+    }
+    /* A switchover that is over in the same moment has more to say. */
+    if (c->state == COMMAND_RUNS && clock_boot_ms() >= c->deadline + (c->by_switchover ? 2500 : 0))
+        time_out(c);
+}
