@@ -17,6 +17,7 @@ from livyha.wait import let_pass, wait_for
 
 CLIENTS = 4  # closed loops on each address
 MODES = ("forward", "redirect")
+WAYS = ("stop", "switchover")
 Address = tuple[str, int]
 
 
@@ -26,11 +27,18 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def tier(bed: Bed, mode: str, module_cluster: ClusterMaker) -> Iterator[Cluster]:
-    """Three members with fronts in that mode. A test leaves them as it found them."""
+def three(bed: Bed, mode: str, module_cluster: ClusterMaker) -> Iterator[Cluster]:
     cluster = module_cluster(3, bed.ensemble)
     yield open_fronts(bed, cluster, mode)
     cluster.destroy()  # the next one is on the same hosts
+
+
+@pytest.fixture
+def tier(three: Cluster) -> Cluster:
+    """Three members with fronts in that mode, all of them up."""
+    for member in three.members:
+        _back(three, member)  # where a test that failed has left it out
+    return three
 
 
 @pytest.fixture
@@ -42,26 +50,45 @@ def run(tmp_path: str) -> Iterator[Callable[[Peer], Peer]]:
         yield keep
 
 
-def _loops(mode: str, addresses: tuple[Address, ...], name: str) -> list[Loop]:
-    """Clients in closed loops, once each of them has had an answer."""
-    kind = Follower if mode == "redirect" else Loop
-    loops = [kind(address, f"{name}-{address[1]}-{number}").start() for address in addresses for number in range(CLIENTS)]
-    wait_for(lambda: all(len(loop.answers) > 5 for loop in loops), 30, "requests pass",
-             lambda: str([loop.errors[:2] for loop in loops]))
-    return loops
+class Clients:
+    """Clients in closed loops: `start` returns once each of them has had answers."""
+
+    def __init__(self, mode: str) -> None:
+        self.kind = Follower if mode == "redirect" else Loop
+        self.loops: list[Loop] = []
+
+    def start(self, cluster: Cluster, *addresses: Address) -> None:
+        name = f"{len(cluster.oracle.lives())}-{len(self.loops)}"
+        self.loops += [self.kind(address, f"{name}-{address[1]}-{number}").start() for address in addresses
+                       for number in range(CLIENTS)]
+        wait_for(lambda: all(len(loop.answers) > 5 for loop in self.loops), 30, "requests pass", self.describe)
+
+    def end(self, active: Member, peer: Peer | None = None) -> list[Loop]:
+        """Ends all once each of them has been answered by the active member, and returns them."""
+        wait_for(lambda: all(any(answer.standin[0] == active.name for answer in loop.answers[-3:]) for loop in self.loops), 40,
+                 f"each client is answered by {active.name}",
+                 lambda: f"{self.describe()}\n{peer.failure_text() if peer else ''}\n{active.failure_text()}")
+        return self.stop()
+
+    def stop(self) -> list[Loop]:
+        ended, self.loops = [loop.stop() for loop in self.loops], []
+        return ended
+
+    def describe(self) -> str:
+        return "\n".join(f"{loop.name}: {len(loop.answers)} answers, errors {loop.errors[-2:]}, last {loop.answers[-1:]}"
+                         for loop in self.loops)
 
 
-def _settle(cluster: Cluster, loops: list[Loop], active: Member) -> None:
-    """Until each client has had an answer of the active member; then they end."""
-    wait_for(lambda: all(any(answer.standin[0] == active.name for answer in loop.answers[-3:]) for loop in loops), 30,
-             f"each client has an answer of {active.name}",
-             lambda: str([(loop.name, loop.errors[-2:], loop.answers[-1:]) for loop in loops]) + cluster.failure_text())
-    for loop in loops:
-        loop.stop()
+@pytest.fixture
+def clients(mode: str) -> Iterator[Clients]:
+    made = Clients(mode)
+    yield made
+    made.stop()
 
 
 def _back(cluster: Cluster, member: Member) -> None:
-    member.start()
+    if not member.running():
+        member.start()
     cluster.wait_settled()
     for each in cluster.members:
         wait_ready(each)
@@ -76,13 +103,23 @@ def _carried_out(cluster: Cluster, loops: list[Loop]) -> None:
     assert not missing, f"answered, and not carried out: {missing[:5]}"
 
 
-def _stop_loses_nothing(cluster: Cluster, mode: str, addresses: tuple[Address, ...], peer: Peer) -> None:
-    """The active member is stopped in order, twice, so that the new one is too: no client notices but by waiting."""
+def _hand_over(cluster: Cluster, active: Member, way: str) -> Member:
+    """The active member is stopped, or told to hand over and goes on as a standby; returns the next one."""
+    if way == "stop":
+        assert active.stop() == 0
+    else:
+        result = active.ctl("switchover", timeout="60s")
+        assert result.code == 0, f"{result}\n{cluster.failure_text()}"
+    return cluster.wait_active(other_than=active)
+
+
+def _loses_nothing(cluster: Cluster, clients: Clients, way: str, addresses: tuple[Address, ...], peer: Peer) -> None:
+    """A planned hand-over, twice, so that the new one hands over too: no client notices but by waiting."""
     for _ in range(2):
         active = cluster.wait_settled()
-        loops = _loops(mode, addresses, f"stop-{active.name}-{len(cluster.oracle.lives())}")
-        assert active.stop() == 0
-        _settle(cluster, loops, cluster.wait_active(other_than=active))
+        clients.start(cluster, *addresses)
+        heir = _hand_over(cluster, active, way)
+        loops = clients.end(heir, peer)
         errors = [error for loop in loops for error in loop.errors]
         assert not errors, f"{len(errors)} of {sum(len(loop.answers) for loop in loops)}: {errors[:8]}\n" \
                            f"{peer.failure_text()}\n{cluster.failure_text()}"
@@ -90,13 +127,13 @@ def _stop_loses_nothing(cluster: Cluster, mode: str, addresses: tuple[Address, .
         _back(cluster, active)
 
 
-def _death_is_survived(cluster: Cluster, mode: str, addresses: tuple[Address, ...], peer: Peer) -> None:
+def _death_is_survived(cluster: Cluster, clients: Clients, addresses: tuple[Address, ...], peer: Peer) -> None:
     """Nothing is left of the active member. What was on its way through it at that moment may fail: one request of each
     client. All others wait for the next Livy."""
     active = cluster.wait_settled()
-    loops = _loops(mode, addresses, f"kill-{active.name}-{len(cluster.oracle.lives())}")
+    clients.start(cluster, *addresses)
     kill_everything(active)
-    _settle(cluster, loops, cluster.wait_active(other_than=active))
+    loops = clients.end(cluster.wait_active(other_than=active), peer)
     for loop in loops:
         assert len(loop.errors) <= 1, f"{loop.name}: {loop.errors[:8]}\n{peer.failure_text()}"
     _carried_out(cluster, loops)
@@ -137,14 +174,16 @@ def test_haproxy_takes_all_fronts_in_turn(tier: Cluster, mode: str, tmp_path: st
     assert set(peer.served_by("livy-any")[before:]) == {f"livy-{member.name}" for member in tier.members}
 
 
-def test_haproxy_and_a_planned_stop(tier: Cluster, mode: str, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_haproxy_and_a_hand_over(tier: Cluster, clients: Clients, way: str, tmp_path: str,
+                                 run: Callable[[Peer], Peer]) -> None:
     peer = run(HAProxy(tier.members, str(tmp_path)))
-    _stop_loses_nothing(tier, mode, (HAProxy.ACTIVE, HAProxy.ANY), peer)
+    _loses_nothing(tier, clients, way, (HAProxy.ACTIVE, HAProxy.ANY), peer)
 
 
-def test_haproxy_and_a_death(tier: Cluster, mode: str, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
+def test_haproxy_and_a_death(tier: Cluster, clients: Clients, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
     peer = run(HAProxy(tier.members, str(tmp_path)))
-    _death_is_survived(tier, mode, (HAProxy.ACTIVE, HAProxy.ANY), peer)
+    _death_is_survived(tier, clients, (HAProxy.ACTIVE, HAProxy.ANY), peer)
 
 
 # ---- nginx -------------------------------------------------------------------------------------------------------------
@@ -165,19 +204,21 @@ def test_nginx_takes_all_fronts_in_turn(tier: Cluster, mode: str, tmp_path: str,
         assert sent_to <= {f"http://{active.address}:8998/version"}, "a 307 passes as it is"
 
 
-def test_nginx_and_a_planned_stop(tier: Cluster, mode: str, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_nginx_and_a_hand_over(tier: Cluster, clients: Clients, way: str, tmp_path: str,
+                               run: Callable[[Peer], Peer]) -> None:
     peer = run(Nginx(tier.members, str(tmp_path)))
-    _stop_loses_nothing(tier, mode, (Nginx.HTTP,), peer)
+    _loses_nothing(tier, clients, way, (Nginx.HTTP,), peer)
 
 
-def test_nginx_streams_and_a_planned_stop(tier: Cluster, mode: str, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
+def test_nginx_streams_and_a_planned_stop(tier: Cluster, clients: Clients, tmp_path: str,
+                                          run: Callable[[Peer], Peer]) -> None:
     """A connection goes with the front that it was made to: a client may find its idle one closed, and connects anew; a
     request that is under way is answered."""
     peer = run(Nginx(tier.members, str(tmp_path)))
     active = tier.wait_settled()
-    loops = _loops(mode, (Nginx.STREAM,), f"stream-{active.name}-{len(tier.oracle.lives())}")
-    assert active.stop() == 0
-    _settle(tier, loops, tier.wait_active(other_than=active))
+    clients.start(tier, Nginx.STREAM)
+    loops = clients.end(_hand_over(tier, active, "stop"), peer)
     for loop in loops:
         assert len(loop.errors) <= 1 and all("Disconnected" in error or "reset" in error for error in loop.errors), \
             f"{loop.errors[:8]}\n{peer.failure_text()}"
@@ -185,9 +226,9 @@ def test_nginx_streams_and_a_planned_stop(tier: Cluster, mode: str, tmp_path: st
     _back(tier, active)
 
 
-def test_nginx_and_a_death(tier: Cluster, mode: str, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
+def test_nginx_and_a_death(tier: Cluster, clients: Clients, tmp_path: str, run: Callable[[Peer], Peer]) -> None:
     peer = run(Nginx(tier.members, str(tmp_path)))
-    _death_is_survived(tier, mode, (Nginx.HTTP, Nginx.STREAM), peer)
+    _death_is_survived(tier, clients, (Nginx.HTTP, Nginx.STREAM), peer)
 
 
 # ---- keepalived ----------------------------------------------------------------------------------------------------------
@@ -257,15 +298,14 @@ def test_the_address_moves_with_the_front(bed: Bed, tier: Cluster, mode: str, en
                  addresses.failure_text)
 
 
-def test_the_address_stays_over_a_hand_over(bed: Bed, tier: Cluster, mode: str, tmp_path: str,
+def test_the_address_stays_over_a_hand_over(bed: Bed, tier: Cluster, clients: Clients, tmp_path: str,
                                             run: Callable[[Peer], Peer]) -> None:
     """Where another member than the one with the address is active, and is stopped: clients of the address lose nothing."""
     active = tier.wait_settled()
     holder = tier.standbys()[0]
     addresses = Addresses(bed, tier, str(tmp_path), run, holder)
-    loops = _loops(mode, (VIRTUAL,), f"vip-{active.name}-{len(tier.oracle.lives())}")
-    assert active.stop() == 0
-    _settle(tier, loops, tier.wait_active(other_than=active))
+    clients.start(tier, VIRTUAL)
+    loops = clients.end(_hand_over(tier, active, "stop"))
     errors = [error for loop in loops for error in loop.errors]
     assert not errors, f"{errors[:8]}\n{tier.failure_text()}"
     assert addresses.holders() == [holder.name]
