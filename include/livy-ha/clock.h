@@ -13,6 +13,7 @@
 #define CLOCK_UTC_SIZE 25     /* "2026-11-22T10:00:00.123Z" and its NUL */
 
 int64_t clock_boot_ms(void); /* CLOCK_BOOTTIME, rounded down to a millisecond */
+int64_t clock_boot_us(void); /* the same in microseconds, to measure with */
 int64_t clock_wall_ms(void); /* CLOCK_REALTIME, ms since 1970 */
 
 /* Writes `wall_ms` as ISO 8601 in UTC with milliseconds. */

@@ -35,6 +35,10 @@ enum ctl_exit command_status(const struct ctl *ctl)
         ctl_complain("cannot print the status: out of memory, or the output is closed");
         return CTL_FAILED;
     }
+    if (cluster.exit != CTL_DONE) {
+        ctl_complain("%s", cluster.why);
+        return cluster.exit;
+    }
     return serving ? CTL_DONE : CTL_NO_ACTIVE;
 }
 
@@ -55,8 +59,9 @@ enum ctl_exit command_active(const struct ctl *ctl)
     enum ctl_exit exit = CTL_DONE;
     const char *url;
 
-    if (cluster.document == NULL) {
+    if (cluster.exit != CTL_DONE) {
         ctl_complain("%s", cluster.why);
+        json_decref(cluster.document);
         return cluster.exit;
     }
     if (!document_true(cluster.document, "serving") || member == NULL) {
@@ -106,7 +111,7 @@ enum ctl_exit command_wait(const struct ctl *ctl)
         bool over;
 
         cluster = fetch_document(ctl, "/cluster", false, ctl->deadline);
-        over = cluster.document != NULL && wait_is_over(ctl->wait_for, cluster.document);
+        over = cluster.exit == CTL_DONE && wait_is_over(ctl->wait_for, cluster.document);
         json_decref(cluster.document);
         if (over)
             return CTL_DONE;
@@ -114,7 +119,7 @@ enum ctl_exit command_wait(const struct ctl *ctl)
             break;
         (void)poll(NULL, 0, POLL_MS);
     }
-    if (cluster.document == NULL) {
+    if (cluster.exit != CTL_DONE) {
         ctl_complain("%s", cluster.why);
         return cluster.exit;
     }

@@ -64,10 +64,11 @@ static int print_version(const struct ctl *ctl, const char *daemon)
 
 enum ctl_exit command_version(const struct ctl *ctl)
 {
-    struct fetch fetch = fetch_document(ctl, "/version", false, ctl->deadline);
+    /* An admin port has the version in /status alone. */
+    struct fetch fetch = fetch_document(ctl, ctl->url != NULL ? "/status" : "/version", false, ctl->deadline);
     const int rc = print_version(ctl, document_string(fetch.document, "version"));
 
-    if (fetch.document == NULL)
+    if (fetch.exit != CTL_DONE)
         ctl_complain("%s", fetch.why);
     json_decref(fetch.document);
     return rc == 0 ? fetch.exit : CTL_FAILED;

@@ -112,6 +112,21 @@ static enum ctl_exit ask(const struct ctl *ctl, bool post, const char *path, int
     return CTL_FAILED;
 }
 
+/* An admin port goes on answering while its daemon does not: what it tells then is no news. */
+static void look_at_age(const struct endpoint *endpoint, struct fetch *fetch)
+{
+    const json_t *stale = json_object_get(fetch->document, "stale_ms");
+
+    if (!json_is_integer(stale))
+        return;
+    fetch->exit = CTL_UNREACHABLE;
+    (void)snprintf(
+        fetch->why, sizeof fetch->why,
+        "the daemon behind %s has said nothing for %.1f s: what it tells is not known to be so any "
+        "more. Its log says more.",
+        endpoint->shown, (double)json_integer_value(stale) / 1e3);
+}
+
 struct fetch fetch_document(const struct ctl *ctl, const char *path, bool array, int64_t deadline)
 {
     struct fetch fetch = {.exit = CTL_FAILED};
@@ -131,6 +146,7 @@ struct fetch fetch_document(const struct ctl *ctl, const char *path, bool array,
                            ctl->endpoint.shown, path, wrong);
         else
             fetch.exit = CTL_DONE;
+        look_at_age(&ctl->endpoint, &fetch);
     }
     free(reply.body);
     return fetch;

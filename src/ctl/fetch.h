@@ -5,7 +5,9 @@
 #include "ctl.h"
 
 struct fetch {
-    json_t *document;   /* to be given to json_decref; NULL where it failed */
+    /* To be given to json_decref; NULL where it failed. Beside CTL_UNREACHABLE: it is of a while ago, as the
+     * admin port has not heard of its daemon since. */
+    json_t *document;
     enum ctl_exit exit; /* CTL_DONE, CTL_FAILED, CTL_UNREACHABLE or CTL_TIMED_OUT */
     int status;         /* the HTTP status, 0 where there was none */
     char why[600];      /* what, where, what to do */

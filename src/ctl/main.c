@@ -239,7 +239,7 @@ static enum ctl_exit check_line(const struct line *line, const struct command **
         return usage("one word too many", line->surplus);
     if (line->ctl->socket != NULL && line->ctl->url != NULL)
         return usage("only one of -s and -u", name);
-    if ((*command)->run == command_order && line->ctl->url != NULL)
+    if (((*command)->run == command_order || (*command)->run == command_config) && line->ctl->url != NULL)
         return usage("it goes to the control socket alone: run it on a member, without -u", name);
     if (((*command)->options & OPTION_FOR) != 0)
         return check_for(line, (*command)->run == command_order);

@@ -75,6 +75,7 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         log_warn("session 0x%" PRIx64 " could not be adopted", (uint64_t)e->adopt.id);
     e->adopt.id = 0;
     e->session = *session;
+    e->metrics.connections++;
     if (changed)
         log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
     elector_step(e, &event);
@@ -103,6 +104,7 @@ static void on_session(void *arg, enum zk_state state, const struct zk_session *
         elector_step(e, &(struct core_event){.type = CORE_EV_SUSPENDED});
         return;
     case ZK_LOST:
+        e->metrics.sessions_lost++;
         elector_step(e, &(struct core_event){.type = CORE_EV_LOST});
         return;
     case ZK_AUTH_FAILED:
@@ -204,6 +206,14 @@ void act_connect(struct elector *e)
         try_again(e);
 }
 
+/* Overdue is what had no answer for two intervals. */
+static void beat_over(const struct elector_call *call, bool acknowledged)
+{
+    struct elector *e = call->e;
+
+    metrics_beat(&e->metrics, clock_boot_us() - call->sent_us, e->core.timeout / 10, acknowledged);
+}
+
 void act_drop_handle(struct elector *e, bool keep_session)
 {
     roster_stop(e->roster);
@@ -217,6 +227,9 @@ void act_drop_handle(struct elector *e, bool keep_session)
     command_connect(e);
     e->session.id = 0;
     e->adopt.id = 0;
+    for (size_t i = 0; i < ELECTOR_CALLS; i++)
+        if (e->calls[i].used && e->calls[i].beat)
+            beat_over(&e->calls[i], false);
     memset(e->calls, 0, sizeof(e->calls)); /* none of them is answered any more */
 }
 
@@ -247,6 +260,8 @@ void act_answer(struct elector_call *call, struct core_event *event)
     event->request = call->request;
     event->op = call->op;
     call->used = false;
+    if (call->beat)
+        beat_over(call, event->rc == CORE_OK);
     elector_step(e, event);
 }
 
@@ -315,9 +330,13 @@ static void request(struct elector *e, const struct core_action *a)
             rc = zk_get(e->zk, path, WATCH_PREDECESSOR, 0, act_reply, call);
         else if (a->type == CORE_ACT_DELETE)
             rc = zk_delete(e->zk, path, -1, act_reply, call);
-        else if (a->type == CORE_ACT_BEAT)
+        else if (a->type == CORE_ACT_BEAT) {
+            call->sent_us = clock_boot_us();
             rc = zk_check(e->zk, path, act_reply, call);
+        }
     }
+    if (rc == ZOK && a->type == CORE_ACT_BEAT)
+        e->metrics.beats_sent++;
     if (rc != ZOK) {
         call->used = false;
         log_debug("request not sent: %s", zerror(rc));
@@ -338,6 +357,7 @@ static void kick(struct elector *e)
 {
     if (e->zk == NULL || !zk_kick(e->zk))
         return;
+    e->metrics.kicks++;
     log_info("the ZooKeeper server does not answer: trying the next one");
     elector_step(e, &(struct core_event){.type = CORE_EV_KICKED});
 }
@@ -420,6 +440,7 @@ void act_history(struct elector *e, const char *event, int64_t epoch, const char
 
 static void add_history(struct elector *e, const struct core_action *a)
 {
+    metrics_event(&e->metrics, &e->core, a);
     if (a->history == CORE_HIST_FENCING_FAILED || a->history == CORE_HIST_PREDECESSOR_ANSWERS)
         log_error("%s: %s", core_history_name(a->history), a->text);
     else
@@ -442,6 +463,7 @@ void act_publish(struct elector *e)
     snprintf(e->shown_livy, sizeof(e->shown_livy), "%s", livy);
     e->change++;
     e->publish_due = true;
+    snapshot_changed(e->snapshot);
     if (serves)
         publish(e); /* the other members' fronts hold requests until they hear of it */
     tell_others(e);
@@ -557,6 +579,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_PHASE:
         log_info("%s -> %s: %s", core_phase_name(a->old_phase), core_phase_name(a->phase), a->text);
+        metrics_phase(&e->metrics, a->old_phase, a->phase, clock_boot_ms());
         break;
     case CORE_ACT_HISTORY:
         add_history(e, a);

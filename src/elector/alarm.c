@@ -36,6 +36,7 @@ void alarm_change(struct elector *e, const struct core_action *a)
 {
     char *text = e->alarms[a->alarm], why[80] = "";
 
+    snapshot_changed(e->snapshot);
     if (!a->on) {
         if (text[0] != '\0')
             log_info("alarm over: %s", a->text);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "elector.h"
+#include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 
 void channel_send(struct elector *e, struct ipc_msg *msg, int fd)
@@ -52,6 +53,7 @@ static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
 
     take_pidfd(e, *fd);
     *fd = -1;
+    metrics_livy(&e->metrics, &msg->livy);
     if (msg->livy.state == IPC_LIVY_ALIVE)
         elector_livy_at(e, msg->text);
     if (msg->livy.state == IPC_LIVY_NONE && core_livy_alive(&e->core))
@@ -127,6 +129,7 @@ static void on_channel(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     while ((rc = ipc_recv(e->channel, &msg, &passed)) == 1) {
+        e->keeper_heard = clock_boot_ms();
         message(e, &msg, &passed);
         if (passed >= 0)
             close(passed);

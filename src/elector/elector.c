@@ -52,6 +52,16 @@ static void arm_timer(struct elector *e)
     e->armed_for = next;
 }
 
+/* What the core does not publish to the others, and people shall see at once all the same. */
+static void look_for_news(struct elector *e)
+{
+    if (e->snapshot == NULL || (e->core.leased == e->shown_lease && e->core.phase == e->shown_phase))
+        return;
+    e->shown_lease = e->core.leased;
+    e->shown_phase = e->core.phase;
+    snapshot_changed(e->snapshot);
+}
+
 void elector_step(struct elector *e, struct core_event *event)
 {
     struct core_actions actions;
@@ -69,6 +79,7 @@ void elector_step(struct elector *e, struct core_event *event)
         act_perform(e, &actions.list[i]);
     e->stepping--;
     arm_timer(e);
+    look_for_news(e);
     backoff_tell(e);
     if (e->stepping == 0) {
         uri_update(e);
@@ -279,6 +290,18 @@ static void on_view(void *arg)
     struct elector *e = arg;
 
     roster_seen(e->roster, json_object_get(view_members(e->view), e->conf->id));
+    snapshot_changed(e->snapshot);
+}
+
+/* A relay that does not read just now gets the next one. */
+static int send_snapshot(void *arg, int fd, uint64_t size)
+{
+    struct elector *e = arg;
+
+    if (front_snapshot(e->front, fd, size))
+        return 0;
+    errno = EAGAIN;
+    return -1;
 }
 
 static int open_roster(struct elector *e)
@@ -367,9 +390,11 @@ static int open_parts(struct elector *e)
     e->history = history_new(path);
     e->view = view_new(e->conf->zookeeper.root, WATCH_VIEW, on_view, e);
     e->front = front_new(e);
+    e->snapshot = snapshot_new(e->base, status_snapshot, send_snapshot, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
-        e->front == NULL || backoff_open(e) != 0 || command_open(e, WATCH_ORDERS) != 0 ||
-        open_probe(e) != 0 || open_roster(e) != 0 || channel_open(e) != 0) {
+        e->front == NULL || e->snapshot == NULL || backoff_open(e) != 0 ||
+        command_open(e, WATCH_ORDERS) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
+        channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -393,6 +418,7 @@ static void close_parts(struct elector *e)
             event_free(events[i]);
     if (e->probe != NULL)
         probe_free(e->probe);
+    snapshot_free(e->snapshot);
     free(e->literals);
     predecessor_free(e->predecessor);
     roster_free(e->roster);
@@ -417,6 +443,8 @@ static void begin(struct elector *e, const struct ipc_msg *welcome)
     if (welcome->quitting)
         first.type = CORE_EV_QUIT;
     init_core(e, welcome);
+    metrics_init(&e->metrics, &welcome->livy, clock_boot_ms());
+    e->keeper_heard = clock_boot_ms();
     e->pending_restart = welcome->pending_restart != 0;
     act_connect(e);
     if (e->control != NULL)

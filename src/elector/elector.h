@@ -16,9 +16,11 @@
 #include "front.h"
 #include "history.h"
 #include "livy-ha/conf.h"
+#include "metrics.h"
 #include "predecessor.h"
 #include "probe.h"
 #include "roster.h"
+#include "snapshot.h"
 #include "uri.h"
 #include "view.h"
 #include "zk.h"
@@ -36,6 +38,7 @@ struct elector;
 struct elector_call {
     struct elector *e;
     bool used, beat;
+    int64_t sent_us; /* of a BEAT */
     enum core_request request;
     uint64_t op;
     char node[CORE_NODE_SIZE], id[CORE_TEXT_SIZE]; /* HANDOVER, DELETE; id: CLEAR's tenure too */
@@ -103,6 +106,12 @@ struct elector {
     bool publish_due;                             /* with the next on_tell */
     char alarms[CORE_ALARMS][ELECTOR_ALARM_SIZE]; /* "": not raised */
     bool pending_restart;
+    struct metrics metrics;
+    struct snapshot *snapshot; /* what the relay is told of all that */
+    int64_t shown_lease;
+    enum core_phase shown_phase;
+    size_t left_out;      /* of it, the last time */
+    int64_t keeper_heard; /* when it last said something */
 };
 
 /* elector.c: runs the core on an event, carries its actions out, arms the timer. */
@@ -164,5 +173,6 @@ json_t *status_cluster(struct elector *e); /* /cluster, and so on */
 json_t *status_history(struct elector *e);
 json_t *status_config(struct elector *e);
 json_t *status_version(struct elector *e);
+json_t *status_snapshot(void *elector); /* all that the relay is to show; see snapshot.h */
 
 #endif

@@ -273,6 +273,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         if (errno != EPIPE && errno != ECONNRESET)
             log_warn("a message of the relay is not one: %s", strerror(errno));
         hang_up(f); /* the keeper starts another one */
+        snapshot_listen(f->e->snapshot, false);
     }
     front_update(f);
 }
@@ -303,6 +304,7 @@ void front_peer(struct front *f, int socket)
         abort(); /* out of memory: the keeper starts another one */
     f->since = f->serial + 1;
     front_update(f);
+    snapshot_listen(f->e->snapshot, true);
 }
 
 bool front_snapshot(struct front *f, int memfd, uint64_t size)

@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "elector.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/hostinfo.h"
+#include "livy-ha/log.h"
+
+#define KEEPER_SILENT 25000 /* ms */
 
 static json_t *integer_or_null(int64_t value, bool known)
 {
@@ -78,6 +82,12 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
+/* It says something every ten seconds. */
+static bool keeper_answers(const struct elector *e)
+{
+    return !e->keeper_gone && !e->core.keeper_stuck && clock_boot_ms() - e->keeper_heard < KEEPER_SILENT;
+}
+
 json_t *status_member(struct elector *e)
 {
     const struct core *c = &e->core;
@@ -90,6 +100,7 @@ json_t *status_member(struct elector *e)
     json_object_set_new(self, "phase", json_string(core_phase_name(c->phase)));
     json_object_set_new(self, "reason", json_string(c->reason));
     json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
+    json_object_set_new(self, "keeper_answers", json_boolean(keeper_answers(e)));
     json_object_set_new(self, "front", json_boolean(front_on(e->front)));
     return self;
 }
@@ -209,6 +220,33 @@ json_t *status_cluster(struct elector *e)
     if (cluster != NULL)
         command_record(e, cluster);
     return cluster;
+}
+
+/* ---- for the relay
+ * ------------------------------------------------------------------------------------------------- */
+
+json_t *status_snapshot(void *elector)
+{
+    struct elector *e = elector;
+    json_t *cluster = status_cluster(e);
+    json_t *history =
+        json_copy((json_t *)view_history(e->view)); /* shallow: entries are replaced, not changed */
+    json_t *status = status_member(e);
+    size_t left_out = snapshot_bound(cluster, history);
+
+    json_object_del(status, "runtime_dir"); /* nobody's outside of this host */
+    json_object_del(status, "boot");
+
+    if (left_out != e->left_out)
+        log_warn(
+            "the admin port shows %zu members' records and history entries in part: they are larger than "
+            "%d bytes",
+            left_out, SNAPSHOT_ITEM);
+    e->left_out = left_out;
+    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:I}", "v", 1, "pid", (int)getpid(), "status", status,
+                     "cluster", cluster, "history", history, "metrics",
+                     metrics_document(&e->metrics, &e->core, clock_boot_ms()), "left_out",
+                     (json_int_t)left_out);
 }
 
 /* ---- /config

@@ -124,10 +124,11 @@ static void exchange_answer(struct httpd_exchange *exchange, const struct httpd_
     rc = evbuffer_add_printf(
         output,
         "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-        "Cache-Control: no-store\r\n%sConnection: close\r\n\r\n",
+        "Cache-Control: no-store\r\n%s%sConnection: close\r\n\r\n",
         reply->status, phrase, reply->type != NULL && reply->body != NULL ? reply->type : "application/json",
         length + newline,
-        exchange->options || reply->status == 405 ? allowed[exchange->httpd->options.posts] : "");
+        exchange->options || reply->status == 405 ? allowed[exchange->httpd->options.posts] : "",
+        reply->headers != NULL ? reply->headers : "");
     if (rc >= 0 && length > 0 && !exchange->head.is_head)
         rc = evbuffer_add(output, body, length);
     if (rc >= 0 && newline > 0 && !exchange->head.is_head)

@@ -32,6 +32,7 @@ struct httpd_reply {
     const char
         *body;     /* copied, JSON with a line feed after it; NULL: {"error": phrase} from 400 on, else {} */
     size_t length; /* of body */
+    const char *headers; /* further ones, each with its CRLF; NULL: none */
 };
 
 /* Called once a request is there in full. Answers now, or later, with httpd_answer, once; an exchange whose

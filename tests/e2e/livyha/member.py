@@ -53,7 +53,9 @@ class Member:
         self.wrapper: list[str] = []  # a command to run livy-ha under, ["unshare", …]
         self.daemon = ""  # another livy-ha than the build's, with others beside it
         self.front_port = free_port() if fronts else 0
-        front = {"front.listen": f"127.0.0.1:{self.front_port}", "front.advertise": self.front_url} if fronts else {}
+        self.admin_port = free_port() if fronts else 0
+        front = {"front.listen": f"127.0.0.1:{self.front_port}", "front.advertise": self.front_url,
+                 "admin.listen": f"127.0.0.1:{self.admin_port}"} if fronts else {}
         self.settings: Settings = {
             "id": name, "runtime_dir": self.runtime_dir, "log.level": "debug", "log.format": "text",
             "zookeeper.hosts": hosts, "zookeeper.root": root, "zookeeper.session_timeout": "4s",

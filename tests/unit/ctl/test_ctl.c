@@ -424,6 +424,26 @@ static void test_url(void **state)
     assert_int_equal(run.status, 4);
 }
 
+/* An admin port whose daemon hangs tells what it last knew, and its age: nobody may take that for news. */
+static void test_old_news(void **state)
+{
+    static const char said[] =
+        "{\"v\":1,\"active\":\"livy-a\",\"serving\":true,\"connected\":false,\"stale_ms\":4200,"
+        "\"members\":[{\"id\":\"livy-a\",\"role\":\"active\",\"livy\":\"serving\",\"self\":true}]}";
+    struct run run;
+
+    daemon_set(*state, "/cluster", JSON, said);
+    daemon_set(*state, "/status", JSON, said);
+    RUN(&run, "status");
+    assert_int_equal(run.status, 4);
+    assert_non_null(strstr(run.stdout_text, "livy-a")); /* shown all the same */
+    assert_non_null(strstr(run.stderr_text, "has said nothing for 4.2 s"));
+    RUN(&run, "active");
+    assert_error(&run, 4, "has said nothing for 4.2 s");
+    RUN(&run, "wait", "--for", "serving", "--timeout", "600ms");
+    assert_error(&run, 4, "has said nothing for 4.2 s");
+}
+
 /* -c names a configuration: its control.socket counts, and its errors are told. */
 static void test_configuration(void **state)
 {
@@ -502,6 +522,7 @@ int main(void)
         TEST(test_watch),
         TEST(test_watch_survives_the_daemon),
         TEST(test_url),
+        TEST(test_old_news),
         TEST(test_configuration),
         TEST(test_full_output),
     };

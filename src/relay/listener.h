@@ -1,0 +1,29 @@
+/* listener.h - one listening address: accepts, applies the limits, pauses where descriptors run out. */
+#ifndef LIVY_HA_RELAY_LISTENER_H
+#define LIVY_HA_RELAY_LISTENER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conn.h"
+
+struct listener {
+    struct relay *relay;
+    const char *key, *address; /* "front.listen", "0.0.0.0:8998"; "off": none */
+    bool thrift;
+    int fd, spare; /* spare: a descriptor to give up where there is no other */
+    struct event *event, *again;
+    bool starved, told; /* descriptors have run out; it could not be opened: said already */
+};
+
+void listener_init(struct listener *listener, struct relay *relay, const char *key, const char *address,
+                   bool thrift);
+/* 0; -1 with a sentence in `why`, errno EADDRINUSE where the port is taken. Open already, or off: 0. */
+int listener_open(struct listener *listener, char *why, size_t size);
+void listener_retry(struct listener *listener); /* opens it, and tries again until that works */
+void listener_close(struct listener *listener);
+/* Called when a connection has ended: there may be room again. */
+void listener_room(struct listener *listener);
+
+#endif
