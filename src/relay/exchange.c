@@ -197,6 +197,10 @@ static size_t take_head(struct conn *conn, const char *bytes, size_t head, size_
     struct exchange *x = &conn->x;
     struct http_response response;
 
+    if (head > CONN_HEAD_MAX) {
+        broke(conn, "the head of its answer is longer than 128 KiB");
+        return 0;
+    }
     if (!http_response_parse(bytes, head, x->is_head, &response)) {
         broke(conn, "the head of its answer is not HTTP/1.1");
         return 0;

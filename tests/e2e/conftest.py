@@ -11,6 +11,7 @@ from livyha import netns  # noqa: E402
 from livyha.bed import Bed  # noqa: E402
 from livyha.cluster import Cluster  # noqa: E402
 from livyha.matrix import Row  # noqa: E402
+from livyha.relaybed import Relay  # noqa: E402
 from livyha.zookeeper import Ensemble  # noqa: E402
 
 ClusterMaker = Callable[..., Cluster]
@@ -91,6 +92,22 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble
 def one(tmp_path_factory: pytest.TempPathFactory, zookeeper: Ensemble) -> Iterator[Cluster]:
     """The same with one member."""
     yield from _shared(tmp_path_factory, zookeeper, 1)
+
+
+# ---- the relay alone -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Relay]]:
+    """Starts relays for one test; keyword settings as make_cluster's."""
+    made: list[Relay] = []
+
+    def make(nofile: int | None = None, **settings: object) -> Relay:
+        made.append(Relay(str(tmp_path_factory.mktemp("r")), nofile, **settings))
+        return made[-1].ready()
+    yield make
+    for relay in made:
+        relay.close()
 
 
 # ---- tests in network namespaces ------------------------------------------------------------------------------
