@@ -36,12 +36,6 @@ void conn_turn(struct conn *conn)
     TAILQ_INSERT_TAIL(&relay->turns, conn, turn);
 }
 
-static struct conn_list *list_of(const struct conn *conn, enum conn_state state)
-{
-    /* HELD has two lists; hold.c puts it into the one or the other. */
-    return state == CONN_IDLE ? &conn->relay->idle : NULL;
-}
-
 static bool runs(const struct conn *conn)
 {
     return conn->state == CONN_RUN || conn->state == CONN_OPAQUE;
@@ -56,13 +50,14 @@ void conn_set(struct conn *conn, enum conn_state state)
         return;
     if (conn->queued != NULL)
         TAILQ_REMOVE(conn->queued, conn, queue);
-    conn->queued = list_of(conn, state);
-    if (conn->queued != NULL)
-        TAILQ_INSERT_TAIL(conn->queued, conn, queue);
+    conn->queued = NULL; /* HELD has lists of hold.c's */
     conn_timer(conn, -1);
     conn->state = state;
-    if (state == CONN_IDLE)
+    if (state == CONN_IDLE) {
         conn->touched = clock_boot_ms();
+        conn->queued = &relay->idle;
+        TAILQ_INSERT_TAIL(&relay->idle, conn, queue);
+    }
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)
@@ -155,7 +150,7 @@ void conn_linger(struct conn *conn)
     conn_set(conn, CONN_LINGER);
     /* A slow reader of a Livy's answer is as slow as it likes. */
     if (!conn->x.forwarded || sock_flush(&conn->client))
-        conn_timer(conn, CONN_REPLY_MS);
+        conn_timer(conn, conn->kind == CONN_REJECTED ? CONN_REJECT_MS : CONN_REPLY_MS);
     conn_turn(conn);
 }
 
@@ -173,7 +168,7 @@ static bool linger_step(struct conn *conn)
     }
     if (!conn->client.shut) {
         sock_shut(&conn->client);
-        conn_timer(conn, CONN_LINGER_MS);
+        conn_timer(conn, conn->kind == CONN_REJECTED ? CONN_REJECT_MS : CONN_LINGER_MS);
     }
     while (turn < CONN_TURN_BYTES) {
         ssize_t n = sock_read(&conn->client, relay->scratch, RELAY_SCRATCH);

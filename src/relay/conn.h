@@ -28,6 +28,7 @@
 #define CONN_CONNECT_MS 2000               /* for one address */
 #define CONN_REPLY_MS 10000                /* for the client to take an answer of ours */
 #define CONN_LINGER_MS 5000                /* for it to stop sending after that */
+#define CONN_REJECT_MS 1000                /* both, for one that is too many: others wait for its place */
 #define CONN_LINGER_BYTES ((size_t)16 * 1024 * 1024)
 #define CONN_QUIET_MS 300 /* an opaque connection without a byte for so long is between requests */
 #define CONN_TURN_BYTES ((size_t)512 * 1024) /* then it is another one's turn */

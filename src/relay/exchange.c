@@ -210,8 +210,11 @@ static size_t take_head(struct conn *conn, const char *bytes, size_t head, size_
         return 0;
     }
     x->continued = x->continued || response.status == 100;
-    if (response.status < 200)
-        return forward(conn, bytes, head) ? head : 0;
+    if (response.status < 200) {
+        bool fine = forward(conn, bytes, head);
+        x->forwarded = false; /* the client still waits for an answer, and can be given one of ours */
+        return fine ? head : 0;
+    }
     x->head_done = true;
     x->answer_keep = response.keep_alive;
     http_framing_begin(&x->answer, response.body, response.length);

@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #include "listen.h"
+#include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "relay.h"
 
 #define BACKLOG 4096
 #define TURN 64 /* connections that are taken before others have their turn */
 #define STARVED_MS 100
+#define STARVED_OVER_MS 3000 /* without lack since: it is over, and the next one is told again */
 #define RETRY_MS 200
 
 static void on_again(evutil_socket_t fd, short what, void *arg);
@@ -57,12 +59,12 @@ static bool starved(struct listener *listener, int error)
                                  "Connection: close\r\n\r\n";
     struct relay *relay = listener->relay;
 
-    if (!listener->starved)
+    if (listener->starved_at == 0)
         log_warn(
             "%s: no connection can be accepted: %s; the longest idle ones are closed, new ones wait (raise "
             "LimitNOFILE, or lower front.max_connections)",
             listener->key, strerror(error));
-    listener->starved = true;
+    listener->starved_at = clock_boot_ms();
     if (relay_make_room(relay))
         return true;
     if (listener->spare >= 0)
@@ -110,9 +112,10 @@ static void admit(struct listener *listener, int fd, const struct sockaddr *from
 {
     struct relay *relay = listener->relay;
     struct quota_slot *victim;
+    int64_t now = clock_boot_ms();
     enum conn_kind kind = relay->view.tls != 0 ? CONN_TLS : CONN_PLAIN;
 
-    switch (quota_ask(&relay->quota, from, &victim)) {
+    switch (quota_ask(&relay->quota, from, now, &victim)) {
     case QUOTA_REJECT:
         reject(listener, fd);
         return;
@@ -125,7 +128,7 @@ static void admit(struct listener *listener, int fd, const struct sockaddr *from
     struct conn *conn = conn_new(relay, fd, listener->thrift ? CONN_THRIFT : kind);
     if (conn == NULL)
         return;
-    if (quota_take(&relay->quota, &conn->slot, from))
+    if (quota_take(&relay->quota, &conn->slot, from, now))
         conn_begin(conn);
     else
         conn_end(conn, true);
@@ -154,9 +157,10 @@ static void on_accept(evutil_socket_t socket, short what, void *arg)
             return;
         if (fd < 0)
             continue; /* it has gone again (accept(2)) */
-        if (listener->starved)
+        if (listener->starved_at != 0 && clock_boot_ms() - listener->starved_at > STARVED_OVER_MS) {
             log_info("%s: connections are accepted again", listener->key);
-        listener->starved = false;
+            listener->starved_at = 0;
+        }
         admit(listener, fd, (const struct sockaddr *)&from);
     }
 }

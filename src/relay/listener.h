@@ -14,7 +14,8 @@ struct listener {
     bool thrift;
     int fd, spare; /* spare: a descriptor to give up where there is no other */
     struct event *event, *again;
-    bool starved, told; /* descriptors have run out; it could not be opened: said already */
+    int64_t starved_at; /* when descriptors last ran out, CLOCK_BOOTTIME ms; 0: it is over */
+    bool told;          /* that it could not be opened */
 };
 
 void listener_init(struct listener *listener, struct relay *relay, const char *key, const char *address,

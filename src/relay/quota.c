@@ -2,7 +2,6 @@
 #include "quota.h"
 
 #include <netinet/in.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +51,7 @@ void quota_init(struct quota *quota, size_t max)
     TAILQ_INIT(&quota->unproved);
 }
 
-enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *from,
+enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *from, int64_t now,
                              struct quota_slot **victim)
 {
     unsigned char key[8];
@@ -64,6 +63,9 @@ enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *f
     const struct quota_address *address = find(quota, key);
     if (address != NULL && address->used > quota->max / 2)
         *victim = TAILQ_FIRST(&address->unproved);
+    /* It may be about to send its head. */
+    if (*victim != NULL && now - (*victim)->since < QUOTA_GRACE)
+        *victim = NULL;
     if (*victim == NULL && quota->used >= quota->max)
         *victim = TAILQ_FIRST(&quota->unproved);
     if (*victim != NULL)
@@ -71,7 +73,7 @@ enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *f
     return quota->used < quota->max ? QUOTA_ADMIT : QUOTA_REJECT;
 }
 
-bool quota_take(struct quota *quota, struct quota_slot *slot, const struct sockaddr *from)
+bool quota_take(struct quota *quota, struct quota_slot *slot, const struct sockaddr *from, int64_t now)
 {
     unsigned char key[8];
 
@@ -90,6 +92,7 @@ bool quota_take(struct quota *quota, struct quota_slot *slot, const struct socka
     quota->used++;
     slot->address = address;
     slot->proved = false;
+    slot->since = now;
     TAILQ_INSERT_TAIL(&quota->unproved, slot, among_all);
     TAILQ_INSERT_TAIL(&address->unproved, slot, among_own);
     return true;

@@ -111,14 +111,15 @@ static void apply_all(struct relay *relay, enum view_fate fate, bool tls_changed
     }
 }
 
-/* From the first view that says so: front.drain for what runs. */
-static void arm_drain(struct relay *relay)
+/* From the first view that says so: front.drain for what runs. The end of the daemon has one of its own where
+ * that of a hand-over is over: it is for those who wait, too. */
+static void arm_drain(struct relay *relay, bool ends)
 {
     int64_t ms = relay->conf->front.drain;
     struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     bool wanted = relay->view.route == FRONT_PAUSE || relay->view.ending != 0;
 
-    if (wanted && !relay->draining)
+    if (wanted && (!relay->draining || (ends && !evtimer_pending(relay->on_drain, NULL))))
         event_add(relay->on_drain, &delay);
     if (!wanted)
         event_del(relay->on_drain);
@@ -167,7 +168,7 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
     } else if (relay_closing(relay)) {
         apply_all(relay, VIEW_KEEP, false);
     }
-    arm_drain(relay);
+    arm_drain(relay, fresh->ending != 0 && old.ending == 0);
     listen_or_not(relay);
     channels_counts(relay);
 }

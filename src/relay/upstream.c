@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "conn.h"
-#include "livy-ha/log.h"
+#include "livy-ha/clock.h"
 #include "relay.h"
 
 void upstream_close(struct conn *conn, bool reset)
@@ -108,6 +108,9 @@ bool upstream_step(struct conn *conn)
 
 void upstream_timeout(struct conn *conn)
 {
+    /* Its other addresses are for those who have time left. */
+    if (clock_boot_ms() - conn->came >= conn->relay->conf->front.hold)
+        conn->address = RESOLVE_ADDRESSES;
     failed(conn, ETIMEDOUT);
     conn_step(conn);
 }

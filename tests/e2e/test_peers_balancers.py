@@ -36,8 +36,7 @@ def three(bed: Bed, mode: str, module_cluster: ClusterMaker) -> Iterator[Cluster
 @pytest.fixture
 def tier(three: Cluster) -> Cluster:
     """Three members with fronts in that mode, all of them up."""
-    for member in three.members:
-        _back(three, member)  # where a test that failed has left it out
+    _back(three, *three.members)  # where a test that failed has left one out
     return three
 
 
@@ -86,9 +85,10 @@ def clients(mode: str) -> Iterator[Clients]:
     made.stop()
 
 
-def _back(cluster: Cluster, member: Member) -> None:
-    if not member.running():
-        member.start()
+def _back(cluster: Cluster, *members: Member) -> None:
+    for member in members:
+        if not member.running():
+            member.start()
     cluster.wait_settled()
     for each in cluster.members:
         wait_ready(each)

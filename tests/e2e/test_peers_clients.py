@@ -216,15 +216,11 @@ def make_java(classes: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         each.kill()
 
 
-def _standby_says(member: Member) -> str:
-    answer = get(front_of(member), "/sessions/")
+def _refused(member: Member, path: str) -> str:
+    """LIVY-1062: how the Java client takes a 307, with the words that a standby answers for that path."""
+    answer = get(front_of(member), path)
     assert answer.status == 307
-    return answer.body.decode()
-
-
-def _refused(member: Member) -> str:
-    """LIVY-1062: how the Java client takes a 307."""
-    return f"java.io.IOException: Temporary Redirect: {_standby_says(member)}"
+    return f"java.io.IOException: Temporary Redirect: {answer.body.decode()}"
 
 
 def test_java_makes_a_session_at_a_standby(tier: Cluster, mode: str, make_java: Callable[[], LivyClient]) -> None:
@@ -235,8 +231,9 @@ def test_java_makes_a_session_at_a_standby(tier: Cluster, mode: str, make_java: 
     before = len(_done(tier))
     if mode == "redirect":
         thrown = java.fail(f"open {_url(standby)}")
-        assert thrown == [f"java.lang.RuntimeException: {_refused(standby)}", _refused(standby)]
-        assert WORDS in thrown[1]
+        refused = _refused(standby, "/sessions/")
+        assert thrown == [f"java.lang.RuntimeException: {refused}", refused]
+        assert WORDS in refused and _url(active) in refused, "a person who reads it knows where to go"
         assert len(_done(tier)) == before
         return
     java.do(f"open {_url(standby)}")
@@ -252,11 +249,12 @@ def test_java_at_the_active_front(tier: Cluster, mode: str, make_java: Callable[
     java.do(f"open {_url(active)}")
     assert java.do("call before")["result"] == f"before by {active.name}"
     if mode == "redirect":
+        session = f"/sessions/{_done(tier)[-1]['session']}"
         _give_up(tier, active)
-        failed = java.fail("call after")
-        assert failed == [f"java.util.concurrent.ExecutionException: {_refused(active)}", _refused(active)]
-        thrown = java.fail("stop")
-        assert thrown == [f"java.lang.RuntimeException: {_refused(active)}", _refused(active)]
+        refused = _refused(active, f"{session}/submit-job")
+        assert java.fail("call after") == [f"java.util.concurrent.ExecutionException: {refused}", refused]
+        refused = _refused(active, session)
+        assert java.fail("stop") == [f"java.lang.RuntimeException: {refused}", refused]
 
 
 def _give_up(cluster: Cluster, active: Member) -> Member:

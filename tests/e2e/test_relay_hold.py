@@ -167,6 +167,27 @@ def test_a_name_that_is_not_found(make_relay: MakeRelay) -> None:
 # ---- a kept connection to Livy that has ended
 
 
+def test_a_host_that_does_not_answer(make_relay: MakeRelay) -> None:
+    """Held, and 503 once front.hold has passed: for longer than that no more than one attempt to connect."""
+    relay = make_relay(front__hold="2500ms")
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port), backlog=0):
+        full = []
+        for _ in range(3):  # its queue: what comes then is not answered
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+            full.append(sock)
+        relay.view("remote", port)
+        with Client(relay.port) as client:
+            began = time.monotonic()
+            answer = client.ask("POST", "/", b"x")
+            assert answer.status == 503 and "timed out" in json.loads(answer.body)["error"]
+            assert 2.4 < time.monotonic() - began < 6
+        for sock in full:
+            sock.close()
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_idle_connection_closed_by_livy(make_relay: MakeRelay, method: str) -> None:
     relay = make_relay()

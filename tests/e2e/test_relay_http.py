@@ -248,6 +248,15 @@ def test_what_is_no_answer_is_502(make_relay: MakeRelay, bytes_: bytes) -> None:
         assert len(livy.requests) == 1  # a POST is never sent twice
 
 
+def test_502_after_an_interim_answer(make_relay: MakeRelay) -> None:
+    relay = make_relay()
+    with Livy(lambda peer, request: peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n") and True or True) as livy, \
+            Client(relay.port) as client:
+        relay.view("local", livy.port)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        assert client.answer().status == 103 and client.answer().status == 502
+
+
 def test_what_comes_behind_an_answer_is_not_passed_on(make_relay: MakeRelay) -> None:
     relay = make_relay()
 
