@@ -470,6 +470,38 @@ void roster_start(struct roster *r, struct zk *zk, const struct zk_session *sess
 /* ---- publishing
  * --------------------------------------------------------------------------------------------------- */
 
+static void published(void *arg, const struct zk_reply *reply);
+static void member_remade(void *arg, const struct zk_reply *reply);
+
+static void remake_member(struct roster *r)
+{
+    r->publishing = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL,
+                              member_remade, r) == ZOK;
+}
+
+/* Where <root> itself is gone, all is made anew by registering: the latch node has gone with it. */
+static void members_remade(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+
+    r->publishing = false;
+    if (r->zk != NULL && r->registered && (reply->rc == ZOK || reply->rc == ZNODEEXISTS))
+        remake_member(r);
+}
+
+static void member_remade(void *arg, const struct zk_reply *reply)
+{
+    struct roster *r = arg;
+    char path[PATH_SIZE];
+
+    if (reply->rc != ZNONODE || r->zk == NULL || !r->registered) {
+        published(r, reply);
+        return;
+    }
+    path_make(path, r->root, NULL, "members");
+    r->publishing = zk_create(r->zk, path, "", 0, 0, members_remade, r) == ZOK;
+}
+
 static void published(void *arg, const struct zk_reply *reply)
 {
     struct roster *r = arg;
@@ -479,8 +511,7 @@ static void published(void *arg, const struct zk_reply *reply)
         return;
     if (reply->rc == ZNONODE) { /* somebody has removed it: we are here */
         log_warn("%s was removed by somebody: made again", r->member_path);
-        r->publishing = zk_create(r->zk, r->member_path, r->json, (int)strlen(r->json), ZOO_EPHEMERAL,
-                                  published, r) == ZOK;
+        remake_member(r);
         return;
     }
     if (reply->rc != ZOK)
