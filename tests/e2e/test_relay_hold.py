@@ -119,7 +119,7 @@ def test_refused_connections_are_tried_again(make_relay: MakeRelay) -> None:
         client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
     held(relay, 20)
     before = relay.cpu()
-    let_pass(0.5, lambda: relay.asked().held == 20, "they are held", relay.tail)
+    let_pass(0.5, lambda: 16 <= relay.asked().held <= 20, "they are held, but for those that look", relay.tail)
     assert relay.cpu() - before < 0.3, "only a few look whether Livy is there"
     with Livy(port=port) as livy:
         for client in clients:
