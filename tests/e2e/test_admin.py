@@ -36,7 +36,13 @@ def two(two_fronts: Cluster) -> Cluster:
     for member in two_fronts.members:
         wait_status(member, "/active" if member is active else "/standby", 200)
         wait_status(member, "/readyz", 200)
+        two_fronts.wait(lambda: knows(member, active), 20, f"{member.name} knows who is active")  # noqa: B023
     return two_fronts
+
+
+def knows(member: Member, active: Member) -> bool:
+    cluster, route = ask(member, "/cluster").json, ask(member, "/readyz").json.get("route")
+    return (cluster["active"], cluster["serving"], route) == (active.name, True, "local" if member is active else "remote")
 
 
 def health(member: Member) -> dict[str, int]:
