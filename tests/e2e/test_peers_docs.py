@@ -110,6 +110,8 @@ def _run(block: Block, cluster: Cluster, directory: str) -> str:
 def test_it_prints_the_active_front(block: Block, tier: Cluster, tmp_path: str) -> None:
     active = tier.wait_settled()
     tier.wait(lambda: tier.node("server.uri"), 10, "server.uri is there")
+    for member in tier.members:
+        member.wait(lambda: member.ctl("active").code == 0, 10, "it knows who is active")  # noqa: B023
     assert _run(block, tier, str(tmp_path)) == f"{_url(active)}\n"
 
 
