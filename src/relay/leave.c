@@ -1,31 +1,35 @@
-/* leave.c - the daemon ends, and with it this front: nobody who came before he could know may be lost. New
- * connections are refused from the first moment on, so that clients and balancers go to another member; those
- * that the kernel is making, or that are made and have not asked yet, are given the time of a round trip
- * each. When the elector says so (FRONT_CUT), all is over.
+/* leave.c - the daemon ends, and with it this front: nobody who came before he could know may be lost. Health
+ * says at once that the front is not ready, and for a while it takes connections all the same, until
+ * balancers have seen that. Then new ones are refused, as where nobody listens; those that the kernel is
+ * making, or that are made and have not asked yet, are given the time of a round trip each. None is kept
+ * after an answer. When the elector says so (FRONT_CUT), all is over.
  */
 #include "livy-ha/log.h"
 #include "relay.h"
 
-#define LEAVE_STEP_MS 200 /* more than a round trip to any client */
+#define LEAVE_TELL_MS 1000 /* two failed checks, half a second apart */
+#define LEAVE_STEP_MS 200  /* more than a round trip to any client */
 
 bool leave_awaits(const struct relay *relay)
 {
-    return relay->leaving == RELAY_TAKES || relay->leaving == RELAY_AWAITS;
+    return relay->leaving != RELAY_STAYS && relay->leaving != RELAY_LEFT;
 }
 
-static void arm(struct relay *relay)
+static void arm(struct relay *relay, enum relay_leave leaving, int64_t ms)
 {
-    event_add(relay->on_leave, &(struct timeval){.tv_usec = LEAVE_STEP_MS * 1000L});
+    struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    relay->leaving = leaving;
+    event_add(relay->on_leave, &delay);
 }
 
-static void begin(struct relay *relay)
+static void refuse(struct relay *relay)
 {
-    relay->leaving = RELAY_TAKES;
     if (!listener_refuse(&relay->front))
         listener_last(&relay->front);
     if (!listener_refuse(&relay->thrift))
         listener_last(&relay->thrift);
-    arm(relay);
+    arm(relay, RELAY_TAKES, LEAVE_STEP_MS);
 }
 
 static void end_idle(struct relay *relay)
@@ -48,11 +52,13 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     switch (relay->leaving) {
+    case RELAY_TELLS:
+        refuse(relay);
+        break;
     case RELAY_TAKES:
         listener_last(&relay->front);
         listener_last(&relay->thrift);
-        relay->leaving = RELAY_AWAITS;
-        arm(relay);
+        arm(relay, RELAY_AWAITS, LEAVE_STEP_MS);
         break;
     case RELAY_AWAITS:
         end_idle(relay);
@@ -65,6 +71,8 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
 
 static void end_one(struct conn *conn)
 {
+    if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
+        conn_step(conn); /* it may have asked by now */
     if (conn->state == CONN_RUN)
         exchange_cut(conn, "this member of livy-ha ends"); /* or it waits again, if it may */
     if (conn->state == CONN_HELD || conn->state == CONN_CONNECT)
@@ -104,7 +112,7 @@ void leave_follow(struct relay *relay)
         break;
     case FRONT_ENDS:
         if (relay->leaving == RELAY_STAYS)
-            begin(relay);
+            arm(relay, RELAY_TELLS, LEAVE_TELL_MS);
         break;
     case FRONT_CUT:
         cut(relay);

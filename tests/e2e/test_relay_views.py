@@ -256,7 +256,7 @@ def test_the_elector_is_gone(make_relay: MakeRelay) -> None:
 
 
 def test_ending(make_relay: MakeRelay) -> None:
-    """Who connects is refused from the first moment on; who is connected may still ask, once."""
+    """For a while all goes on, but that no connection is kept; then who connects is refused."""
     relay = make_relay()
     gate = Gate()
     with Livy(gate) as livy, Client(relay.port) as idle, Client(relay.port) as runs, Client(relay.port) as fresh:
@@ -265,12 +265,14 @@ def test_ending(make_relay: MakeRelay) -> None:
         runs.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_for(lambda: len(livy.requests) == 2, 5, "it runs")
         relay.view("local", livy.port, ending=ENDS)
+        assert fresh.ask().status == 200 and fresh.ended()
+        with Client(relay.port) as late:
+            assert late.ask().status == 200 and late.ended()
+        assert relay.asked().coming == 1
+        wait_for(lambda: relay.asked().coming == 0, 5, "nobody is waited for any more", relay.tail)
         with pytest.raises(ConnectionRefusedError):
             Client(relay.port)
-        assert relay.asked().coming == 1
-        assert fresh.ask().status == 200 and fresh.ended()
         assert idle.ended()
-        wait_for(lambda: relay.asked().coming == 0, 5, "nobody is waited for any more", relay.tail)
         assert relay.asked().running == 1
         gate.event.set()
         assert runs.answer().status == 200 and runs.ended()
@@ -281,14 +283,16 @@ def test_ending_loses_nobody_who_waits_to_be_accepted(make_relay: MakeRelay) -> 
     relay = make_relay()
     with Livy() as livy:
         relay.view("local", livy.port)
+        relay.view("local", livy.port, ending=ENDS)
         relay.process.send_signal(signal.SIGSTOP)
         wait_for(lambda: proc.stopped(relay.process.pid), 5, "the relay is stopped")
         clients = [Client(relay.port) for _ in range(200)]
         for client in clients:
             client.send(GET)
-        relay.view("local", livy.port, ending=ENDS, wait=False)
+        let_pass(1.3, lambda: not livy.requests, "the time comes at which it is to close")
         relay.process.send_signal(signal.SIGCONT)
         assert [client.answer().status for client in clients] == [200] * 200
+        wait_for(lambda: relay.asked().coming == 0, 5, "nobody is waited for any more", relay.tail)
         with pytest.raises(ConnectionRefusedError):
             Client(relay.port)
         for client in clients:
@@ -304,7 +308,8 @@ def test_ending_who_is_held_gets_the_next_livy(make_relay: MakeRelay) -> None:
         relay.view("pause", old.port, ending=ENDS)
         held.send(GET)
         slow.send(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        let_pass(0.6, lambda: relay.asked().held == 2, "they wait", relay.tail)
+        wait_for(lambda: relay.asked().held == 2, 5, "they wait", relay.tail)
+        let_pass(0.6, lambda: relay.asked().held == 2, "they go on waiting", relay.tail)
         gate = Gate()
         with Livy(gate) as new:
             relay.view("remote", new.port, epoch=2, ending=ENDS)
@@ -346,6 +351,21 @@ def test_the_end_of_waiting(make_relay: MakeRelay) -> None:
         counts = relay.asked()
         assert (counts.running, counts.held, counts.coming) == (0, 0, 0)
         gate.event.set()
+
+
+def test_the_end_of_waiting_for_those_who_have_just_come(make_relay: MakeRelay) -> None:
+    relay = make_relay()
+    relay.view("nobody", ending=ENDS)
+    with Client(relay.port) as idle:
+        wait_for(lambda: relay.asked().connections == 1, 5, "it is accepted")
+        relay.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: proc.stopped(relay.process.pid), 5, "the relay is stopped")
+        with Client(relay.port) as fresh:
+            for client in (idle, fresh):
+                client.send(GET)
+            relay.view("nobody", ending=CUT, wait=False)
+            relay.process.send_signal(signal.SIGCONT)
+            assert [client.answer().status for client in (idle, fresh)] == [503, 503]
 
 
 def test_yield_to_livy_on_the_same_port(make_relay: MakeRelay) -> None:

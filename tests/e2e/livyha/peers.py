@@ -1,6 +1,7 @@
 """What stands between clients and the members: HAProxy, nginx and keepalived, run for real with the configuration files
 that the project ships, in which nothing but the names of the hosts and the address is changed."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -117,6 +118,9 @@ class Peer:
         wait_for(lambda: status_of(target, "/version") in (200, 307), timeout, f"{self.name} passes a request on",
                  self.failure_text)
 
+    def close(self) -> None:
+        self.stop()
+
     def stop(self, timeout: float = 20) -> None:
         if self.process.poll() is None:
             self.process.terminate()
@@ -143,6 +147,7 @@ class HAProxy(Peer):
     ACTIVE, ANY = (HUB, 8998), (HUB, 8999)
 
     def __init__(self, members: Sequence[Member], directory: str) -> None:
+        self.members = list(members)
         super().__init__("haproxy", ["haproxy", "-db", "-f", haproxy_config(members, directory)], directory)
         self.wait_answers(self.ACTIVE)
         self.wait_answers(self.ANY)
@@ -151,6 +156,18 @@ class HAProxy(Peer):
         """Until its checks have found that member out; as long as they have not run, HAProxy takes a server for up."""
         wait_for(lambda: f"Server {section}/livy-{member.name} is DOWN" in self.log(), 20, f"{member.name} is down in {section}",
                  self.failure_text)
+
+    def _last_word(self, server: str) -> str:
+        words = re.findall(rf"Server {server} is (UP|DOWN)", self.log())
+        return words[-1] if words else "UP"
+
+    def wait_known(self, active: Member) -> None:
+        """Until its checks have seen that all members run, and who is active."""
+        def known() -> bool:
+            return all(self._last_word(f"livy-active/livy-{member.name}") == ("UP" if member is active else "DOWN") and
+                       self._last_word(f"livy-any/livy-{member.name}") == "UP" and
+                       self._last_word(f"livy-ready/livy-{member.name}") == "UP" for member in self.members)
+        wait_for(known, 20, f"HAProxy knows that all are there, and {active.name} is active", self.failure_text)
 
     def served_by(self, section: str) -> list[str]:
         """The server of each request of a section, in the order in which they ended."""
