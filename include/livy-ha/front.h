@@ -41,7 +41,7 @@ enum front_mode { FRONT_FORWARD, FRONT_REDIRECT };
 
 enum front_ending {
     FRONT_STAYS,
-    FRONT_ENDS, /* the daemon is to end: soon no new connections, none is kept; who waits goes on waiting */
+    FRONT_ENDS, /* the daemon is to end: soon there are no new connections; who waits goes on waiting */
     FRONT_CUT,  /* it ends now: who waits is told so, what runs is cut */
 };
 

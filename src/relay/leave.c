@@ -1,8 +1,8 @@
 /* leave.c - the daemon ends, and with it this front: nobody who came before he could know may be lost. Health
- * says at once that the front is not ready, and for a while it takes connections all the same, until
- * balancers have seen that. Then new ones are refused, as where nobody listens; those that the kernel is
- * making, or that are made and have not asked yet, are given the time of a round trip each. None is kept
- * after an answer. When the elector says so (FRONT_CUT), all is over.
+ * says at once that the front is not ready, and for a while it serves all the same, until balancers have seen
+ * that. Then new connections are refused, as where nobody listens, and none is kept after an answer; those
+ * that the kernel is making, or that are made and have not asked yet, are given the time of a round trip
+ * each. When the elector says so (FRONT_CUT), all is over.
  */
 #include "livy-ha/log.h"
 #include "relay.h"
@@ -32,6 +32,15 @@ static void refuse(struct relay *relay)
     arm(relay, RELAY_TAKES, LEAVE_STEP_MS);
 }
 
+/* It may have asked by now: the event that tells so may be the next one. */
+static void look(struct conn *conn)
+{
+    if (conn->state != CONN_IDLE && conn->state != CONN_HEAD)
+        return;
+    sock_note(&conn->client, EV_READ);
+    conn_step(conn);
+}
+
 static void end_idle(struct relay *relay)
 {
     struct conn *conn;
@@ -39,6 +48,7 @@ static void end_idle(struct relay *relay)
     relay->leaving = RELAY_LEFT;
     TAILQ_FOREACH(conn, &relay->all, all)
     {
+        look(conn);
         if (conn->state == CONN_IDLE)
             conn_end(conn, false);
     }
@@ -71,8 +81,7 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
 
 static void end_one(struct conn *conn)
 {
-    if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
-        conn_step(conn); /* it may have asked by now */
+    look(conn);
     if (conn->state == CONN_RUN)
         exchange_cut(conn, "this member of livy-ha ends"); /* or it waits again, if it may */
     if (conn->state == CONN_HELD || conn->state == CONN_CONNECT)

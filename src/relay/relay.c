@@ -22,7 +22,7 @@ uint32_t relay_route(const struct relay *relay)
 
 bool relay_closing(const struct relay *relay)
 {
-    return relay->view.ending != 0 || relay->view.yield != 0;
+    return relay->leaving > RELAY_TELLS || relay->view.yield != 0;
 }
 
 void relay_running(struct relay *relay, int change)
@@ -130,7 +130,7 @@ static void arm_drain(struct relay *relay, bool ends, bool rerouted)
 static void listen_or_not(struct relay *relay)
 {
     leave_follow(relay);
-    if (!relay_closing(relay) && relay->front.fd < 0)
+    if (relay->view.ending == 0 && relay->view.yield == 0 && relay->front.fd < 0)
         listener_retry(&relay->front);
 }
 

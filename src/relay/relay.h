@@ -27,8 +27,8 @@
 /* Where the front is on its way out (leave.c). */
 enum relay_leave {
     RELAY_STAYS,
-    RELAY_TELLS,  /* health says so, for balancers to see; connections are taken as before */
-    RELAY_TAKES,  /* new connections are refused, those that were being made are taken */
+    RELAY_TELLS,  /* health says so, for balancers to see; all else is as before */
+    RELAY_TAKES,  /* new connections are refused, those that were being made are taken; none is kept */
     RELAY_AWAITS, /* none comes any more; those that are there may still ask something */
     RELAY_LEFT,   /* idle ones are closed */
 };

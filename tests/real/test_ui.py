@@ -1,5 +1,6 @@
 """Livy's own web pages through a standby's front, in both modes, in a real browser: they load with all that they ask for, and
 show what the active Livy knows."""
+import http.client
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,3 +87,23 @@ def test_pages_load_through_a_standby(fronts: Pair, mode: str, tmp_path: Path) -
         directory = tmp_path / str(number)
         directory.mkdir()
         _show(fronts, active, standby, path, directory)
+
+
+# As clients send them that do not escape: a browser in a query, and brackets in a path too; curl -g, Java, urllib everywhere.
+UNESCAPED = "/sessions/0[1]{a}|b^c`d?doAs=0[1]{a}|b^c`d"
+
+
+def test_livy_takes_what_clients_should_have_escaped(fronts: Pair) -> None:
+    """The front does as Livy itself."""
+    active, _standby = fronts.settled()
+    answers = []
+    for port in (active.port, int(_front(active).rpartition(":")[2])):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/version?" + UNESCAPED.partition("?")[2])
+        answers.append(connection.getresponse().read())
+        connection.request("GET", UNESCAPED)
+        answer = connection.getresponse()
+        answers.append(f"{answer.status} {answer.read()!r}".encode())
+        connection.close()
+    assert b'"version"' in answers[0] and answers[:2] == answers[2:], answers
+    assert not answers[1].startswith(b"400"), answers
