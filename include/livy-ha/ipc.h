@@ -142,6 +142,10 @@ void ipc_fence_describe(const struct ipc_fence *fence, const char *text, char *o
 
 const char *ipc_type_name(uint32_t type);
 
+/* For the keeper's children: it tells them when to stop; a terminal's Ctrl-C, a service manager's signal to
+ * the whole group must not. */
+void ipc_ignore_signals(void);
+
 /* "exit status 1", "killed by signal 9", "stopped on command", …: a cause in words. */
 void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out, unsigned long size);
 

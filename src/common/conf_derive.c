@@ -230,20 +230,16 @@ static void check_runtime_dir(struct conf_loader *loader)
 
 static void check_gate(struct conf_loader *loader)
 {
-    static const char no_agent[] = "this build has no gate agent (liblivy-ha-gate.so)";
+    static const char not_yet[] = "this version does not do that yet";
     const struct conf *conf = loader->conf;
     char where[WHERE_SIZE];
     if (conf->livy.standby == CONF_STANDBY_HOT) {
         derive_where(conf, "livy.standby", where, sizeof where);
-        conf_report_error(loader->report, "%s: %s; use livy.standby = \"cold\"", where, no_agent);
-    }
-    if (conf->livy.guard == CONF_GUARD_PROCESS) {
-        derive_where(conf, "livy.guard", where, sizeof where);
-        conf_report_error(loader->report, "%s: %s; use livy.guard = \"none\"", where, no_agent);
+        conf_report_error(loader->report, "%s: %s; use livy.standby = \"cold\"", where, not_yet);
     }
     if (conf->livy.class_data_sharing == CONF_CDS_AUTO) {
         derive_where(conf, "livy.class_data_sharing", where, sizeof where);
-        conf_report_error(loader->report, "%s: %s; use livy.class_data_sharing = \"off\"", where, no_agent);
+        conf_report_error(loader->report, "%s: %s; use livy.class_data_sharing = \"off\"", where, not_yet);
     }
 }
 

@@ -2,6 +2,7 @@
  * meaning. */
 #include "livy-ha/ipc.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -132,4 +133,13 @@ void ipc_fence_describe(const struct ipc_fence *fence, const char *text, char *o
         return;
     }
     snprintf(out, size, "unknown outcome %u", fence->outcome);
+}
+
+void ipc_ignore_signals(void)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
 }

@@ -8,16 +8,8 @@
 #include <strings.h>
 #include <sys/vfs.h>
 
+#include "livy-ha/hex.h"
 #include "livyconf_internal.h"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* Livy takes the path by java.net.URI.getPath(), which decodes %XX. */
 static void decode_percent(char *path)

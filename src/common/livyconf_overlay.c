@@ -24,6 +24,7 @@ struct overlay {
     const struct conf *conf;
     const struct livyconf *livyconf;
     int64_t session_ms;
+    const char *java_options; /* with a blank before each */
     char *why;
     size_t size;
     int runtime; /* runtime_dir */
@@ -304,9 +305,9 @@ static void put_env(const struct overlay *overlay, FILE *file)
         file,
         "\nexport LIVY_LOG_DIR\n"
         "[ -d \"$LIVY_LOG_DIR\" ] || mkdir -p -m 0750 \"$LIVY_LOG_DIR\" || :\n"
-        "LIVY_SERVER_JAVA_OPTS=\"${LIVY_SERVER_JAVA_OPTS:-} -Dcurator-default-session-timeout=%lld\"\n"
+        "LIVY_SERVER_JAVA_OPTS=\"${LIVY_SERVER_JAVA_OPTS:-} -Dcurator-default-session-timeout=%lld%s\"\n"
         "export LIVY_SERVER_JAVA_OPTS\n",
-        (long long)overlay->session_ms);
+        (long long)overlay->session_ms, overlay->java_options);
     free(user);
 }
 
@@ -454,10 +455,14 @@ static int overlay_build(struct overlay *overlay)
     return result;
 }
 
-int livyconf_overlay(const struct conf *conf, const struct livyconf *livyconf, int64_t session_ms, char *why,
-                     size_t size)
+int livyconf_overlay(const struct conf *conf, const struct livyconf *livyconf, int64_t session_ms,
+                     const char *java_options, char *why, size_t size)
 {
-    struct overlay overlay = {.conf = conf, .livyconf = livyconf, .session_ms = session_ms, .fresh = -1};
+    struct overlay overlay = {.conf = conf,
+                              .livyconf = livyconf,
+                              .session_ms = session_ms,
+                              .java_options = java_options,
+                              .fresh = -1};
     int result;
 
     overlay.why = why;

@@ -85,7 +85,7 @@ void command_say(struct elector *e, const char *event, const char *format, ...)
     vsnprintf(reason, sizeof(reason), format, args);
     va_end(args);
     log_info("%s: %s", event, reason);
-    act_history(e, event, e->core.epoch, reason, 0);
+    act_history(e, event, e->core.leading ? e->core.epoch : 0, reason, 0); /* a standby's node is no epoch */
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------
@@ -445,6 +445,34 @@ static void mark_done(void *arg, enum orders_outcome outcome, const char *why)
     e->commands->retell = true; /* as it is by now; the core says it again where that is needed */
 }
 
+static void write_mark(struct elector *e)
+{
+    struct command_table *t = e->commands;
+
+    if (orders_change(t->orders, mark_edit, mark_done, e))
+        return;
+    t->marking = false;
+    t->retell = true;
+}
+
+/* What the others tell of themselves (members/<id>) comes later than what they do: Livy is not stopped before
+ * the queue itself shows who takes over. */
+static void on_queue_to_begin(struct elector *e, bool asked, const struct command_queue *queue)
+{
+    struct command_table *t = e->commands;
+
+    if (!t->marking || t->mark != CORE_MARK_BEGUN)
+        return;
+    if (asked && (t->request.to[0] != '\0' ? queue->successor : queue->others)) {
+        write_mark(e);
+        return;
+    }
+    t->marking = false;
+    t->retell = true;
+    if (asked)
+        switch_nobody(e);
+}
+
 /* One at a time: the core says nothing more before it is told what has become of the last one. */
 void command_mark(struct elector *e, const struct core_action *a)
 {
@@ -456,10 +484,10 @@ void command_mark(struct elector *e, const struct core_action *a)
     t->mark_epoch = a->epoch;
     t->mark_sequence = (int64_t)a->tag;
     t->marking = true;
-    if (!orders_change(t->orders, mark_edit, mark_done, e)) {
-        t->marking = false;
-        t->retell = true;
-    }
+    if (t->mark == CORE_MARK_BEGUN)
+        command_queue_ask(e, &t->ask_to_begin, on_queue_to_begin);
+    else
+        write_mark(e);
 }
 
 /* ---- events

@@ -3,8 +3,8 @@
  * ended.
  *
  * command.c: the commands under way, their answers. command_ask.c: each command's checks and outcome.
- * command_switch.c: the switchover request from its being written down to its end. Decides nothing about Livy
- * or the latch: core_command.c does.
+ * command_switch.c: the switchover request from its being written down to its end. command_queue.c: who
+ * stands. Decides nothing about Livy or the latch: core_command.c does.
  */
 #ifndef LIVY_HA_ELECTOR_COMMAND_H
 #define LIVY_HA_ELECTOR_COMMAND_H
@@ -54,6 +54,7 @@ struct command {
     char id[COMMAND_ID_SIZE];
     char target[COMMAND_NAME_SIZE]; /* --to, or whom to forget; "": nobody */
     bool force, changing;           /* changing: a change of <root>/control is on its way */
+    bool asks_queue;                /* waits for the word of who stands */
     bool written, by_switchover;    /* what was to be written is; it ends as its switchover does */
     int64_t timeout, began, deadline, pause_for; /* ms */
     uint32_t number, run;                        /* asked of the keeper; Livy's run when it was asked for */
@@ -71,6 +72,22 @@ struct command_switch {
     bool next, begun;
 };
 
+/* Those who stand in the queue beside this member, by ZooKeeper's own word. */
+struct command_queue {
+    bool others;    /* somebody does */
+    bool successor; /* so does whom the switchover names, with the node that it has told */
+};
+
+/* `asked` false: it could not be found out. */
+typedef void command_queue_answer(struct elector *e, bool asked, const struct command_queue *queue);
+
+struct command_queue_ask {
+    struct elector *e;
+    const struct zk *zk; /* that was asked */
+    unsigned under_way;
+    command_queue_answer *answer;
+};
+
 struct command_table {
     struct orders *orders;
     struct command list[COMMANDS];
@@ -84,6 +101,7 @@ struct command_table {
     enum core_mark mark; /* on its way */
     bool marking;
     int64_t mark_epoch, mark_sequence;
+    struct command_queue_ask ask_to_begin, ask_to_drain;
     int64_t ended_zk, ended_epoch, served_zk, served_epoch; /* of our last Livys, by ZooKeeper's clock; 0 */
     int64_t ended_at, served_at;                            /* by our own */
     uint32_t asked_keeper;
@@ -126,10 +144,15 @@ const char *command_other_standing(const struct elector *e);   /* a standby that
 json_t *command_object(json_t *record, const char *key);       /* made where it is not there */
 bool command_drained(const struct elector *e, const char *id);
 
+/* command_queue.c: asks; `answer` comes once, from within the call where it cannot be asked. Asked again in
+ * the meantime it is answered to the last question only. */
+void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer);
+
 /* command_switch.c */
 void switch_read(struct elector *e);
 void switch_orders(struct elector *e, struct core_orders *orders, char text[static CORE_TEXT_SIZE]);
-void switch_look(struct elector *e); /* ends the request where it is to end */
+void switch_look(struct elector *e);   /* ends the request where it is to end */
+void switch_nobody(struct elector *e); /* ends it: there is nobody to take over */
 /* Why it cannot be; "": it can. */
 void switch_refusal(const struct command *c, char why[static COMMAND_TEXT_SIZE]);
 enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 256]);

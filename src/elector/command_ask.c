@@ -270,21 +270,44 @@ static void restart(struct command *c)
     elector_step(e, &(struct core_event){.type = CORE_EV_RESTART, .text = text});
 }
 
+static void refuse_drain(struct command *c)
+{
+    command_end(c, COMMAND_REFUSED,
+                "no other member stands, so nobody would serve: start one, or say --force");
+}
+
+static void on_queue_to_drain(struct elector *e, bool asked, const struct command_queue *queue)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state != COMMAND_RUNS || c->kind != COMMAND_DRAIN || !c->asks_queue)
+            continue;
+        c->asks_queue = false;
+        c->by_switchover = queue->others;
+        if (!asked)
+            command_end(c, COMMAND_OFFLINE, "ZooKeeper did not say who stands: nothing was changed");
+        else if (!queue->others && !c->force)
+            refuse_drain(c);
+        else
+            write_down(c);
+    }
+}
+
 static void drain(struct command *c)
 {
     struct elector *e = c->e;
     bool others = command_other_standing(e) != NULL;
 
     if (active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
-        command_end(c, COMMAND_REFUSED,
-                    "no other member stands, so nobody would serve: start one, or say --force");
-        return;
-    }
-    c->by_switchover = active_here(e) && others && e->core.epoch != 0;
-    if (e->commands->request.there && c->by_switchover)
-        command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
-    else
+        refuse_drain(c);
+    } else if (!active_here(e) || !others || e->core.epoch == 0) {
         write_down(c);
+    } else if (e->commands->request.there) {
+        command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
+    } else {
+        c->asks_queue = true;
+        command_queue_ask(e, &e->commands->ask_to_drain, on_queue_to_drain);
+    }
 }
 
 void command_begin(struct command *c)

@@ -284,6 +284,18 @@ static void mend(struct elector *e, const char *outcome, const char *format, ...
     t->retell = true;
 }
 
+void switch_nobody(struct elector *e)
+{
+    const struct command_table *t = e->commands;
+
+    if (!t->request.there || t->mending || !concerns_us(e, &t->request) || t->request.begun)
+        return;
+    if (t->request.to[0] != '\0')
+        mend(e, "failed", "%s has left the queue; nothing was changed", t->request.to);
+    else
+        mend(e, "failed", "no other member stands any more; nothing was changed");
+}
+
 /* This member serves in a later epoch than the one that was to end. */
 static void taken_over(struct elector *e)
 {

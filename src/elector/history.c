@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 #include "record.h"
 
 #define KEEP 100
 #define WAITING 32
+#define TOGETHER 1000 /* ms within which entries of several members are put in the order of their times */
 
 struct history {
     char *path;
@@ -80,6 +82,31 @@ static bool contains(const json_t *list, const json_t *entry)
     return false;
 }
 
+/* Milliseconds into its minute, -1 where that is no time. */
+static int ms_of(const char *at)
+{
+    if (strlen(at) != CLOCK_UTC_SIZE - 1)
+        return -1;
+    return (int)strtol(at + 17, NULL, 10) * 1000 + (int)strtol(at + 20, NULL, 10);
+}
+
+/* By a moment, so that the difference says who was first, and not whose clock is wrong. */
+static bool just_before(const char *a, const char *b)
+{
+    int apart = ms_of(b) - ms_of(a);
+    return ms_of(a) >= 0 && ms_of(b) >= 0 && strncmp(a, b, 17) == 0 && apart > 0 && apart < TOGETHER;
+}
+
+/* Who took over writes as soon as who gave up: readers want what happened first first. */
+static void put(json_t *list, json_t *entry)
+{
+    size_t at = json_array_size(list);
+
+    while (at > 0 && just_before(record_text(entry, "at"), record_text(json_array_get(list, at - 1), "at")))
+        at--;
+    json_array_insert(list, at, entry);
+}
+
 static void loaded(void *arg, const struct zk_reply *reply)
 {
     struct history *h = arg;
@@ -92,7 +119,7 @@ static void loaded(void *arg, const struct zk_reply *reply)
     json_t *list = record_list(reply, KEEP);
     for (size_t i = 0; i < h->n_waiting; i++)
         if (!contains(list, h->waiting[i]))
-            json_array_append(list, h->waiting[i]);
+            put(list, h->waiting[i]);
     while (json_array_size(list) > KEEP)
         json_array_remove(list, 0);
     char *text = json_dumps(list, JSON_COMPACT);

@@ -1,7 +1,6 @@
 /* main.c - livy-ha-elector: started by livy-ha alone, which tells it its descriptors. Start reading at
  * elector_run. */
 #include <getopt.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "close.h"
 #include "elector.h"
 #include "livy-ha/conf.h"
+#include "livy-ha/ipc.h"
 #include "livy-ha/log.h"
 
 struct options {
@@ -50,17 +50,6 @@ static bool parse_options(int argc, char **argv, struct options *options)
     return optind == argc && options->conf >= 0 && (elector || options->close_session);
 }
 
-/* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must
- * not. */
-static void ignore_signals(void)
-{
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 int main(int argc, char **argv)
 {
     struct options options = {.channel = -1, .conf = -1};
@@ -71,7 +60,7 @@ int main(int argc, char **argv)
         return 64;
     }
     if (!options.close_session)
-        ignore_signals();
+        ipc_ignore_signals();
     struct conf *conf = conf_read(options.conf, &report);
     close(options.conf);
     if (conf == NULL) {

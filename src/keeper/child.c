@@ -144,12 +144,17 @@ static int take_livy_lock(const char *path)
 __attribute__((noreturn)) static void become_livy(const struct child_order *order, pid_t keeper, int status)
 {
     const struct conf *conf = order->conf;
-    char why[512], lock_path[PATH_MAX];
+    char why[512], lock_path[PATH_MAX], option[PATH_MAX + 64];
 
     setsid();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper)
         fail(status, "the keeper is gone");
-    if (livyconf_overlay(conf, order->livyconf, order->session_ms, why, sizeof(why)) != 0)
+    if (!guard_pass(order->guard, option, sizeof(option))) {
+        snprintf(why, sizeof(why), "the guard of the lease could not be given to Livy: %s (livy.guard)",
+                 strerror(errno));
+        fail(status, why);
+    }
+    if (livyconf_overlay(conf, order->livyconf, order->session_ms, option, why, sizeof(why)) != 0)
         fail(status, why);
     if (lockfile_livy_path(conf->runtime_dir, lock_path, sizeof(lock_path)) != 0)
         fail(status, "runtime_dir is too long a path");
@@ -163,7 +168,7 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
     no_stdin();
     if (clean_environment(conf) != 0)
         fail(status, "out of memory");
-    if (cloexec_from(3) != 0 || fcntl(lock, F_SETFD, 0) != 0)
+    if (cloexec_from(3) != 0 || fcntl(lock, F_SETFD, 0) != 0 || !guard_keep(order->guard))
         fail(status, "the descriptors could not be marked close-on-exec");
     if (clock_boot_ms() >= order->kill_at)
         fail(status, "its lease was over before it could be run");
@@ -250,8 +255,7 @@ int child_livy(const struct child_order *order, struct child *child, char *why, 
     return -1;
 }
 
-/* Beside this program in a build tree, else in libexec. */
-static int helper_path(const char *name, char *path, size_t path_size, char *why, size_t size)
+int child_program(const char *name, int mode, char *path, size_t path_size, char *why, size_t size)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -261,11 +265,11 @@ static int helper_path(const char *name, char *path, size_t path_size, char *why
         char *slash = strrchr(self, '/');
         int length =
             slash == NULL ? -1 : snprintf(path, path_size, "%.*s/%s", (int)(slash - self), self, name);
-        if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
+        if (length > 0 && (size_t)length < path_size && access(path, mode) == 0)
             return 0;
     }
     int length = snprintf(path, path_size, "%s/%s", LIVY_HA_LIBEXEC, name);
-    if (length > 0 && (size_t)length < path_size && access(path, X_OK) == 0)
+    if (length > 0 && (size_t)length < path_size && access(path, mode) == 0)
         return 0;
     snprintf(why, size, "%s is neither beside livy-ha nor in %s: install it", name, LIVY_HA_LIBEXEC);
     return -1;
@@ -366,7 +370,7 @@ int child_elector(const struct conf *conf, const struct livyconf *livyconf, int 
     char path[PATH_MAX];
     sigset_t old;
 
-    if (helper_path("livy-ha-elector", path, sizeof(path), why, size) != 0)
+    if (child_program("livy-ha-elector", X_OK, path, sizeof(path), why, size) != 0)
         return -1;
     char *store = livyconf_fingerprint(livyconf);
     int text = store != NULL ? child_conf_memfd(conf) : -1;
@@ -395,7 +399,7 @@ int child_relay(const struct conf *conf, int channel, struct child *child, char 
     sigset_t old;
     pid_t keeper = getpid();
 
-    if (helper_path("livy-ha-relay", path, sizeof(path), why, size) != 0)
+    if (child_program("livy-ha-relay", X_OK, path, sizeof(path), why, size) != 0)
         return -1;
     int text = child_conf_memfd(conf);
     if (text < 0) {
@@ -441,7 +445,7 @@ void child_become_closer(const struct conf *conf, int lock, char *why, size_t si
 {
     char path[PATH_MAX];
 
-    if (helper_path("livy-ha-elector", path, sizeof(path), why, size) != 0)
+    if (child_program("livy-ha-elector", X_OK, path, sizeof(path), why, size) != 0)
         return;
     int text = child_conf_memfd(conf);
     if (text < 0 || place_descriptors((const int[]){text, text, lock}, 3) != 0) {

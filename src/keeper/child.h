@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "guard.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/ipc.h"
 #include "livy-ha/livyconf.h"
@@ -26,8 +27,9 @@ struct child {
 struct child_order {
     const struct conf *conf;
     const struct livyconf *livyconf;
-    int64_t session_ms; /* the lease's T */
-    int64_t kill_at;    /* CLOCK_BOOTTIME ms */
+    int64_t session_ms;  /* the lease's T */
+    int64_t kill_at;     /* CLOCK_BOOTTIME ms */
+    struct guard *guard; /* NULL, or not opened: none */
 };
 
 /* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),
@@ -59,6 +61,10 @@ void child_become_closer(const struct conf *conf, int lock, char *why, size_t si
 void child_signal(const struct child *child, int number);
 /* It was reaped: closes what is left of it. */
 void child_forget(struct child *child);
+
+/* Where a file of ours is: beside this program in a build tree, else in libexec. 0, or -1 with `why`.
+ * `mode`: what it has to be to us, as for access(2). */
+int child_program(const char *name, int mode, char *path, size_t path_size, char *why, size_t size);
 
 /* A memfd with the configuration as conf_read takes it, or -1 with errno. */
 int child_conf_memfd(const struct conf *conf);

@@ -57,14 +57,21 @@ static void fork_livy(struct keeper *k)
     struct child_order order = {.conf = k->conf,
                                 .livyconf = k->livyconf,
                                 .session_ms = k->core.session.timeout,
-                                .kill_at = k->core.kill_at};
+                                .kill_at = k->core.kill_at,
+                                .guard = &k->guard};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
     keeper_describe_livy(k);
-    if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
+    bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
+    if (guarded && guard_open(&k->guard, k->core.kill_at) != 0)
+        snprintf(why, sizeof(why), "its guard could not be made: %s (livy.guard)", strerror(errno));
+    else if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
         event.pid = k->last_livy = k->livy.pid;
-    else
+    if (event.pid == 0) {
         log_error("Livy could not be started: %s", why);
+        guard_close(&k->guard);
+    }
+    guard_started(&k->guard);
     keeper_step(k, &event);
 }
 
@@ -131,6 +138,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         char text[256];
         read_status(&k->livy, text, sizeof(text));
         child_forget(&k->livy);
+        guard_close(&k->guard);
         event.type = KCORE_EV_LIVY_EXITED;
         event.text = text;
         keeper_step(k, &event);
@@ -272,6 +280,8 @@ void keeper_step(struct keeper *k, const struct kcore_event *event)
     kcore_step(&k->core, event, k->stepped_at, &actions);
     for (size_t i = 0; i < actions.count; i++)
         perform(k, &actions.list[i]);
+    if (k->core.kill_at != 0)
+        guard_lease(&k->guard, k->core.kill_at);
     if (k->core.quitting && !k->stopping_told) {
         k->stopping_told = true;
         notify_send("STOPPING=1");
@@ -462,6 +472,7 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
                        .livyconf = livyconf,
                        .elector = {.pidfd = -1, .status = -1},
                        .livy = {.pidfd = -1, .status = -1},
+                       .guard = GUARD_NONE,
                        .channel = -1,
                        .lock = lock,
                        .watchdog_at = clock_boot_ms(),
@@ -480,6 +491,7 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     relay_time(&k);
     loop(&k);
     relay_close(&k);
+    guard_close(&k.guard);
     log_info("ended with status %d", k.exit_code);
     close_fd(&k.channel);
     close_fd(&k.epoll);

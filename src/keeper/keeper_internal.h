@@ -17,8 +17,9 @@ struct keeper {
     struct child elector, livy; /* pid 0: none */
     struct relay relay;
     struct fence fence;
-    pid_t last_livy; /* whose orphans are looked for */
-    int channel;     /* to the elector, -1 where there is none */
+    struct guard guard; /* of the Livy that runs */
+    pid_t last_livy;    /* whose orphans are looked for */
+    int channel;        /* to the elector, -1 where there is none */
     int lock, epoll, signals, timer;
     int64_t armed_for, stepped_at,
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */

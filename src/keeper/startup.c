@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "guard.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
@@ -268,6 +269,20 @@ static int check_port(const struct conf *conf, const struct livyconf *livyconf)
     return EXIT_TEMPORARY;
 }
 
+static bool check_guard(const struct conf *conf, struct conf_report *report)
+{
+    char path[PATH_MAX];
+
+    if (conf->livy.guard != CONF_GUARD_PROCESS || guard_agent(path, sizeof(path)))
+        return true;
+    conf_report_error(
+        report,
+        "%s: livy.guard = \"process\": liblivy-ha-gate.so is neither beside livy-ha nor in %s: build "
+        "livy-ha where a JDK is (default-jdk-headless), or set livy.guard to \"none\"",
+        conf_origin(conf, "livy.guard"), LIVY_HA_LIBEXEC);
+    return false;
+}
+
 bool startup_can_keep(const struct conf *conf, struct conf_report *report)
 {
     const struct {
@@ -283,7 +298,7 @@ bool startup_can_keep(const struct conf *conf, struct conf_report *report)
                           conf_origin(conf, keys[i].key), keys[i].key);
         good = false;
     }
-    return good;
+    return check_guard(conf, report) && good;
 }
 
 int startup_directories(const struct conf *conf)

@@ -3,6 +3,8 @@
  */
 #include "http_framing.h"
 
+#include "livy-ha/hex.h"
+
 #define SIZE_DIGITS 15 /* hex: cannot overflow */
 #define LINE_MAX_BYTES 8192u
 
@@ -37,17 +39,6 @@ void http_framing_begin(struct http_framing *framing, enum http_body body, uint6
     case HTTP_BODY_UNTIL_CLOSE:
         break;
     }
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 static bool is_text(char c)

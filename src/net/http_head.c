@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "livy-ha/hex.h"
+
 #define PORT_MAX 65535
 
 /* What the fields have said so far; request and answer alike. */
@@ -40,17 +42,6 @@ static bool is_one_of(char c, const char *set)
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 static bool is_token(struct http_span span)

@@ -1,13 +1,13 @@
 /* main.c - livy-ha-relay: started by livy-ha alone, which tells it its descriptors. Start reading at
  * relay_run. */
 #include <getopt.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "livy-ha/conf.h"
+#include "livy-ha/ipc.h"
 #include "livy-ha/log.h"
 #include "relay.h"
 
@@ -36,17 +36,6 @@ static bool parse_options(int argc, char **argv, int *channel, int *conf)
     return optind == argc && *conf >= 0 && *channel >= 0;
 }
 
-/* The keeper tells us when to stop; a terminal's Ctrl-C, a service manager's signal to the whole group must
- * not. */
-static void ignore_signals(void)
-{
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 int main(int argc, char **argv)
 {
     int channel = -1, fd = -1;
@@ -56,7 +45,7 @@ int main(int argc, char **argv)
         fputs("livy-ha-relay is started by livy-ha, not by hand\n", stderr);
         return 64;
     }
-    ignore_signals();
+    ipc_ignore_signals();
     struct conf *conf = conf_read(fd, &report);
     close(fd);
     if (conf == NULL) {

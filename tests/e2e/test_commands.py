@@ -200,6 +200,23 @@ def test_successor_that_cannot_be_reached_in_time(three: Cluster) -> None:
     assert proc.alive(life.pid) and settled(three).name == queue[0]
 
 
+def test_who_stands_is_asked_of_the_queue_itself(make_cluster: ClusterMaker) -> None:
+    """What a member tells of itself comes later than what it does; nobody's Livy is stopped on its word."""
+    cluster = make_cluster(2).start()
+    active = settled(cluster)
+    standby = next(member for member in cluster.members if member is not active)
+    life, elector = life_of(active), standby.wait_elector()
+    standby.pause_process(elector)  # it goes on saying that it stands
+    cluster.zk.delete(cluster.latch_node(standby))
+    refused(active, "switchover", why="no other member stands any more; nothing was changed")
+    refused(active, "drain", why="no other member stands")
+    assert "switchover" not in control(cluster) and active.name not in control(cluster).get("drained", {})
+    proc.send(elector, signal.SIGCONT)
+    cluster.wait(lambda: len(cluster.latch()) == 2, 20, "it stands again")
+    assert life_of(active).pid == life.pid
+    cluster.assert_exclusive()
+
+
 # ---- pause ----------------------------------------------------------------------------------------------------------
 
 

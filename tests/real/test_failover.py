@@ -4,6 +4,7 @@ answers and keeps its records without one.
 The tests go in order on one cluster; each leaves it as it found it, with one member active and one standby."""
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def wait_handover(pair: Pair, old: RealMember, heir: RealMember, old_java: int) 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    made = Pair(tmp_path_factory.mktemp("real"))
+    made = Pair(tmp_path_factory.mktemp("real"), lambda _name: {"livy.guard": "process"})
     try:
         yield made.start()
     finally:
@@ -126,6 +127,25 @@ def test_elector_killed(pair: Pair) -> None:
         time.sleep(0.1)
     pair.wait(lambda: serving(active), f"{active.name} serves", 10)
     assert (active.row()["epoch"], active.row()["livy_pid"]) == (epoch, java)
+
+
+def test_keeper_and_elector_both_stopped(pair: Pair) -> None:
+    """The guard in Livy's own process ends it with its lease: nobody else is left on that host who could."""
+    active, standby = pair.settled()
+    java, elector = java_of(active), active.wait_elector()
+    pidfd = os.pidfd_open(java)
+    stopped = time.monotonic()
+    active.pause_process(elector)
+    active.pause_process(active.pid)
+    try:
+        assert select.select([pidfd], [], [], 3 * SESSION_MS / 1000)[0], "it ends"
+        assert time.monotonic() - stopped < SESSION_MS / 1000, "before the session can end"
+        wait_handover(pair, active, standby, java)
+    finally:
+        os.close(pidfd)
+        proc.send(active.pid, signal.SIGCONT)
+        proc.send(elector, signal.SIGCONT)
+    pair.wait(lambda: active.row().get("role") == "standby", f"{active.name} stands by again")
 
 
 def test_livy_killed(pair: Pair) -> None:

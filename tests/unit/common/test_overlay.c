@@ -28,6 +28,7 @@ struct bed {
     char *envp[2];
     struct conf_report report;
     struct livyconf *livyconf;
+    const char *options; /* of Java, beyond those that are always there; NULL: none */
     char why[1024];
 };
 
@@ -78,7 +79,8 @@ static void load(struct bed *bed)
 static int build(struct bed *bed)
 {
     bed->why[0] = '\0';
-    return livyconf_overlay(&bed->conf, bed->livyconf, 10000, bed->why, sizeof bed->why);
+    return livyconf_overlay(&bed->conf, bed->livyconf, 10000, bed->options != NULL ? bed->options : "",
+                            bed->why, sizeof bed->why);
 }
 
 static void build_good(struct bed *bed)
@@ -224,6 +226,17 @@ static void test_env_appends_to_the_users(void **state)
         expect_env(bed, shells[i], "OTHER", "1");
         expect_env(bed, shells[i], "LIVY_CONF_DIR", bed->overlay);
     }
+}
+
+static void test_env_with_the_guards_option(void **state)
+{
+    struct bed *bed = *state;
+
+    bed->options = " -agentpath:/usr/libexec/livy-ha/liblivy-ha-gate.so=channel=65,page=64";
+    build_good(bed);
+    expect_env(bed, "sh -eu", "LIVY_SERVER_JAVA_OPTS",
+               " -Dcurator-default-session-timeout=10000 "
+               "-agentpath:/usr/libexec/livy-ha/liblivy-ha-gate.so=channel=65,page=64");
 }
 
 static void test_env_without_the_users(void **state)
@@ -507,10 +520,10 @@ static void test_session_time_out_fits_curator(void **state)
     struct bed *bed = *state;
 
     load(bed);
-    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, 0, bed->why, sizeof bed->why), -1);
+    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, 0, "", bed->why, sizeof bed->why), -1);
     assert_non_null(strstr(bed->why, "zookeeper.session_timeout"));
-    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, INT64_C(1) << 31, bed->why, sizeof bed->why),
-                     -1);
+    assert_int_equal(
+        livyconf_overlay(&bed->conf, bed->livyconf, INT64_C(1) << 31, "", bed->why, sizeof bed->why), -1);
 }
 
 static int count_descriptors(void)
@@ -549,6 +562,7 @@ int main(void)
         TEST(test_links_to_all_else),
         TEST(test_missing_livy_conf),
         TEST(test_env_appends_to_the_users),
+        TEST(test_env_with_the_guards_option),
         TEST(test_env_without_the_users),
         TEST(test_env_makes_the_users_log_dir),
         TEST(test_env_keeps_livy_on_the_overlay),

@@ -53,6 +53,38 @@ static int number_at(const json_t *list, size_t i)
     return (int)json_integer_value(json_object_get(json_array_get(list, i), "n"));
 }
 
+static json_t *entry_at(const char *at, int n)
+{
+    return json_pack("{s:s, s:i}", "at", at, "n", n);
+}
+
+/* Several members write of one hand-over, each a little later than it happened. */
+static void test_what_happened_together_is_in_order(void **state)
+{
+    struct client client;
+    struct history *history = history_new("/h_together");
+    static const int wanted[] = {1, 0, 2, 3, 4, 5};
+
+    (void)state;
+    client_open(&client);
+    assert_int_equal(create(&client, "/h_together", "[]", 0)->rc, ZOK);
+    history_connect(history, client.zk);
+    add(history, entry_at("2026-11-23T13:23:38.806Z", 0));
+    add(history, entry_at("2026-11-23T13:23:38.805Z", 1));
+    add(history, entry_at("2026-11-23T13:23:40.000Z", 2));
+    add(history, entry_at("2026-11-23T13:23:38.785Z", 3)); /* a clock is wrong: left where it is */
+    add(history, entry_at("no time at all, 24 bytes", 4));
+    add(history, entry_at("2026-11-23T13:23:38.784Z", 5));
+    wait_idle(history);
+    json_t *list = list_of(&client, "/h_together");
+    assert_int_equal(json_array_size(list), sizeof(wanted) / sizeof(wanted[0]));
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        assert_int_equal(number_at(list, i), wanted[i]);
+    json_decref(list);
+    history_free(history);
+    client_close(&client);
+}
+
 static void test_appends_in_order(void **state)
 {
     struct client client;
@@ -234,10 +266,14 @@ static void test_huge_history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_appends_in_order),      cmocka_unit_test(test_two_writers),
-        cmocka_unit_test(test_connected_again),       cmocka_unit_test(test_keeps_the_last_hundred),
-        cmocka_unit_test(test_what_waits_is_bounded), cmocka_unit_test(test_a_full_queue_keeps_the_newest),
+        cmocka_unit_test(test_appends_in_order),
+        cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_connected_again),
+        cmocka_unit_test(test_keeps_the_last_hundred),
+        cmocka_unit_test(test_what_waits_is_bounded),
+        cmocka_unit_test(test_a_full_queue_keeps_the_newest),
         cmocka_unit_test(test_huge_history),
+        cmocka_unit_test(test_what_happened_together_is_in_order),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

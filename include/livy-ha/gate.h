@@ -1,0 +1,47 @@
+/* gate.h - what the keeper and the agent in Livy's JVM (src/gate) share: a SOCK_SEQPACKET pair and, where
+ * the agent guards the lease, one page of memory. The JVM inherits a descriptor of each.
+ *
+ * One message is one packet of one fixed struct; every field is checked by the receiver. Nothing that either
+ * side sends waits for the other.
+ */
+#ifndef LIVY_HA_GATE_H
+#define LIVY_HA_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GATE_MAGIC 0x31474c48u /* "HLG1": the version is in it */
+#define GATE_TEXT_SIZE 256
+
+/* Exit statuses of a JVM that the agent ends. */
+#define GATE_EXIT_REFUSED 93  /* the list does not fit this Livy, or the agent cannot do its work here */
+#define GATE_EXIT_LEASE 94    /* the lease has ended */
+#define GATE_EXIT_ORPHANED 95 /* the keeper is gone, or says what cannot be */
+
+enum gate_type {
+    /* agent -> keeper */
+    GATE_READY = 1, /* the list fits, and Livy's own code is about to run */
+    GATE_REFUSED,   /* text: why. The JVM ends with GATE_EXIT_REFUSED */
+    GATE_HELD,      /* a thread stands at the gate: once. text: the class */
+    GATE_LOADED,   /* count: the classes that were loaded while it is held. Nothing more is done until OPEN */
+    GATE_OPENED,   /* let go */
+    GATE_RECORDED, /* count: the classes written down; 0: it could not be done, text says why */
+    /* keeper -> agent */
+    GATE_OPEN,   /* let go, unless it is kill_at already */
+    GATE_LEASE,  /* the page says an earlier instant than before */
+    GATE_RECORD, /* write down what is loaded: Livy serves */
+};
+
+struct gate_msg {
+    uint32_t magic, type;
+    int64_t kill_at; /* CLOCK_BOOTTIME ms */
+    uint32_t count, reserved;
+    char text[GATE_TEXT_SIZE];
+};
+
+/* In the page, written by the keeper alone. */
+struct gate_page {
+    _Atomic int64_t kill_at; /* CLOCK_BOOTTIME ms; CLOCK_NEVER: there is no lease (yet) */
+};
+
+#endif

@@ -1,0 +1,53 @@
+/* command_queue.c - who stands in the queue, asked of ZooKeeper itself before Livy is stopped for somebody
+ * else. members/<id> says it too, but some 50 ms later.
+ */
+#include "command.h"
+
+#include <string.h>
+
+#include "core_internal.h"
+#include "elector.h"
+#include "livy-ha/log.h"
+#include "paths.h"
+
+static void on_synced(void *arg, const struct zk_reply *reply)
+{
+    (void)arg;
+    if (reply->rc != ZOK)
+        log_debug("sync of the latch: %s", zerror(reply->rc));
+}
+
+static void on_children(void *arg, const struct zk_reply *reply)
+{
+    struct command_queue_ask *ask = arg;
+    const struct elector *e = ask->e;
+    struct command_queue queue = {0};
+
+    if (--ask->under_way > 0)
+        return; /* the last one tells what is so since the last question */
+    for (int i = 0; reply->rc == ZOK && i < reply->n_children; i++) {
+        int64_t sequence = core_latch_sequence(reply->children[i]);
+        if (sequence < 0 || strcmp(reply->children[i], e->core.node) == 0)
+            continue;
+        queue.others = true;
+        queue.successor = queue.successor || sequence == e->commands->request.sequence;
+    }
+    ask->answer(ask->e, reply->rc == ZOK, &queue);
+}
+
+void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer)
+{
+    char path[PATH_SIZE];
+
+    if (ask->zk != e->zk)
+        ask->under_way = 0; /* a handle that is gone answers nothing any more */
+    ask->e = e;
+    ask->zk = e->zk;
+    ask->answer = answer;
+    path_make(path, e->conf->zookeeper.root, NULL, "leader");
+    if (e->zk != NULL && zk_sync(e->zk, path, on_synced, NULL) == ZOK &&
+        zk_children(e->zk, path, 0, 0, on_children, ask) == ZOK)
+        ask->under_way++;
+    else
+        answer(e, false, &(struct command_queue){0});
+}

@@ -1,0 +1,104 @@
+/* guard.c - see the header. */
+#include "guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "livy-ha/packet.h"
+
+#define AGENT "liblivy-ha-gate.so"
+#define HIGH 64 /* above what a start script may want for itself */
+
+bool guard_agent(char *path, size_t size)
+{
+    char why[PATH_MAX + 128];
+    return child_program(AGENT, R_OK, path, size, why, sizeof(why)) == 0;
+}
+
+static void drop(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+int guard_open(struct guard *guard, int64_t kill_at)
+{
+    int pair[2];
+
+    guard_close(guard);
+    guard->page_fd = memfd_create("livy-ha-lease", MFD_CLOEXEC);
+    if (guard->page_fd < 0 || ftruncate(guard->page_fd, sizeof(*guard->page)) != 0)
+        return -1;
+    void *page = mmap(NULL, sizeof(*guard->page), PROT_READ | PROT_WRITE, MAP_SHARED, guard->page_fd, 0);
+    if (page == MAP_FAILED)
+        return -1;
+    guard->page = page;
+    atomic_store_explicit(&guard->page->kill_at, kill_at, memory_order_release);
+    if (packet_pair(pair) != 0)
+        return -1;
+    guard->channel = pair[0];
+    guard->agents_end = pair[1];
+    return 0;
+}
+
+void guard_started(struct guard *guard)
+{
+    drop(&guard->page_fd);
+    drop(&guard->agents_end);
+}
+
+void guard_lease(struct guard *guard, int64_t kill_at)
+{
+    struct gate_msg msg = {.magic = GATE_MAGIC, .type = GATE_LEASE};
+
+    if (guard->page == NULL)
+        return;
+    int64_t before = atomic_load_explicit(&guard->page->kill_at, memory_order_relaxed);
+    if (before == kill_at)
+        return;
+    atomic_store_explicit(&guard->page->kill_at, kill_at, memory_order_release);
+    /* It sleeps until the instant that it knows. One that does not read has ended, or its JVM never ran. */
+    if (kill_at < before)
+        (void)packet_send(guard->channel, &msg, sizeof(msg), -1);
+}
+
+void guard_close(struct guard *guard)
+{
+    guard_started(guard);
+    drop(&guard->channel);
+    if (guard->page != NULL)
+        munmap(guard->page, sizeof(*guard->page));
+    guard->page = NULL;
+}
+
+bool guard_pass(struct guard *guard, char *option, size_t size)
+{
+    char path[PATH_MAX];
+
+    option[0] = '\0';
+    if (guard == NULL || guard->page == NULL)
+        return true;
+    guard->page_fd = fcntl(guard->page_fd, F_DUPFD_CLOEXEC, HIGH);
+    guard->agents_end = fcntl(guard->agents_end, F_DUPFD_CLOEXEC, HIGH);
+    errno = guard->page_fd < 0 || guard->agents_end < 0 ? errno : ENOENT;
+    if (guard->page_fd < 0 || guard->agents_end < 0 || !guard_agent(path, sizeof(path)))
+        return false;
+    int length =
+        snprintf(option, size, " -agentpath:%s=channel=%d,page=%d", path, guard->agents_end, guard->page_fd);
+    errno = ENAMETOOLONG;
+    return length > 0 && (size_t)length < size;
+}
+
+bool guard_keep(const struct guard *guard)
+{
+    return guard == NULL || guard->page == NULL ||
+           (fcntl(guard->page_fd, F_SETFD, 0) == 0 && fcntl(guard->agents_end, F_SETFD, 0) == 0);
+}
