@@ -181,8 +181,10 @@ static bool answered(struct crowd *crowd, struct client *c)
     size_t whole = (size_t)(end - c->in) + 4 + (length ? strtoul(length, NULL, 10) : 0);
     bool closes = connection && strncasecmp(connection, "close", 5) == 0;
     int status = strncmp(c->in, "HTTP/1.1 ", 9) == 0 ? (int)strtol(c->in + 9, NULL, 10) : -1;
-    if (from && sscanf(from, "%63s %d", who, &pid) != 2) {
-        pid = -1;
+    if (from) {
+        size_t name = strcspn(from, " ");
+        snprintf(who, sizeof who, "%.*s", (int)name, from);
+        pid = (int)strtol(from + name, NULL, 10);
     }
     *end = '\r';
     if (c->got < whole) {
@@ -253,17 +255,20 @@ static int turn(struct crowd *crowd)
 
 static void add(struct crowd *crowd, const char *text)
 {
-    char address[64];
-    int port = 0, count = 0;
+    char address[64], *rest = NULL;
+    const char *colon = strchr(text, ':');
     struct sockaddr_in to = {.sin_family = AF_INET};
 
-    if (sscanf(text, "%63[^:]:%d=%d", address, &port, &count) != 3 ||
-        inet_pton(AF_INET, address, &to.sin_addr) != 1 || crowd->count + (size_t)count > CLIENTS_MAX) {
+    snprintf(address, sizeof address, "%.*s", (int)strcspn(text, ":"), text);
+    long port = colon ? strtol(colon + 1, &rest, 10) : 0,
+         count = rest && *rest == '=' ? strtol(rest + 1, NULL, 10) : 0;
+    if (port <= 0 || count <= 0 || inet_pton(AF_INET, address, &to.sin_addr) != 1 ||
+        crowd->count + (size_t)count > CLIENTS_MAX) {
         errno = EINVAL;
         fail(text);
     }
     to.sin_port = htons((uint16_t)port);
-    for (int i = 0; i < count; i++) {
+    for (long i = 0; i < count; i++) {
         struct client *c = &crowd->clients[crowd->count++];
         *c = (struct client){.to = to, .fd = -1};
         c->due = now_us() + crowd->pause * i / count; /* not all at once */
@@ -282,10 +287,11 @@ static void watch_input(struct crowd *crowd)
 int main(int argc, char **argv)
 {
     struct epoll_event events[64];
-    struct crowd *crowd = calloc(1, sizeof *crowd);
+    static struct crowd all;
+    struct crowd *crowd = &all;
     int wait;
 
-    if (argc < 4 || !crowd) {
+    if (argc < 4) {
         fprintf(stderr, "usage: crowd NAME PAUSE_MS ADDRESS:PORT=COUNT...\n");
         return 64;
     }
@@ -310,6 +316,5 @@ int main(int argc, char **argv)
             }
         }
     }
-    free(crowd);
     return fflush(stdout) == 0 ? 0 : 1;
 }
