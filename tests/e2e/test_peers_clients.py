@@ -142,6 +142,20 @@ def test_curl_and_credentials(tier: Cluster, mode: str) -> None:
     assert _curl("-L", "--location-trusted", "-u", "me:secret", _url(standby, "/version")).authorized == "yes"
 
 
+# Not escaped by curl -g, Java's HttpURLConnection and Python's urllib; by browsers in a query, brackets in a path neither.
+UNESCAPED = "/version?doAs=a[b]{c}|d^e`f"
+
+
+def test_what_should_have_been_escaped(tier: Cluster, mode: str) -> None:
+    active, standby = tier.wait_settled(), _last(tier)
+    told = _curl("-g", "-L", _url(standby, UNESCAPED))
+    assert (told.status, told.hops, told.by) == (200, 1 if mode == "redirect" else 0, active.name)
+    answer = requests.get(_url(standby, UNESCAPED), timeout=40)
+    assert (answer.status_code, answer.headers["X-Standin"].split()[0]) == (200, active.name)
+    if mode == "redirect":
+        assert get(front_of(standby), UNESCAPED).headers["location"] == _url(active, UNESCAPED)
+
+
 # ---- Python's requests -----------------------------------------------------------------------------------------------------
 
 
