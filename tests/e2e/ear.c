@@ -3,8 +3,9 @@
  * port.
  *
  * <EAR_DIR>/<id>.views gets the lines; <EAR_DIR>/<id>.ear, where there is one, is a list of words, read again
- * every few milliseconds: running=N and held=N (what it says of requests that run, or wait), mute (no word at all), no-ready,
- * no-pong, fatal=CODE (instead of READY), exit-at-once. It shares livy-ha's messages and nothing else.
+ * every few milliseconds: running=N and held=N (what it says of requests that run, or wait), mute (no word at
+ * all), no-ready, no-pong, fatal=CODE (instead of READY), exit-at-once. It shares livy-ha's messages and
+ * nothing else.
  */
 #include <errno.h>
 #include <poll.h>
@@ -76,10 +77,9 @@ static unsigned number(const struct ear *ear, const char *name)
 
 static void tell_counts(struct ear *ear)
 {
-    struct front_msg msg = {.type = FRONT_COUNTS,
-                            .counts = {.serial = ear->serial,
-                                       .running = number(ear, "running"),
-                                       .held = number(ear, "held")}};
+    struct front_msg msg = {
+        .type = FRONT_COUNTS,
+        .counts = {.serial = ear->serial, .running = number(ear, "running"), .held = number(ear, "held")}};
     ear->told_running = msg.counts.running;
     ear->told_held = msg.counts.held;
     if (ear->peer >= 0 && front_send(ear->peer, &msg, -1) != 0 && errno == EPIPE) {
@@ -197,8 +197,8 @@ int main(void)
         }
         hear_keeper(&ear);
         hear_elector(&ear);
-        if (ear.peer >= 0 && ear.serial > 0 && (number(&ear, "running") != ear.told_running ||
-                                               number(&ear, "held") != ear.told_held)) {
+        if (ear.peer >= 0 && ear.serial > 0 &&
+            (number(&ear, "running") != ear.told_running || number(&ear, "held") != ear.told_held)) {
             tell_counts(&ear);
         }
     }
