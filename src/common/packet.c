@@ -78,11 +78,13 @@ int packet_recv(int socket, void *packet, size_t size, int *fd)
                             .msg_control = control.space,
                             .msg_controllen = sizeof(control.space)};
     ssize_t n;
+    int resets = 0;
 
     *fd = -1;
     do {
         n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
+        /* Whoever ends with packets of ours unread makes a reset of it, told once and before what it said. */
+    } while (n < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
     if (n == 0) {

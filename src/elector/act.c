@@ -77,6 +77,8 @@ static void on_connected(struct elector *e, const struct zk_session *session)
     e->metrics.connections++;
     if (changed)
         log_info("session 0x%" PRIx64 ", time-out %" PRId64 " ms", (uint64_t)session->id, session->timeout);
+    if (e->core.registered)
+        command_connect(e); /* first of all: a pause may have come, and Livy have gone, meanwhile */
     elector_step(e, &event);
     if (e->core.registered && e->zk != NULL) {
         roster_resume(e->roster, e->zk); /* the same session: members/<id> is still ours */
@@ -84,7 +86,6 @@ static void on_connected(struct elector *e, const struct zk_session *session)
         history_connect(e->history, e->zk);
         view_connect(e->view, e->zk);
         deaths_connect(e->deaths, e->zk);
-        command_connect(e);
     }
 }
 
@@ -119,11 +120,8 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
 
     switch ((enum elector_watch)kind) {
     case WATCH_OWN:
-        event.type = CORE_EV_OWN_CHANGED;
-        elector_step(e, &event);
-        return;
     case WATCH_PREDECESSOR:
-        event.type = CORE_EV_PRED_CHANGED;
+        event.type = kind == WATCH_OWN ? CORE_EV_OWN_CHANGED : CORE_EV_PRED_CHANGED;
         elector_step(e, &event);
         return;
     case WATCH_VIEW:
@@ -135,6 +133,9 @@ static void on_watch(void *arg, int type, uint32_t kind, uint64_t tag)
         return;
     case WATCH_ORDERS:
         orders_watch(e->commands->orders);
+        return;
+    case WATCH_URI:
+        uri_changed(e);
         return;
     }
 }
@@ -347,6 +348,7 @@ static void register_member(struct elector *e, const struct core_action *a)
     json_t *self = status_self(e);
 
     e->register_op = a->op;
+    command_register(e);
     if (e->zk != NULL && self != NULL)
         roster_start(e->roster, e->zk, &e->session, self, clock_boot_ms());
     json_decref(self);

@@ -52,7 +52,8 @@ static void on_released(void *arg, const struct zk_reply *reply)
 }
 
 /* Livy is dead (its lock is free): the latch node is given up in order, so that a standby need neither pause
- * nor fence. */
+ * nor fence. Not so by one without a tenure: it was no more than first, perhaps, in the middle of taking
+ * over, and to speak of order is for who has done with that. */
 static void close_session(struct closer *c)
 {
     char path[PATH_SIZE], marker[PATH_SIZE], tenure[PATH_SIZE], name[CORE_TENURE_SIZE];
@@ -62,7 +63,8 @@ static void close_session(struct closer *c)
     path_release(path, marker, c->conf->zookeeper.root, c->node);
     if (c->without_tenure || c->node[0] == '\0')
         (void)zk_delete(c->zk, tenure, -1, NULL, NULL);
-    if (c->node[0] == '\0' || zk_release(c->zk, path, marker, c->node, c->without_tenure ? NULL : tenure,
+    bool active = !c->without_tenure;
+    if (c->node[0] == '\0' || zk_release(c->zk, path, active ? marker : NULL, c->node, active ? tenure : NULL,
                                          NULL, on_released, c) != ZOK)
         close_now(c);
 }

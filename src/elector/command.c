@@ -16,6 +16,7 @@
 
 #define DEFAULT_TIMEOUT 60000
 #define LONGEST INT64_C(31536000000) /* a year, ms */
+#define FURTHEST (INT64_MAX / 4)     /* of a number that a stranger may have written */
 #define LOOK_MS 200                  /* ms between looks while a command runs: deadlines, expiries */
 
 static const char *const names[COMMAND_KINDS] = {"switchover", "pause",  "resume", "restart", "drain",
@@ -46,14 +47,16 @@ int64_t command_local(const struct elector *e, int64_t zk_ms)
     return zk_ms - offset;
 }
 
-const char *command_other_standing(const struct elector *e)
+const char *command_other_standing(const struct elector *e, const json_t *record)
 {
+    const json_t *drained = json_object_get(record, "drained");
     const char *id;
     json_t *member;
 
     json_object_foreach((json_t *)view_members(e->view), id, member)
     {
-        if (strcmp(id, e->conf->id) != 0 && strcmp(record_text(member, "role"), "standby") == 0)
+        if (strcmp(id, e->conf->id) != 0 && strcmp(record_text(member, "role"), "standby") == 0 &&
+            json_object_get(drained, id) == NULL)
             return id;
     }
     return NULL;
@@ -67,6 +70,19 @@ json_t *command_object(json_t *record, const char *key)
         return found;
     json_object_set_new(record, key, json_object());
     return json_object_get(record, key);
+}
+
+int64_t command_number(const json_t *object, const char *key, int64_t otherwise)
+{
+    const json_t *found = json_object_get(object, key);
+    int64_t value = json_is_integer(found) ? (int64_t)json_integer_value(found) : otherwise;
+
+    return value >= -FURTHEST && value <= FURTHEST ? value : otherwise;
+}
+
+bool command_active_here(const struct elector *e)
+{
+    return e->core.leading && e->core.node[0] != '\0' && !e->core.doomed;
 }
 
 bool command_drained(const struct elector *e, const char *id)
@@ -293,7 +309,7 @@ void command_post(struct elector *e, struct httpd_exchange *exchange, const stru
     command_update(e);
 }
 
-/* A switchover that another elector was asked for is told of too. */
+/* What another elector was asked for is told of too, as far as it is in <root>/control. */
 static void get_from_orders(struct elector *e, struct httpd_exchange *exchange, const char *id)
 {
     struct command c = {.e = e, .kind = COMMAND_SWITCHOVER, .took = -1, .gap = -1, .exchange = exchange};
@@ -305,7 +321,13 @@ static void get_from_orders(struct elector *e, struct httpd_exchange *exchange, 
     switch_outcome(&c);
     if (c.exchange == NULL)
         return;
-    if (e->commands->request.there && strcmp(e->commands->request.id, id) == 0)
+    if (!orders_fresh(e->commands->orders)) /* an elector that has just begun */
+        snprintf(c.text, sizeof(c.text), "it is being read what has been asked for");
+    bool there = e->commands->request.there && strcmp(e->commands->request.id, id) == 0;
+    bool restarts = e->commands->restart.there && strcmp(e->commands->restart.id, id) == 0;
+    if (restarts)
+        c.kind = COMMAND_RESTART;
+    if (there || restarts || !orders_fresh(e->commands->orders))
         answer(&c);
     else
         refuse(exchange, 404, "no command with this id is known");
@@ -332,17 +354,16 @@ void command_get(struct elector *e, struct httpd_exchange *exchange, const struc
 static void pause_orders(const struct elector *e, struct core_orders *orders)
 {
     const json_t *paused = json_object_get(orders_record(e->commands->orders), "paused");
-    const json_t *until = json_object_get(paused, "until_zk_ms");
-    int64_t now;
+    int64_t until = command_number(paused, "until_zk_ms", CLOCK_NEVER), now;
 
     if (!json_is_object(paused))
         return;
     orders->paused = true;
     orders->paused_until = CLOCK_NEVER;
-    if (!json_is_integer(until) || !command_zk_now(e, &now))
+    if (until == CLOCK_NEVER || !command_zk_now(e, &now))
         return; /* until somebody ends it; or as long as it is not known how late it is */
-    orders->paused_until = command_local(e, json_integer_value(until));
-    orders->paused = json_integer_value(until) > now;
+    orders->paused_until = command_local(e, until);
+    orders->paused = until > now;
     if (!orders->paused)
         orders->paused_until = 0;
 }
@@ -371,15 +392,17 @@ static void tell_orders(struct elector *e)
     event.orders.sequence = -1;
     pause_orders(e, &event.orders);
     switch_orders(e, &event.orders, text);
+    restart_orders(e, &event.orders);
     const struct core_orders *a = &event.orders, *b = &t->told;
     bool same = a->paused == b->paused && a->paused_until == b->paused_until && a->epoch == b->epoch &&
                 a->named == b->named && a->to_me == b->to_me && a->sequence == b->sequence &&
-                a->next == b->next && a->begun == b->begun;
+                a->next == b->next && a->begun == b->begun && a->restart == b->restart;
     if (same && !t->retell)
         return;
     if (a->paused != b->paused)
         e->change++;
     t->told = event.orders;
+    snprintf(t->told_id, sizeof(t->told_id), "%s", event.orders.epoch != 0 ? t->request.id : "");
     t->retell = false;
     event.text = text;
     elector_step(e, &event);
@@ -392,6 +415,8 @@ void command_update(struct elector *e)
     if (t->updating || e->stepping > 0 || !orders_known(t->orders))
         return;
     t->updating = true;
+    if (e->core.connected && (e->core.registered || t->registering))
+        orders_again(t->orders);
     tell_drained(e);
     tell_orders(e);
     if (t->registering && orders_fresh(t->orders)) {
@@ -401,7 +426,8 @@ void command_update(struct elector *e)
                    .type = CORE_EV_REPLY, .request = CORE_REQ_REGISTER, .op = e->register_op, .rc = CORE_OK});
     }
     switch_look(e);
-    bool waits = t->request.there;
+    restart_look(e);
+    bool waits = t->request.there || t->restart.there;
     for (size_t i = 0; i < COMMANDS; i++) {
         if (t->list[i].state == COMMAND_RUNS)
             command_look(&t->list[i]);
@@ -411,83 +437,6 @@ void command_update(struct elector *e)
     if (waits && !evtimer_pending(t->timer, NULL))
         (void)evtimer_add(t->timer, &later); /* without memory: at the next step, of which there are many */
     t->updating = false;
-}
-
-/* ---- marks
- * ------------------------------------------------------------------------------------------------------ */
-
-static enum orders_edit mark_edit(void *arg, json_t *record, char why[static 256])
-{
-    const struct elector *e = arg;
-    const struct command_table *t = e->commands;
-    json_t *request = json_object_get(record, "switchover");
-
-    if (json_integer_value(json_object_get(request, "epoch")) != t->mark_epoch) {
-        snprintf(why, 256, "the switchover is not asked for any more");
-        return ORDERS_REFUSED;
-    }
-    if (t->mark == CORE_MARK_BEGUN) {
-        json_object_set_new(request, "begun", json_true());
-    } else {
-        json_object_set_new(request, "sequence", json_integer(t->mark_sequence));
-        json_object_set_new(request, "next", json_boolean(t->mark == CORE_MARK_NEXT));
-    }
-    return ORDERS_WRITE;
-}
-
-static void mark_done(void *arg, enum orders_outcome outcome, const char *why)
-{
-    struct elector *e = arg;
-
-    if (outcome != ORDERS_DONE)
-        log_debug("switchover: %s", why);
-    e->commands->marking = false;
-    e->commands->retell = true; /* as it is by now; the core says it again where that is needed */
-}
-
-static void write_mark(struct elector *e)
-{
-    struct command_table *t = e->commands;
-
-    if (orders_change(t->orders, mark_edit, mark_done, e))
-        return;
-    t->marking = false;
-    t->retell = true;
-}
-
-/* What the others tell of themselves (members/<id>) comes later than what they do: Livy is not stopped before
- * the queue itself shows who takes over. */
-static void on_queue_to_begin(struct elector *e, bool asked, const struct command_queue *queue)
-{
-    struct command_table *t = e->commands;
-
-    if (!t->marking || t->mark != CORE_MARK_BEGUN)
-        return;
-    if (asked && (t->request.to[0] != '\0' ? queue->successor : queue->others)) {
-        write_mark(e);
-        return;
-    }
-    t->marking = false;
-    t->retell = true;
-    if (asked)
-        switch_nobody(e);
-}
-
-/* One at a time: the core says nothing more before it is told what has become of the last one. */
-void command_mark(struct elector *e, const struct core_action *a)
-{
-    struct command_table *t = e->commands;
-
-    if (t->marking)
-        orders_cancel(t->orders, e);
-    t->mark = a->mark;
-    t->mark_epoch = a->epoch;
-    t->mark_sequence = (int64_t)a->tag;
-    t->marking = true;
-    if (t->mark == CORE_MARK_BEGUN)
-        command_queue_ask(e, &t->ask_to_begin, on_queue_to_begin);
-    else
-        write_mark(e);
 }
 
 /* ---- events
@@ -500,6 +449,7 @@ static void on_orders(void *arg)
     e->commands->retell = true;
     e->change++;
     switch_read(e);
+    restart_read(e);
     command_update(e);
 }
 
@@ -508,6 +458,11 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     command_update(arg);
+}
+
+void command_register(struct elector *e)
+{
+    e->commands->registering = false;
 }
 
 void command_registered(struct elector *e)
@@ -570,6 +525,7 @@ int command_open(struct elector *e, uint32_t watch_kind)
     if (t == NULL)
         return -1;
     e->commands = t;
+    t->e = e;
     t->told.sequence = -1;
     t->orders = orders_new(e->conf->zookeeper.root, watch_kind, on_orders, e);
     t->timer = evtimer_new(e->base, on_time, e);

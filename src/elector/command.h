@@ -3,8 +3,8 @@
  * ended.
  *
  * command.c: the commands under way, their answers. command_ask.c: each command's checks and outcome.
- * command_switch.c: the switchover request from its being written down to its end. command_queue.c: who
- * stands. Decides nothing about Livy or the latch: core_command.c does.
+ * command_switch.c: the switchover request from its being written down to its end. command_restart.c: a
+ * restart of Livy. command_queue.c: who stands. Decides nothing about Livy or the latch: core_command.c does.
  */
 #ifndef LIVY_HA_ELECTOR_COMMAND_H
 #define LIVY_HA_ELECTOR_COMMAND_H
@@ -72,6 +72,13 @@ struct command_switch {
     bool next, begun;
 };
 
+/* The restart in a pause that <root>/control tells of. */
+struct command_restart {
+    bool there;
+    char id[COMMAND_ID_SIZE];
+    int64_t epoch, expires_zk;
+};
+
 /* Those who stand in the queue beside this member, by ZooKeeper's own word. */
 struct command_queue {
     bool others;    /* somebody does */
@@ -89,18 +96,23 @@ struct command_queue_ask {
 };
 
 struct command_table {
+    struct elector *e;
     struct orders *orders;
     struct command list[COMMANDS];
     bool updating, retell, registering; /* registering: the core waits for the first picture of the orders */
     struct core_orders told;
     bool drained_told;
     struct command_switch request;
-    bool mending; /* the request's end is being written */
+    struct command_restart restart;
+    bool restart_ending;           /* it is being taken out */
+    char told_id[COMMAND_ID_SIZE]; /* the request's that the core knows of; "": of none */
+    bool mending, mend_begun;      /* the request's end is being written; of one that was begun, or was not */
     char mend_id[COMMAND_ID_SIZE];
     json_t *result;
     enum core_mark mark; /* on its way */
     bool marking;
-    int64_t mark_epoch, mark_sequence;
+    char mark_id[COMMAND_ID_SIZE];
+    int64_t mark_sequence;
     struct command_queue_ask ask_to_begin, ask_to_drain;
     int64_t ended_zk, ended_epoch, served_zk, served_epoch; /* of our last Livys, by ZooKeeper's clock; 0 */
     int64_t ended_at, served_at;                            /* by our own */
@@ -112,6 +124,7 @@ int command_open(struct elector *e, uint32_t watch_kind);
 void command_close(struct elector *e);
 
 /* ---- events; all may be called at any time ---- */
+void command_register(struct elector *e);   /* it begins (again): what is being read is of the last time */
 void command_registered(struct elector *e); /* the root is made: the orders are read, then the core is told */
 void command_connect(struct elector *e);    /* connected again, in the same session, or not at all */
 void command_update(struct elector *e); /* at the end of each step, and where others have changed something */
@@ -134,28 +147,44 @@ void command_record_self(const struct elector *e, json_t *self);
 const char *command_name(enum command_kind kind);
 void command_end(struct command *c, enum command_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void command_begin(struct command *c); /* checks it, and begins it or ends it */
-void command_look(struct command *c);  /* has it come to its end? */
+void command_begin(struct command *c);                        /* checks it, and begins it or ends it */
+void command_look(struct command *c);                         /* has it come to its end? */
+void command_set_by(const struct command *c, json_t *object); /* who asks, and when */
+void command_write_down(struct command *c);
 void command_say(struct elector *e, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));                     /* to the history */
 bool command_zk_now(const struct elector *e, int64_t *ms);     /* ZooKeeper's time; false: not known yet */
 int64_t command_local(const struct elector *e, int64_t zk_ms); /* CLOCK_BOOTTIME ms */
-const char *command_other_standing(const struct elector *e);   /* a standby that is not this member; NULL */
-json_t *command_object(json_t *record, const char *key);       /* made where it is not there */
+/* A standby that is not this member, nor drained in `record`; NULL. */
+const char *command_other_standing(const struct elector *e, const json_t *record);
+json_t *command_object(json_t *record, const char *key); /* made where it is not there */
+/* `otherwise` also where it is out of all range: no sum of such numbers overflows. */
+int64_t command_number(const json_t *object, const char *key, int64_t otherwise);
+bool command_active_here(const struct elector *e);
 bool command_drained(const struct elector *e, const char *id);
 
 /* command_queue.c: asks; `answer` comes once, from within the call where it cannot be asked. Asked again in
  * the meantime it is answered to the last question only. */
 void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer);
 
+/* command_restart.c */
+void restart_begin(struct command *c);
+enum orders_edit restart_edit(struct command *c, json_t *record, char why[static 256]);
+void restart_written(struct command *c);
+void restart_outcome(struct command *c); /* ends the command where it is over */
+void restart_read(struct elector *e);
+void restart_orders(struct elector *e, struct core_orders *orders);
+void restart_look(struct elector *e); /* takes the order out where it is over */
+
 /* command_switch.c */
 void switch_read(struct elector *e);
 void switch_orders(struct elector *e, struct core_orders *orders, char text[static CORE_TEXT_SIZE]);
-void switch_look(struct elector *e);   /* ends the request where it is to end */
-void switch_nobody(struct elector *e); /* ends it: there is nobody to take over */
+void switch_look(struct elector *e); /* ends the request where it is to end */
 /* Why it cannot be; "": it can. */
 void switch_refusal(const struct command *c, char why[static COMMAND_TEXT_SIZE]);
+/* Writes the request down; a second time it does nothing, also where the request has ended meanwhile. */
 enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 256]);
+bool switch_asked(const struct command *c, const json_t *record); /* it was written down */
 void switch_outcome(struct command *c); /* ends the command where its request has ended */
 
 #endif

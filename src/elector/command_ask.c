@@ -11,7 +11,9 @@
 #include "paths.h"
 #include "record.h"
 
-static void set_by(const struct command *c, json_t *object)
+#define NOBODY_ELSE "no other member stands, so nobody would serve: start one, or say --force"
+
+void command_set_by(const struct command *c, json_t *object)
 {
     char at[CLOCK_UTC_SIZE];
 
@@ -33,7 +35,7 @@ static enum orders_edit pause_edit(struct command *c, json_t *record, char why[s
         snprintf(why, 256, "ZooKeeper's time is not known yet: try again in a moment");
         return ORDERS_REFUSED;
     }
-    set_by(c, paused);
+    command_set_by(c, paused);
     if (c->pause_for > 0)
         json_object_set_new(paused, "until_zk_ms", json_integer(now + c->pause_for));
     json_object_set_new(record, "paused", paused);
@@ -50,17 +52,23 @@ static enum orders_edit resume_edit(json_t *record)
 static enum orders_edit drain_edit(struct command *c, json_t *record, char why[static 256])
 {
     const char *id = c->e->conf->id;
-    json_t *drained = command_object(record, "drained"), *mine = json_object();
+    json_t *mine;
 
+    /* Of its own reign, which may have ended since this was asked for. */
+    bool reigns = command_active_here(c->e) && c->e->core.epoch != 0;
+    c->by_switchover = c->by_switchover && (reigns || switch_asked(c, record));
+    if (reigns && !c->force && !switch_asked(c, record) && command_other_standing(c->e, record) == NULL) {
+        snprintf(why, 256, "%s", NOBODY_ELSE); /* the last one was drained in the same moment */
+        return ORDERS_REFUSED;
+    }
     if (c->by_switchover) {
         enum orders_edit asked = switch_ask(c, record, why);
-        if (asked != ORDERS_WRITE) {
-            json_decref(mine);
+        if (asked != ORDERS_WRITE)
             return asked;
-        }
     }
-    set_by(c, mine);
-    json_object_set_new(drained, id, mine);
+    mine = json_object();
+    command_set_by(c, mine);
+    json_object_set_new(command_object(record, "drained"), id, mine);
     return ORDERS_WRITE;
 }
 
@@ -87,6 +95,7 @@ static enum orders_edit edit(void *arg, json_t *record, char why[static 256])
     case COMMAND_FORGET:
         return undrain_edit(c->target, record);
     case COMMAND_RESTART:
+        return restart_edit(c, record, why);
     case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
     case COMMAND_KINDS:
@@ -133,6 +142,8 @@ static void written(void *arg, enum orders_outcome outcome, const char *why)
         command_end(c, COMMAND_DONE, "%s is forgotten", c->target);
         break;
     case COMMAND_RESTART:
+        restart_written(c);
+        break;
     case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
     case COMMAND_KINDS:
@@ -142,7 +153,7 @@ static void written(void *arg, enum orders_outcome outcome, const char *why)
         command_look(c);
 }
 
-static void write_down(struct command *c)
+void command_write_down(struct command *c)
 {
     c->changing = true;
     if (!orders_change(c->e->commands->orders, edit, written, c)) {
@@ -179,8 +190,8 @@ static void on_forgotten(void *arg, const struct zk_reply *reply)
 
     if (c == NULL)
         return;
-    if (reply->rc == ZOK)
-        write_down(c);
+    if (reply->rc == ZOK || (reply->rc == ZNONODE && command_drained(c->e, c->target)))
+        command_write_down(c); /* of one that was forgotten half-way its drain is left */
     else if (reply->rc == ZNONODE)
         command_end(c, COMMAND_REFUSED, "there is no member %s", c->target);
     else
@@ -250,30 +261,9 @@ void command_answered(struct elector *e, uint32_t number, int code, const char *
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static bool active_here(const struct elector *e)
-{
-    return e->core.leading && e->core.node[0] != '\0' && !e->core.doomed;
-}
-
-static void restart(struct command *c)
-{
-    struct elector *e = c->e;
-    char text[CORE_TEXT_SIZE];
-
-    if (!active_here(e) || e->commands->request.begun) {
-        command_end(c, COMMAND_REFUSED,
-                    "this member is not active: ask the one that is (livy-ha-ctl status)");
-        return;
-    }
-    snprintf(text, sizeof(text), "restart, asked on %.100s", e->conf->id);
-    c->run = e->core.livy.run;
-    elector_step(e, &(struct core_event){.type = CORE_EV_RESTART, .text = text});
-}
-
 static void refuse_drain(struct command *c)
 {
-    command_end(c, COMMAND_REFUSED,
-                "no other member stands, so nobody would serve: start one, or say --force");
+    command_end(c, COMMAND_REFUSED, "%s", NOBODY_ELSE);
 }
 
 static void on_queue_to_drain(struct elector *e, bool asked, const struct command_queue *queue)
@@ -289,19 +279,19 @@ static void on_queue_to_drain(struct elector *e, bool asked, const struct comman
         else if (!queue->others && !c->force)
             refuse_drain(c);
         else
-            write_down(c);
+            command_write_down(c);
     }
 }
 
 static void drain(struct command *c)
 {
     struct elector *e = c->e;
-    bool others = command_other_standing(e) != NULL;
+    bool others = command_other_standing(e, orders_record(e->commands->orders)) != NULL;
 
-    if (active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
+    if (command_active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
         refuse_drain(c);
-    } else if (!active_here(e) || !others || e->core.epoch == 0) {
-        write_down(c);
+    } else if (!command_active_here(e) || !others || e->core.epoch == 0) {
+        command_write_down(c);
     } else if (e->commands->request.there) {
         command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
     } else {
@@ -333,12 +323,12 @@ void command_begin(struct command *c)
             return;
         }
         c->by_switchover = true;
-        write_down(c);
+        command_write_down(c);
         return;
     case COMMAND_PAUSE:
     case COMMAND_RESUME:
     case COMMAND_UNDRAIN:
-        write_down(c);
+        command_write_down(c);
         return;
     case COMMAND_DRAIN:
         drain(c);
@@ -347,7 +337,7 @@ void command_begin(struct command *c)
         forget(c);
         return;
     case COMMAND_RESTART:
-        restart(c);
+        restart_begin(c);
         return;
     case COMMAND_RELOAD:
     case COMMAND_UPGRADE:
@@ -362,28 +352,15 @@ void command_begin(struct command *c)
  * ----------------------------------------------------------------------------------------------------------------
  */
 
-static void look_restart(struct command *c)
-{
-    const struct core *core = &c->e->core;
-    const struct command_table *t = c->e->commands;
-
-    if (!active_here(c->e)) {
-        command_end(c, COMMAND_FAILED, "this member is not active any more: %s", core->reason);
-    } else if (core->serving && core->livy.run > c->run) {
-        c->took = t->served_at - c->began;
-        c->gap = t->ended_at >= c->began ? t->served_at - t->ended_at : -1;
-        snprintf(c->active, sizeof(c->active), "%s", c->e->conf->id);
-        command_end(c, COMMAND_DONE, "Livy was restarted on %s", c->e->conf->id);
-    }
-}
-
 static void look_drain(struct command *c)
 {
     const struct core *core = &c->e->core;
 
     if (!c->written)
         return;
-    if (c->by_switchover) {
+    if (orders_fresh(c->e->commands->orders) && !command_drained(c->e, c->e->conf->id)) {
+        command_end(c, COMMAND_FAILED, "it was undrained by somebody before that was over");
+    } else if (c->by_switchover) {
         switch_outcome(c);
     } else if (core->node[0] == '\0' && !core_livy_alive(core) && core->start_run == 0 && !core->may_stand) {
         c->took = clock_boot_ms() - c->began;
@@ -411,7 +388,7 @@ static void time_out(struct command *c)
 
     if (c->kind == COMMAND_RELOAD || c->kind == COMMAND_UPGRADE)
         command_end(c, COMMAND_TIMED_OUT, "the keeper (livy-ha) does not answer");
-    else if (!c->written && c->kind != COMMAND_RESTART)
+    else if (!c->written)
         command_end(c, COMMAND_TIMED_OUT,
                     "ZooKeeper has not answered in time; whether it is done is not known");
     else
@@ -429,7 +406,7 @@ void command_look(struct command *c)
             switch_outcome(c);
         break;
     case COMMAND_RESTART:
-        look_restart(c);
+        restart_outcome(c);
         break;
     case COMMAND_DRAIN:
         look_drain(c);

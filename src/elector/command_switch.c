@@ -37,22 +37,16 @@ static bool take_text(const json_t *object, const char *key, char *text, size_t 
     return true;
 }
 
-static int64_t number(const json_t *object, const char *key, int64_t otherwise)
-{
-    const json_t *found = json_object_get(object, key);
-    return json_is_integer(found) ? (int64_t)json_integer_value(found) : otherwise;
-}
-
 /* What a stranger may have written, or another version, is not there. */
 static bool read_request(const json_t *record, struct command_switch *request)
 {
     const json_t *found = json_object_get(record, "switchover");
 
     memset(request, 0, sizeof(*request));
-    request->epoch = number(found, "epoch", 0);
-    request->sequence = number(found, "sequence", -1);
-    request->asked_zk = number(found, "asked_zk_ms", 0);
-    request->expires_zk = number(found, "expires_zk_ms", 0);
+    request->epoch = command_number(found, "epoch", 0);
+    request->sequence = command_number(found, "sequence", -1);
+    request->asked_zk = command_number(found, "asked_zk_ms", 0);
+    request->expires_zk = command_number(found, "expires_zk_ms", 0);
     request->next = json_is_true(json_object_get(found, "next"));
     request->begun = json_is_true(json_object_get(found, "begun"));
     return take_text(found, "id", request->id, sizeof(request->id)) && request->id[0] != '\0' &&
@@ -89,7 +83,7 @@ static bool role_is(const json_t *record, const char *role)
 static bool successor_stands(const struct elector *e, const struct command_switch *request)
 {
     const json_t *record = member(e, request->to);
-    return role_is(record, "standby") && number(record, "sequence", -2) == request->sequence;
+    return role_is(record, "standby") && command_number(record, "sequence", -2) == request->sequence;
 }
 
 static bool concerns_us(const struct elector *e, const struct command_switch *request)
@@ -106,7 +100,8 @@ void switch_orders(struct elector *e, struct core_orders *orders, char text[stat
         return;
     if (!request->begun && (now >= request->expires_zk || e->commands->mending))
         return;
-    if (!request->begun && concerns_us(e, request) && command_other_standing(e) == NULL)
+    if (!request->begun && concerns_us(e, request) &&
+        command_other_standing(e, orders_record(e->commands->orders)) == NULL)
         return; /* switch_look ends it */
     orders->epoch = request->epoch;
     orders->named = request->to[0] != '\0';
@@ -134,7 +129,7 @@ static const char *find_active(const struct elector *e, int64_t *epoch)
     }
     json_object_foreach((json_t *)view_members(e->view), id, record)
     {
-        int64_t its = number(record, "epoch", 0);
+        int64_t its = command_number(record, "epoch", 0);
         if (strcmp(id, e->conf->id) == 0 || !role_is(record, "active") || its <= *epoch)
             continue;
         *epoch = its;
@@ -192,10 +187,32 @@ void switch_refusal(const struct command *c, char why[static COMMAND_TEXT_SIZE])
         snprintf(why, COMMAND_TEXT_SIZE, "%s is drained: livy-ha-ctl undrain there first", to);
     else if (to[0] != '\0' && !stands(e, to))
         why_not(e, to, why, COMMAND_TEXT_SIZE);
-    else if (command_other_standing(e) == NULL && !self_stands)
+    else if (command_other_standing(e, orders_record(e->commands->orders)) == NULL && !self_stands)
         snprintf(why, COMMAND_TEXT_SIZE, "no other member stands in the queue");
     else if (!command_zk_now(e, &now))
         snprintf(why, COMMAND_TEXT_SIZE, "ZooKeeper's time is not known yet: try again in a moment");
+}
+
+static const json_t *find_result(const json_t *record, const char *id)
+{
+    const json_t *results = json_object_get(record, "results");
+    size_t i;
+    json_t *result;
+
+    json_array_foreach((json_t *)results, i, result)
+    {
+        if (strcmp(record_text(result, "id"), id) == 0)
+            return result;
+    }
+    return NULL;
+}
+
+bool switch_asked(const struct command *c, const json_t *record)
+{
+    struct command_switch there;
+
+    return (read_request(record, &there) && strcmp(there.id, c->id) == 0) ||
+           find_result(record, c->id) != NULL;
 }
 
 enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 256])
@@ -207,15 +224,19 @@ enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 2
     const char *active = find_active(e, &epoch);
     int64_t expires;
 
+    if (switch_asked(c, record))
+        return ORDERS_SO;
     if (read_request(record, &there)) {
-        if (strcmp(there.id, c->id) == 0)
-            return ORDERS_SO;
         snprintf(why, 256, "a switchover%s%.60s is under way, asked on %.60s",
                  there.to[0] != '\0' ? " to " : "", there.to, there.by);
         return ORDERS_REFUSED;
     }
     if (active == NULL || !command_zk_now(e, &now)) {
         snprintf(why, 256, "there is no active member that could hand over");
+        return ORDERS_REFUSED;
+    }
+    if (c->target[0] != '\0' && strcmp(c->target, active) == 0) {
+        snprintf(why, 256, "%.135s is the active member already", active);
         return ORDERS_REFUSED;
     }
     clock_format_utc(clock_wall_ms(), at);
@@ -238,6 +259,10 @@ static enum orders_edit mend_edit(void *arg, json_t *record, char why[static 256
 
     if (!read_request(record, &there) || strcmp(there.id, e->commands->mend_id) != 0)
         return ORDERS_SO; /* another member was quicker */
+    if (there.begun && !e->commands->mend_begun) {
+        snprintf(why, 256, "it was begun in the same moment");
+        return ORDERS_REFUSED; /* by now Livy is being stopped for it */
+    }
     json_t *results = json_object_get(record, "results");
     if (!json_is_array(results)) {
         results = json_array();
@@ -256,7 +281,7 @@ static void mended(void *arg, enum orders_outcome outcome, const char *why)
     struct elector *e = arg;
 
     if (outcome != ORDERS_DONE)
-        log_warn("the end of a switchover could not be written down: %s", why);
+        log_warn("the end of the switchover is not written down: %s", why);
     e->commands->mending = false;
     e->commands->retell = true;
 }
@@ -279,12 +304,14 @@ static void mend(struct elector *e, const char *outcome, const char *format, ...
                           (json_int_t)t->request.epoch, "asked_zk_ms", (json_int_t)t->request.asked_zk,
                           "served_zk_ms", (json_int_t)(serves ? t->served_zk : 0));
     memcpy(t->mend_id, t->request.id, sizeof(t->mend_id));
+    t->mend_begun = t->request.begun || (serves && e->core.epoch > t->request.epoch);
     t->mending = t->result != NULL && orders_change(t->orders, mend_edit, mended, (void *)e);
     log_info("switchover %s: %s", outcome, text);
     t->retell = true;
 }
 
-void switch_nobody(struct elector *e)
+/* There is nobody to take over. */
+static void nobody(struct elector *e)
 {
     const struct command_table *t = e->commands;
 
@@ -342,22 +369,8 @@ void switch_look(struct elector *e)
         return;
     else if (named && (member(e, request->to) == NULL || command_drained(e, request->to)))
         mend(e, "failed", "%s has gone, or was drained; nothing was changed", request->to);
-    else if (!named && command_other_standing(e) == NULL)
+    else if (!named && command_other_standing(e, orders_record(e->commands->orders)) == NULL)
         mend(e, "failed", "no other member stands any more; nothing was changed");
-}
-
-static const json_t *find_result(const struct elector *e, const char *id)
-{
-    const json_t *results = json_object_get(orders_record(e->commands->orders), "results");
-    size_t i;
-    json_t *result;
-
-    json_array_foreach((json_t *)results, i, result)
-    {
-        if (strcmp(record_text(result, "id"), id) == 0)
-            return result;
-    }
-    return NULL;
 }
 
 /* When the old one's Livy ended; 0: it has not said so (yet). */
@@ -365,19 +378,19 @@ static int64_t ended_at(const struct elector *e, const json_t *result)
 {
     const struct command_table *t = e->commands;
     const char *from = record_text(result, "from");
-    int64_t epoch = number(result, "epoch", 0);
+    int64_t epoch = command_number(result, "epoch", 0);
 
     if (strcmp(from, e->conf->id) == 0)
         return t->ended_epoch == epoch ? t->ended_zk : 0;
     const json_t *said = json_object_get(member(e, from), "livy_ended");
-    return number(said, "epoch", 0) == epoch ? number(said, "zk_ms", 0) : 0;
+    return command_number(said, "epoch", 0) == epoch ? command_number(said, "zk_ms", 0) : 0;
 }
 
 void switch_outcome(struct command *c)
 {
     const struct elector *e = c->e;
     const struct command_switch *request = &e->commands->request;
-    const json_t *result = find_result(e, c->id);
+    const json_t *result = find_result(orders_record(e->commands->orders), c->id);
     int64_t now;
 
     if (request->there && strcmp(request->id, c->id) == 0) {
@@ -393,7 +406,8 @@ void switch_outcome(struct command *c)
             command_end(c, COMMAND_FAILED, "the request was taken out of <root>/control by somebody");
         return;
     }
-    int64_t served = number(result, "served_zk_ms", 0), asked = number(result, "asked_zk_ms", 0);
+    int64_t served = command_number(result, "served_zk_ms", 0),
+            asked = command_number(result, "asked_zk_ms", 0);
     int64_t ended = ended_at(e, result);
     bool done = strcmp(record_text(result, "outcome"), "done") == 0;
     if (done && ended == 0 && c->deadline != CLOCK_NEVER && command_zk_now(e, &now) && served > 0 &&
@@ -404,10 +418,97 @@ void switch_outcome(struct command *c)
         c->took = served - asked;
     if (served > 0 && ended > 0)
         c->gap = served > ended ? served - ended : 0;
+    if (c->took >= 0 && c->gap > c->took)
+        c->gap = c->took; /* it ended after the request: the members read that clock to some ms */
     command_end(c,
                 done                                                       ? COMMAND_DONE
                 : strcmp(record_text(result, "outcome"), "timed-out") == 0 ? COMMAND_TIMED_OUT
                                                                            : COMMAND_FAILED,
                 "%s%s%s", c->kind == COMMAND_DRAIN ? e->conf->id : "",
                 c->kind == COMMAND_DRAIN ? " is drained; " : "", record_text(result, "text"));
+}
+
+/* ---- marks ------------------------------------------------------------------------------------------- */
+
+/* The request that the core has been told of is the one that is marked, and no other one of the same reign.
+ */
+static enum orders_edit mark_edit(void *arg, json_t *record, char why[static 256])
+{
+    const struct command_table *t = arg;
+    json_t *request = json_object_get(record, "switchover");
+    bool begun = t->mark == CORE_MARK_BEGUN;
+    struct command_switch there;
+    int64_t now;
+
+    if (!read_request(record, &there) || strcmp(there.id, t->mark_id) != 0 ||
+        (begun && command_zk_now(t->e, &now) && now >= there.expires_zk)) {
+        snprintf(why, 256, "the switchover is not asked for any more");
+        return ORDERS_REFUSED;
+    }
+    if (begun && there.to[0] == '\0' && command_other_standing(t->e, record) == NULL) {
+        snprintf(why, 256, "who was to take over is drained"); /* in the same moment */
+        return ORDERS_REFUSED;
+    }
+    if (begun) {
+        json_object_set_new(request, "begun", json_true());
+    } else {
+        json_object_set_new(request, "sequence", json_integer(t->mark_sequence));
+        json_object_set_new(request, "next", json_boolean(t->mark == CORE_MARK_NEXT));
+    }
+    return ORDERS_WRITE;
+}
+
+static void mark_over(struct command_table *t)
+{
+    t->marking = false;
+    t->retell = true; /* as it is by now; the core says it again where that is needed */
+}
+
+static void mark_done(void *arg, enum orders_outcome outcome, const char *why)
+{
+    if (outcome != ORDERS_DONE)
+        log_debug("switchover: %s", why);
+    mark_over(arg);
+}
+
+static void write_mark(struct command_table *t)
+{
+    if (!orders_change(t->orders, mark_edit, mark_done, t))
+        mark_over(t);
+}
+
+/* What the others tell of themselves (members/<id>) comes later than what they do: Livy is not stopped before
+ * the queue itself shows who takes over. */
+static void on_queue_to_begin(struct elector *e, bool asked, const struct command_queue *queue)
+{
+    struct command_table *t = e->commands;
+
+    if (!t->marking || t->mark != CORE_MARK_BEGUN)
+        return;
+    if (strcmp(t->request.id, t->mark_id) != 0)
+        asked = false; /* it was another request's successor that was looked for */
+    if (asked && (t->request.to[0] != '\0' ? queue->successor : queue->others)) {
+        write_mark(t);
+        return;
+    }
+    mark_over(t);
+    if (asked)
+        nobody(e);
+}
+
+/* One at a time: the core says nothing more before it is told what has become of the last one. */
+void command_mark(struct elector *e, const struct core_action *a)
+{
+    struct command_table *t = e->commands;
+
+    if (t->marking)
+        orders_cancel(t->orders, t);
+    t->mark = a->mark;
+    memcpy(t->mark_id, t->told_id, sizeof(t->mark_id));
+    t->mark_sequence = (int64_t)a->tag;
+    t->marking = true;
+    if (t->mark == CORE_MARK_BEGUN)
+        command_queue_ask(e, &t->ask_to_begin, on_queue_to_begin);
+    else
+        write_mark(t);
 }

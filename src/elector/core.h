@@ -108,6 +108,9 @@ struct core_orders {
     int64_t sequence; /* of the successor's latch node, by its own word; -1: it has said nothing yet */
     bool next;        /* it says that nobody stands between it and that node, and it is here */
     bool begun;       /* the active one has said that it does it: nobody takes the request back any more */
+    /* Livy of this reign is stopped, or about to be, to be started again although the cluster is paused: by
+     * whoever is first, should that be another one by then. 0: no. */
+    int64_t restart;
 };
 
 enum core_event_type {

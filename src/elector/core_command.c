@@ -1,6 +1,7 @@
 /* core_command.c - what people ask for: to step down, to hand the latch over, to restart Livy, to leave all
  * as it is for a while. What they have asked is a state (CORE_EV_ORDERS, CORE_EV_STAND), not a message, so
- * that an elector that comes after this one goes on with it; only a restart is lost with its elector.
+ * that an elector that comes after this one goes on with it. A restart is a message, lost with its elector:
+ * in a pause, where nobody would start what it has stopped, the orders say as well that it is under way.
  *
  * PLANNED STOPS. The fronts hold new requests and let those that run end (QUIESCE), for front.drain at most;
  * then Livy is stopped. Meanwhile the lease is renewed and everything else goes on; whatever takes Livy down
@@ -147,14 +148,26 @@ static void stop_by_plan(struct step *s)
         core_livy_stop(s, c->config.stop_grace, why);
 }
 
+/* It is our turn, and somebody has asked for a Livy: the reign that was to end has ended, or Livy was stopped
+ * for a restart, and whoever was to start it again has gone. */
+static bool start_is_due(const struct core *c)
+{
+    const struct core_orders *orders = &c->command.orders;
+    bool handed_over = orders->begun && orders->epoch != 0 && orders->epoch < c->epoch;
+    bool stopped = c->livy.epoch == c->epoch && c->livy.cause == IPC_CAUSE_ORDERED;
+
+    if (!c->first || !c->own_known || core_livy_alive(c) || c->start_run != 0)
+        return false;
+    if (!c->leading)
+        return handed_over || (orders->restart != 0 && orders->restart < c->epoch);
+    return orders->restart == c->epoch && stopped;
+}
+
 void core_command_reconcile(struct step *s)
 {
     struct core *c = s->c;
-    const struct core_orders *orders = &c->command.orders;
 
-    /* The node that was to go has gone, and it is our turn: somebody wanted just that. */
-    if (c->first && !c->leading && c->own_known && orders->begun && orders->epoch != 0 &&
-        orders->epoch < c->epoch)
+    if (start_is_due(c))
         c->command.start = true;
     if ((c->barred >> CORE_BAR_STORE & 1) != 0)
         core_livy_stop(s, c->config.stop_grace, c->stand_reason);

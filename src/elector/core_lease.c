@@ -11,6 +11,10 @@
  * and SessionTrackerImpl.trackSession call touchSession), and the check shows that this leader had its quorum
  *       after that (a leader cut off from its quorum still answers the reconnect, but commits nothing).
  * The deadline is D = t + T (1 - 2 rho), Livy is killed at D - K.
+ *
+ * (a) leans on the leader's pings coming each tick/2, late by epsilon at most. After a stall of the leader
+ * that is longer, n may be answered a moment before the follower's answer to the late ping is taken:
+ * safety.md, "What is left".
  */
 #include "core_internal.h"
 

@@ -10,6 +10,7 @@
 #include "record.h"
 
 #define WATCH_TAG 1
+#define VERSION_NONE (-1) /* it may not be read, so it is not written over */
 #define EMPTY "{\"v\":1}"
 
 struct change {
@@ -88,6 +89,18 @@ static json_t *plain_record(const struct zk_reply *reply)
     return json_object();
 }
 
+/* Neither to be read nor made by us: it is what it was, and nothing is written. The election does not wait
+ * for that; it is looked at again with the next connection. */
+static void take_nothing(struct orders *o, const char *what)
+{
+    log_warn("<root>/control may not be %s by us: no pause, drain or switchover can be asked for; check the "
+             "ACL of it and of zookeeper.root",
+             what);
+    o->watched = true;
+    take(o, json_incref(o->record), VERSION_NONE);
+    pump(o);
+}
+
 static void on_made(void *arg, const struct zk_reply *reply)
 {
     struct orders *o = arg;
@@ -95,8 +108,10 @@ static void on_made(void *arg, const struct zk_reply *reply)
     o->busy = false;
     if (reply->rc == ZOK || reply->rc == ZNODEEXISTS)
         pump(o);
+    else if (reply->rc == ZNOAUTH || reply->rc == ZINVALIDACL)
+        take_nothing(o, "made");
     else
-        log_debug("control: %s", zerror(reply->rc)); /* with the next connection */
+        log_debug("control: %s", zerror(reply->rc)); /* again with the next connection, or orders_again */
 }
 
 static bool lost(int rc)
@@ -114,15 +129,18 @@ static void on_read(void *arg, const struct zk_reply *reply)
         o->busy = zk_create(o->zk, o->path, EMPTY, (int)strlen(EMPTY), 0, on_made, o) == ZOK;
         return;
     }
-    if (lost(reply->rc)) {
+    if (reply->rc == ZNOAUTH) {
+        take_nothing(o, "read");
+        return;
+    }
+    bool too_long = reply->rc == ZSYSTEMERROR && reply->stat != NULL;
+    json_t *record = reply->rc == ZOK || too_long ? plain_record(reply) : NULL;
+    if (record == NULL) { /* nothing was learnt: a pause, a drain stay as they are */
         log_debug("control: %s", zerror(reply->rc));
         return;
     }
-    json_t *record = plain_record(reply); /* one that may not be read, ever, is an empty one */
-    if (record == NULL)
-        return;
     o->watched = true;
-    take(o, record, reply->stat != NULL ? reply->stat->version : -1);
+    take(o, record, reply->stat->version);
     pump(o);
 }
 
@@ -162,21 +180,27 @@ static void on_written(void *arg, const struct zk_reply *reply)
     pump(o);
 }
 
-static bool write_next(struct orders *o)
+/* NULL: on its way; else why not. */
+static const char *write_next(struct orders *o)
 {
+    if (o->version == VERSION_NONE)
+        return "we have no right to <root>/control: check its ACL, and that of zookeeper.root";
     char *text = json_dumps(o->next, JSON_COMPACT);
-    bool sent = text != NULL && strlen(text) <= ORDERS_MAX &&
-                zk_set(o->zk, o->path, text, (int)strlen(text), o->version, on_written, o) == ZOK;
+    bool fits = text != NULL && strlen(text) <= ORDERS_MAX;
+    bool sent = fits && zk_set(o->zk, o->path, text, (int)strlen(text), o->version, on_written, o) == ZOK;
 
     free(text);
-    return sent;
+    if (sent)
+        return NULL;
+    return fits ? "ZooKeeper's client does not take the request"
+                : "<root>/control would grow too large: livy-ha-ctl forget drained members that are gone";
 }
 
 /* The change that waits longest. False: there is nothing (more) to be done now. */
 static bool change_one(struct orders *o)
 {
     struct change *change = &o->changes[0];
-    char why[256] = "out of memory, or too many orders at a time";
+    char why[256] = "out of memory";
 
     if (change->done == NULL) {
         finish(o, ORDERS_NOT_DONE, "");
@@ -184,13 +208,14 @@ static bool change_one(struct orders *o)
     }
     o->next = json_deep_copy(o->record);
     enum orders_edit edit = o->next != NULL ? change->edit(change->arg, o->next, why) : ORDERS_REFUSED;
-    if (edit == ORDERS_WRITE && write_next(o)) {
+    const char *unsent = edit == ORDERS_WRITE ? write_next(o) : why;
+    if (unsent == NULL) {
         o->busy = true;
         return false;
     }
     json_decref(o->next);
     o->next = NULL;
-    finish(o, edit == ORDERS_SO ? ORDERS_DONE : ORDERS_NOT_DONE, why);
+    finish(o, edit == ORDERS_SO ? ORDERS_DONE : ORDERS_NOT_DONE, unsent);
     return true;
 }
 
@@ -223,6 +248,11 @@ void orders_connect(struct orders *o, struct zk *zk)
 void orders_watch(struct orders *o)
 {
     o->fresh = o->watched = false;
+    pump(o);
+}
+
+void orders_again(struct orders *o)
+{
     pump(o);
 }
 

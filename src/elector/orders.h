@@ -3,11 +3,13 @@
  *
  *   {"v":1, "paused":{"by","at","until_zk_ms"}, "drained":{"<id>":{"by","at"}},
  *    "switchover":{"id","from","epoch","to","by","at","asked_zk_ms","expires_zk_ms","sequence","next","begun"},
+ *    "restart":{"id","epoch","by","at","expires_zk_ms"},
  *    "results":[{"id","outcome","text","active",…}]}
  *
  * At most ORDERS_MAX bytes; what is longer, or no JSON object, counts as an empty one, and is written over by
- * the next change. A change whose outcome is unknown (the connection broke) is tried again with the next
- * connection, so it must find out whether it is done already. Never blocks.
+ * the next change. What could not be read is as it was; where we have no right to read, nothing is written. A
+ * change whose outcome is unknown (the connection broke) is tried again with the next connection, so it must
+ * find out whether it is done already. Never blocks.
  */
 #ifndef LIVY_HA_ELECTOR_ORDERS_H
 #define LIVY_HA_ELECTOR_ORDERS_H
@@ -45,6 +47,7 @@ void orders_free(struct orders *orders);
 /* A handle that is connected, with the root made; NULL: the handle is going away. Reads the node. */
 void orders_connect(struct orders *orders, struct zk *zk);
 void orders_watch(struct orders *orders); /* the watch has fired */
+void orders_again(struct orders *orders); /* now and then while connected: what the server refused */
 
 bool orders_known(const struct orders *orders); /* read at least once */
 bool orders_fresh(const struct orders *orders); /* and nothing newer is known to be there */
@@ -52,6 +55,7 @@ const json_t *orders_record(const struct orders *orders);
 
 /* False: too many wait. `edit` and `done` may be called from within. */
 bool orders_change(struct orders *orders, orders_change_fn *edit, orders_done *done, void *arg);
-void orders_cancel(struct orders *orders, const void *arg); /* what is on its way may still be done */
+/* All with this `arg`; what is on its way may still be done. */
+void orders_cancel(struct orders *orders, const void *arg);
 
 #endif

@@ -47,10 +47,40 @@ static bool copy(char *to, size_t size, const char *from)
     return n > 0 && (size_t)n < size;
 }
 
+static bool is_alnum(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool has_only(const char *text, const char *others)
+{
+    for (; *text != '\0'; text++) {
+        if (!is_alnum(*text) && strchr(others, *text) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Whoever may write to ZooKeeper has written it, and it goes into what clients are answered: nothing that
+ * could be more than an address there. */
+static bool is_url(const char *text)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
+
+    return scheme > 0 && text[scheme] != '\0' && text[scheme] != '/' &&
+           has_only(text + scheme, "-._~:/?#[]@!$&'()*+,;=%");
+}
+
+static bool is_id(const char *text)
+{
+    return has_only(text, "._:-");
+}
+
 static void point(struct front_view *view, enum front_route route, const char *id, const char *livy_url,
                   const char *front_url, int64_t epoch, int64_t valid_until)
 {
-    if (!copy(view->id, sizeof(view->id), id) || !copy(view->livy_url, sizeof(view->livy_url), livy_url) ||
+    if (!is_id(id) || !is_url(livy_url) || !is_url(front_url) || !copy(view->id, sizeof(view->id), id) ||
+        !copy(view->livy_url, sizeof(view->livy_url), livy_url) ||
         !copy(view->front_url, sizeof(view->front_url), front_url)) {
         view->id[0] = view->livy_url[0] = view->front_url[0] = '\0';
         return; /* stays NOBODY */

@@ -9,7 +9,10 @@
 #include "livy-ha/log.h"
 #include "paths.h"
 
-#define RETRY 1000 /* ms */
+#define RETRY 1000  /* ms */
+#define WATCH_TAG 1 /* always the same: a watch that has not fired is not set a second time (zk.h) */
+
+static void on_watched(void *arg, const struct zk_reply *reply);
 
 static void settle(struct elector *e, int rc)
 {
@@ -27,9 +30,37 @@ static void settle(struct elector *e, int rc)
     e->uri.told = true;
 }
 
+/* It is made: whoever takes it away or writes something else there is to be noticed. */
+static void watch(struct elector *e)
+{
+    char path[PATH_SIZE];
+
+    path_make(path, e->conf->zookeeper.root, NULL, "server.uri");
+    if (e->zk != NULL && zk_exists(e->zk, path, WATCH_URI, WATCH_TAG, on_watched, e) != ZOK)
+        uri_changed(e);
+}
+
+static void on_watched(void *arg, const struct zk_reply *reply)
+{
+    const struct elector *e = arg;
+
+    if (reply->rc != ZOK || reply->stat->ephemeralOwner != e->session.id || reply->stat->version != 0)
+        uri_changed(arg);
+}
+
+void uri_changed(struct elector *e)
+{
+    if (!e->uri.there)
+        return; /* it is given up, or under way */
+    e->uri.look = true;
+    e->uri.retry_at = clock_boot_ms() + RETRY; /* somebody may do it again and again */
+}
+
 static void on_written(void *arg, const struct zk_reply *reply)
 {
     settle(arg, reply->rc);
+    if (reply->rc == ZOK)
+        watch(arg);
 }
 
 static int make(struct elector *e, int replace, void (*done)(void *arg, const struct zk_reply *reply))
@@ -73,11 +104,11 @@ static void on_made(void *arg, const struct zk_reply *reply)
     char path[PATH_SIZE];
 
     if (reply->rc != ZNODEEXISTS) {
-        settle(e, reply->rc);
+        on_written(e, reply);
         return;
     }
     path_make(path, e->conf->zookeeper.root, NULL, "server.uri");
-    int rc = e->zk != NULL ? zk_get(e->zk, path, 0, 0, on_read, e) : ZINVALIDSTATE;
+    int rc = e->zk != NULL ? zk_get(e->zk, path, WATCH_URI, WATCH_TAG, on_read, e) : ZINVALIDSTATE;
     if (rc != ZOK)
         settle(e, rc);
 }
@@ -92,8 +123,9 @@ void uri_update(struct elector *e)
     if (!wanted || e->uri.busy || clock_boot_ms() < e->uri.retry_at)
         return;
     front_url(e->front, text, sizeof(text));
-    if (e->uri.there && strcmp(text, e->uri.text) == 0)
+    if (e->uri.there && !e->uri.look && strcmp(text, e->uri.text) == 0)
         return;
+    e->uri.look = false;
     snprintf(e->uri.text, sizeof(e->uri.text), "%s", text);
     e->uri.busy = true;
     int rc = make(e, -1, on_made);
@@ -103,7 +135,7 @@ void uri_update(struct elector *e)
 
 void uri_stop(struct elector *e)
 {
-    e->uri.there = e->uri.busy = false;
+    e->uri.there = e->uri.busy = e->uri.look = false;
     e->uri.retry_at = 0;
 }
 

@@ -138,10 +138,10 @@ static void read_entries(struct view *v, const struct zk_reply *reply, bool know
     for (int i = 0; i < reply->n_children; i++) {
         char path[PATH_SIZE];
         struct slot *slot = &v->slots[v->n_slots];
-        if (v->n_slots == sizeof(v->slots) / sizeof(v->slots[0]) ||
-            strlen(reply->children[i]) >= sizeof(slot->id)) {
-            log_warn("more than %d members, or a name that is too long, under %s: not all are shown",
-                     MAX_SHOWN, v->root);
+        if (strlen(reply->children[i]) >= sizeof(slot->id))
+            continue; /* no member's: an id has 128 bytes at most */
+        if (v->n_slots == sizeof(v->slots) / sizeof(v->slots[0])) {
+            log_warn("more than %d members under %s: not all are shown", MAX_SHOWN, v->root);
             return;
         }
         v->n_slots++;

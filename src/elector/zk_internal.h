@@ -12,6 +12,7 @@
 #define ZK_DATA_MAX (1024 * 1024) /* bytes of one reply's data */
 #define ZK_CHILDREN_MAX 10000     /* names of one reply */
 #define ZK_WATCH_BUCKETS 256
+#define ZK_MULTI_MAX 4 /* operations of one transaction */
 
 struct event;
 
@@ -28,8 +29,8 @@ struct zk_item {
     /* ZK_ITEM_REPLY */
     zk_done *done;
     void *arg;
-    struct zk_watch *watch;     /* the watch that comes with it, or NULL */
-    zoo_op_result_t results[3]; /* written by the library until the completion of a multi */
+    struct zk_watch *watch;                /* the watch that comes with it, or NULL */
+    zoo_op_result_t results[ZK_MULTI_MAX]; /* written by the library until a multi's completion */
     int rc;
     char *value; /* malloc'ed */
     int value_length;

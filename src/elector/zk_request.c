@@ -366,7 +366,7 @@ int zk_release(struct zk *zk, const char *path, const char *marker, const char *
 {
     char full[PATH_MAX], full_marker[PATH_MAX], full_tenure[PATH_MAX], full_uri[PATH_MAX];
     struct zk_item *item;
-    zoo_op_t ops[4];
+    zoo_op_t ops[ZK_MULTI_MAX];
     int n = 0;
 
     if (marker != NULL && request_path(zk, marker, full_marker) != ZOK)
@@ -393,7 +393,7 @@ int zk_tenure(struct zk *zk, const char *path, const char *tenure, const char *d
 {
     char full[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
-    zoo_op_t ops[2];
+    zoo_op_t ops[ZK_MULTI_MAX];
     int rc = request_begin_pair(zk, path, full, tenure, full_tenure, done, arg, &item);
 
     if (rc != ZOK)
@@ -410,7 +410,7 @@ int zk_clear(struct zk *zk, const char *path, const char *tenure, zk_done *done,
 {
     char full[PATH_MAX], full_tenure[PATH_MAX];
     struct zk_item *item;
-    zoo_op_t ops[2];
+    zoo_op_t ops[ZK_MULTI_MAX];
     int rc = request_begin_pair(zk, path, full, tenure, full_tenure, done, arg, &item);
 
     if (rc != ZOK)
@@ -425,7 +425,7 @@ int zk_uri(struct zk *zk, const char *path, const char *uri, const char *data, i
 {
     char full[PATH_MAX], full_uri[PATH_MAX];
     struct zk_item *item;
-    zoo_op_t ops[3];
+    zoo_op_t ops[ZK_MULTI_MAX];
     int n = 0, rc = request_begin_pair(zk, path, full, uri, full_uri, done, arg, &item);
 
     if (rc != ZOK)

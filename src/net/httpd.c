@@ -8,7 +8,6 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "http_head.h"
 #include "listen.h"
 #include "livy-ha/log.h"
+#include "peer.h"
 
 #define HTTPD_HEAD_MAX 8192
 #define HTTPD_BODY_MAX 65536
@@ -41,7 +41,7 @@ struct httpd_exchange {
     enum phase phase;
     bool half_closed; /* the client has shut its side and waits for the answer */
     bool options;
-    struct sockaddr_storage peer;
+    unsigned char peer[PEER_KEY];
     size_t searched; /* bytes of the head in which no end was found */
     size_t dropped;  /* of the body */
     struct http_framing framing;
@@ -317,20 +317,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 /* ---- the listener ---------------------------------------------------------------------------------------
  */
 
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    if (a->ss_family != b->ss_family)
-        return false;
-    if (a->ss_family == AF_INET)
-        return memcmp(&((const struct sockaddr_in *)a)->sin_addr, &((const struct sockaddr_in *)b)->sin_addr,
-                      sizeof(struct in_addr)) == 0;
-    if (a->ss_family == AF_INET6)
-        return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
-                      &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
-    return true; /* who comes by the file system has no address */
-}
-
-static bool too_many_of(const struct httpd *httpd, const struct sockaddr_storage *peer)
+static bool too_many_of(const struct httpd *httpd, const unsigned char peer[static PEER_KEY])
 {
     size_t n = 0;
 
@@ -338,12 +325,12 @@ static bool too_many_of(const struct httpd *httpd, const struct sockaddr_storage
         return false;
     for (const struct httpd_exchange *exchange = TAILQ_FIRST(&httpd->exchanges); exchange != NULL;
          exchange = TAILQ_NEXT(exchange, link))
-        n += same_address(&exchange->peer, peer);
+        n += memcmp(exchange->peer, peer, PEER_KEY) == 0;
     return n >= httpd->options.per_address;
 }
 
 /* Takes over `fd`. */
-static void exchange_open(struct httpd *httpd, int fd, const struct sockaddr_storage *peer)
+static void exchange_open(struct httpd *httpd, int fd, const unsigned char peer[static PEER_KEY])
 {
     struct httpd_exchange *exchange = calloc(1, sizeof *exchange);
 
@@ -352,7 +339,7 @@ static void exchange_open(struct httpd *httpd, int fd, const struct sockaddr_sto
         return;
     }
     exchange->httpd = httpd;
-    exchange->peer = *peer;
+    memcpy(exchange->peer, peer, PEER_KEY);
     exchange->bev = bufferevent_socket_new(httpd->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (exchange->bev == NULL) {
         close(fd);
@@ -386,19 +373,21 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     static const struct timeval pause = {.tv_usec = 100000};
     struct httpd *httpd = arg;
-    struct sockaddr_storage peer = {0};
-    socklen_t length = sizeof peer;
-    const int client = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage from = {0};
+    socklen_t length = sizeof from;
+    unsigned char peer[PEER_KEY];
+    const int client = accept4(fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     (void)what;
     if (client >= 0) {
         if (httpd->short_of)
             log_info("%s: connections are accepted again", httpd->where);
         httpd->short_of = false;
-        if (too_many_of(httpd, &peer))
+        peer_key((const struct sockaddr *)&from, peer);
+        if (too_many_of(httpd, peer))
             close(client);
         else
-            exchange_open(httpd, client, &peer);
+            exchange_open(httpd, client, peer);
         return;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

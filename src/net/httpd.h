@@ -49,7 +49,7 @@ struct httpd_options {
     const char *name;   /* for messages: "control socket", "admin.listen" */
     bool posts;         /* POST is allowed */
     size_t connections; /* at most 1024 */
-    size_t per_address; /* at most this many of one address; 0: no bound (a Unix socket) */
+    size_t per_address; /* at most this many of one address (peer.h); 0: no bound (a Unix socket) */
     int seconds; /* for the request to be there, and again for the answer to be taken; none in between */
     httpd_handler *handler;
     httpd_gone *gone;

@@ -58,6 +58,10 @@ void conn_set(struct conn *conn, enum conn_state state)
         conn->queued = &relay->idle;
         TAILQ_INSERT_TAIL(&relay->idle, conn, queue);
     }
+    if (conn->large && (state == CONN_DEAD || conn->in.length <= CONN_HEAD_STEP)) {
+        conn->large = false;
+        relay->large--;
+    }
     if (before == CONN_HELD && state != CONN_HELD)
         relay->stats.held--;
     if (before != CONN_HELD && state == CONN_HELD)
@@ -133,6 +137,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         conn_end(conn, false);
         break;
     case CONN_RUN:
+        exchange_stalled(conn);
+        break;
     case CONN_DEAD:
         break;
     }
@@ -148,8 +154,10 @@ void conn_linger(struct conn *conn)
     buf_clear(&conn->back);
     conn->lingered = 0;
     conn_set(conn, CONN_LINGER);
-    /* A slow reader of a Livy's answer is as slow as it likes. */
-    if (!conn->x.forwarded || sock_flush(&conn->client))
+    /* What is left of a Livy's answer may be much. */
+    if (conn->x.forwarded && !sock_flush(&conn->client))
+        conn_timer(conn, CONN_IDLE_MS);
+    else
         conn_timer(conn, conn->kind == CONN_REJECTED ? CONN_REJECT_MS : CONN_REPLY_MS);
     conn_turn(conn);
 }
@@ -189,6 +197,16 @@ static bool linger_step(struct conn *conn)
  * -------------------------------------------------------------------------------------------------
  */
 
+/* The host may have slept since this round of the loop began, and the view have run out: no byte moves until
+ * its timer, which comes next, has cut what runs, or a new view let it go on. */
+static bool in_force(struct conn *conn)
+{
+    if (conn->upstream.fd < 0 || clock_boot_ms() < conn->relay->view.valid_until)
+        return true;
+    conn_turn(conn);
+    return false;
+}
+
 /* True where there may be more to do. */
 static bool step(struct conn *conn)
 {
@@ -202,9 +220,9 @@ static bool step(struct conn *conn)
     case CONN_CONNECT:
         return upstream_step(conn);
     case CONN_RUN:
-        return exchange_step(conn);
+        return in_force(conn) && exchange_step(conn);
     case CONN_OPAQUE:
-        return opaque_step(conn);
+        return in_force(conn) && opaque_step(conn);
     case CONN_LINGER:
         return linger_step(conn);
     case CONN_HELD:   /* hold.c moves it */

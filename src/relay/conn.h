@@ -23,8 +23,10 @@
 #include "stats.h"
 
 #define CONN_HEAD_MAX ((size_t)128 * 1024) /* Livy's own limit */
+#define CONN_HEAD_STEP ((size_t)16 * 1024) /* is read of it at a time: most are shorter than that */
+#define CONN_EMPTY_MAX ((size_t)1024)      /* bytes of empty lines before a request */
 #define CONN_HEAD_MS 10000                 /* for a head, from its first byte */
-#define CONN_IDLE_MS 300000                /* without a byte */
+#define CONN_IDLE_MS 300000                /* without a byte: between requests, or of the client's in one */
 #define CONN_CONNECT_MS 2000               /* for one address */
 #define CONN_REPLY_MS 10000                /* for the client to take an answer of ours */
 #define CONN_LINGER_MS 5000                /* for it to stop sending after that */
@@ -97,11 +99,13 @@ struct conn {
     struct buf in;   /* from the client: the head, what came behind it */
     struct buf back; /* from the Livy: part of an answer's head */
     size_t searched; /* for the end of the head, in `in` */
+    size_t skipped;  /* bytes of empty lines since the last request */
     int64_t came;    /* CLOCK_BOOTTIME ms: when the head was there in full, or the opaque connection */
     int64_t touched; /* idle: since; opaque: the last byte */
     size_t address;  /* of the target's, the one that is tried */
     size_t lingered; /* bytes that were dropped */
     bool counted_running;
+    bool large; /* `in` has more than a usual head */
     struct exchange x;
     struct bufferevent *secure;
 };
@@ -161,6 +165,7 @@ void upstream_close(struct conn *conn, bool reset);
 void exchange_begin(struct conn *conn);
 bool exchange_step(struct conn *conn);                 /* RUN */
 void exchange_cut(struct conn *conn, const char *why); /* its Livy must not be spoken to any more */
+void exchange_stalled(struct conn *conn);              /* its client has neither sent nor read for too long */
 
 /* ---- opaque.c */
 void opaque_begin(struct conn *conn);

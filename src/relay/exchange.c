@@ -66,7 +66,16 @@ static void broke(struct conn *conn, const char *why)
 
 void exchange_cut(struct conn *conn, const char *why)
 {
-    if (!conn->x.began || (conn->x.replayable && !conn->x.answered))
+    struct exchange *x = &conn->x;
+
+    /* The Livy has said all that it had to say: what is left is between the client and us. */
+    if (x->head_done && x->answer.done) {
+        upstream_close(conn, !x->request_done);
+        x->deaf = true;
+        conn_turn(conn);
+        return;
+    }
+    if (!x->began || (x->replayable && !x->answered))
         again(conn);
     else
         broke(conn, why);
@@ -75,6 +84,16 @@ void exchange_cut(struct conn *conn, const char *why)
 /* ---- the request goes out
  * -----------------------------------------------------------------------------------
  */
+
+static void drop_sent(struct conn *conn)
+{
+    struct exchange *x = &conn->x;
+
+    if (x->sent > 0)
+        buf_consume(&conn->in, x->sent);
+    x->mine -= x->sent;
+    x->sent = 0;
+}
 
 /* What is in `in` of it. True once it is all sent. */
 static bool push_buffered(struct conn *conn)
@@ -88,10 +107,8 @@ static bool push_buffered(struct conn *conn)
         x->began = true;
     if (x->sent < x->mine)
         return false;
-    if (!x->replayable && x->mine > 0) {
-        buf_consume(&conn->in, x->mine);
-        x->mine = x->sent = 0;
-    }
+    if (!x->replayable)
+        drop_sent(conn);
     return true;
 }
 
@@ -100,7 +117,9 @@ static bool push_body(struct conn *conn, size_t *turn)
 {
     struct relay *relay = conn->relay;
     struct exchange *x = &conn->x;
-    ssize_t n = sock_read(&conn->client, relay->scratch, RELAY_SCRATCH);
+    /* What is behind the body waits in `in`: not much of it. */
+    size_t most = x->request.body == HTTP_BODY_SIZED ? x->request.left : CONN_HEAD_STEP;
+    ssize_t n = sock_read(&conn->client, relay->scratch, most < RELAY_SCRATCH ? most : RELAY_SCRATCH);
 
     if (n < 0)
         conn_end(conn,
@@ -185,9 +204,7 @@ static void upgrade(struct conn *conn, const char *bytes, size_t n)
     }
     if (!forward(conn, bytes, n))
         return;
-    if (conn->x.mine > 0)
-        buf_consume(&conn->in, conn->x.mine);
-    conn->x.mine = 0;
+    drop_sent(conn); /* what is left of it goes first */
     opaque_begin(conn);
 }
 
@@ -253,9 +270,11 @@ static void take(struct conn *conn, const char *bytes, size_t n)
 {
     struct exchange *x = &conn->x;
 
-    if (!x->answered && x->replayable && x->mine > 0) {
-        buf_consume(&conn->in, x->mine);
-        x->mine = x->sent = 0;
+    /* It will not be sent again: what went out need not be kept. The rest, where there is one, still has to.
+     */
+    if (!x->answered && x->replayable) {
+        x->replayable = false;
+        drop_sent(conn);
     }
     x->answered = true;
     if (x->head_done) {
@@ -352,11 +371,39 @@ static bool early(struct conn *conn)
     return conn->upstream.readable && sock_read(&conn->upstream, &byte, 1) != 0;
 }
 
+/* Whether the next byte has to come from the client, or go to it. */
+static bool waits_for_client(const struct conn *conn)
+{
+    const struct exchange *x = &conn->x;
+
+    if (conn->client.out.length > 0)
+        return true;
+    return !x->request.done && !x->deaf && x->sent == x->mine && conn->upstream.out.length == 0 &&
+           (!x->expects || x->continued);
+}
+
+/* Livy may take as long as it likes; a client that has stopped in the middle has its place for so long as an
+ * idle one, or whoever does that with enough connections would have them all for ever. */
+static void watch_client(struct conn *conn, bool moved)
+{
+    if (!waits_for_client(conn))
+        conn_timer(conn, -1);
+    else if (moved || !evtimer_pending(&conn->timer, NULL))
+        conn_timer(conn, CONN_IDLE_MS);
+}
+
+void exchange_stalled(struct conn *conn)
+{
+    if (conn->x.forwarded)
+        conn->relay->stats.cut++;
+    conn_end(conn, true);
+}
+
 /* True where there may be more to do, in this state or the next. */
 bool exchange_step(struct conn *conn)
 {
     struct exchange *x = &conn->x;
-    size_t turn = 0;
+    size_t turn = 0, waited = conn->client.out.length;
 
     push(conn, &turn);
     if (conn->state == CONN_RUN)
@@ -374,5 +421,6 @@ bool exchange_step(struct conn *conn)
     }
     if (turn >= CONN_TURN_BYTES)
         conn_turn(conn);
+    watch_client(conn, turn > 0 || conn->client.out.length < waited);
     return false;
 }

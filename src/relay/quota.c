@@ -1,34 +1,19 @@
 /* quota.c - see quota.h. */
 #include "quota.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer.h"
+
 struct quota_address {
     struct quota_address *next;
-    unsigned char key[8];
+    unsigned char key[PEER_KEY];
     size_t used;
     struct quota_slots unproved;
 };
 
-static void make_key(const struct sockaddr *from, unsigned char key[static 8])
-{
-    memset(key, 0, 8);
-    if (from->sa_family == AF_INET) {
-        memcpy(key + 4, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-        return;
-    }
-    if (from->sa_family != AF_INET6)
-        return;
-    const struct in6_addr *address = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(address))
-        memcpy(key + 4, address->s6_addr + 12, 4);
-    else
-        memcpy(key, address->s6_addr, 8);
-}
-
-static size_t bucket_of(const unsigned char key[static 8])
+static size_t bucket_of(const unsigned char key[static PEER_KEY])
 {
     uint64_t number;
 
@@ -36,7 +21,7 @@ static size_t bucket_of(const unsigned char key[static 8])
     return (size_t)((number * UINT64_C(0x9e3779b97f4a7c15)) >> 52);
 }
 
-static struct quota_address *find(const struct quota *quota, const unsigned char key[static 8])
+static struct quota_address *find(const struct quota *quota, const unsigned char key[static PEER_KEY])
 {
     struct quota_address *address = quota->buckets[bucket_of(key)];
 
@@ -54,12 +39,12 @@ void quota_init(struct quota *quota, size_t max)
 enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *from, int64_t now,
                              struct quota_slot **victim)
 {
-    unsigned char key[8];
+    unsigned char key[PEER_KEY];
 
     *victim = NULL;
     if (quota->used < quota->max - quota->max / 4)
         return QUOTA_ADMIT;
-    make_key(from, key);
+    peer_key(from, key);
     const struct quota_address *address = find(quota, key);
     if (address != NULL && address->used > quota->max / 2)
         *victim = TAILQ_FIRST(&address->unproved);
@@ -75,9 +60,9 @@ enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *f
 
 bool quota_take(struct quota *quota, struct quota_slot *slot, const struct sockaddr *from, int64_t now)
 {
-    unsigned char key[8];
+    unsigned char key[PEER_KEY];
 
-    make_key(from, key);
+    peer_key(from, key);
     struct quota_address *address = find(quota, key);
     if (address == NULL) {
         address = calloc(1, sizeof(*address));

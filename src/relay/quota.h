@@ -42,8 +42,7 @@ enum quota_verdict {
 };
 
 void quota_init(struct quota *quota, size_t max);
-/* `now`: ms of any clock that goes on evenly. */
-/* An IPv6 address counts by its first 64 bits: a host has all of those that follow. */
+/* `now`: ms of any clock that goes on evenly. Addresses count as peer.h has it. */
 enum quota_verdict quota_ask(const struct quota *quota, const struct sockaddr *from, int64_t now,
                              struct quota_slot **victim);
 bool quota_take(struct quota *quota, struct quota_slot *slot, const struct sockaddr *from, int64_t now);

@@ -51,11 +51,11 @@ bool relay_make_room(struct relay *relay)
 static void arm_valid(struct relay *relay)
 {
     struct itimerspec spec = {0};
-    int64_t at = relay->view.route == FRONT_NOBODY ? 0 : relay->view.valid_until;
+    int64_t at = relay->view.valid_until;
 
-    if (at > 0 && at != CLOCK_NEVER) {
+    if (relay->view.route != FRONT_NOBODY && at != CLOCK_NEVER) {
         spec.it_value.tv_sec = at / 1000;
-        spec.it_value.tv_nsec = at % 1000 * 1000000;
+        spec.it_value.tv_nsec = at > 0 ? at % 1000 * 1000000 : 1; /* 0 would be never */
     }
     if (timerfd_settime(relay->timerfd, TFD_TIMER_ABSTIME, &spec, NULL) != 0) {
         log_error("timerfd_settime: %s", strerror(errno));
@@ -144,7 +144,8 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
 {
     const struct front_view old = relay->view;
     char text[2048];
-    bool routes = view_routes(fresh->route), other = changed(&old, fresh);
+    bool routes = view_routes(fresh->route), ran_out = !view_routes(relay_route(relay));
+    bool other = changed(&old, fresh);
 
     if (view_describe(&old, fresh, why, text, sizeof(text)))
         log_info("%s", text);
@@ -164,8 +165,11 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
             hold_release(relay);
         else
             hold_take_back(relay);
-    } else if (relay_closing(relay)) {
-        apply_all(relay, VIEW_KEEP, false);
+    } else {
+        if (ran_out && routes) /* its timer was not heard of yet, but who came meanwhile waits */
+            hold_release(relay);
+        if (relay_closing(relay))
+            apply_all(relay, VIEW_KEEP, false);
     }
     arm_drain(relay, fresh->ending != 0 && old.ending == 0, other && routes);
     listen_or_not(relay);
@@ -323,22 +327,25 @@ static bool shares_port(const struct conf *conf)
     return port_of(conf->front.listen) == conf->livy.port;
 }
 
-static void start(struct relay *relay)
+/* False where it cannot serve, which the keeper is told: it ends the daemon, or where that is up already
+ * starts another relay after a while. */
+static bool start(struct relay *relay)
 {
     char why[IPC_TEXT_SIZE];
-    struct listener *failed = NULL;
+    const char *address = NULL;
 
     channels_say(relay, IPC_HELLO);
     if (!shares_port(relay->conf) && listener_open(&relay->front, why, sizeof(why)) != 0)
-        failed = &relay->front;
+        address = relay->front.address;
     else if (listener_open(&relay->thrift, why, sizeof(why)) != 0)
-        failed = &relay->thrift;
-    if (failed == NULL && show_open(relay, why, sizeof(why)) != 0)
-        channels_fatal_port(relay, errno, port_of(relay->conf->admin_listen), why);
-    else if (failed != NULL)
-        channels_fatal_port(relay, errno, port_of(failed->address), why);
+        address = relay->thrift.address;
+    else if (show_open(relay, why, sizeof(why)) != 0)
+        address = relay->conf->admin_listen;
+    if (address != NULL)
+        channels_fatal_port(relay, errno, port_of(address), why);
     else
         channels_say(relay, IPC_READY);
+    return address == NULL;
 }
 
 static void init(struct relay *relay, struct conf *conf, int channel)
@@ -400,9 +407,10 @@ int relay_run(struct conf *conf, int channel)
     }
     raise_descriptors(relay);
     (void)tls_open(relay); /* without it TLS is forwarded, and that was said */
-    start(relay);
-    event_base_dispatch(relay->base);
+    bool fine = start(relay);
+    if (fine)
+        event_base_dispatch(relay->base);
     close_all(relay);
     free(relay);
-    return 0;
+    return fine ? 0 : 75;
 }

@@ -21,6 +21,7 @@
 #define RELAY_SCRATCH ((size_t)64 * 1024)
 #define RELAY_CONNECTING 32 /* connections to a Livy under way at a time: its queue is short */
 #define RELAY_REJECTING 64  /* connections that are one too many and get a 503 */
+#define RELAY_LARGE 128     /* long heads at a time: with all connections they would be half a GB */
 #define RELAY_RETRY_MS 50
 #define RELAY_CANARIES 4 /* of the held requests, how many look whether Livy is there by now */
 
@@ -50,7 +51,7 @@ struct relay {
     struct quota quota;
     struct conn_list all, idle, turns, dead;
     struct hold plains, thrifts;
-    unsigned connecting, rejecting;
+    unsigned connecting, rejecting, large;
     int64_t nobody_since; /* CLOCK_BOOTTIME ms: since when no request has somewhere to go; 0: it has */
     struct ssl_ctx_st *tls;
     struct relay_stats stats;

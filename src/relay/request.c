@@ -147,16 +147,34 @@ static void take_head(struct conn *conn, size_t length)
     request_dispatch(conn);
 }
 
-/* Empty lines before a request are to be forgiven (RFC 9112, 2.2). */
-static void skip_empty_lines(struct buf *in)
+/* Empty lines before a request are to be forgiven (RFC 9112, 2.2), but not for ever: somebody who sends
+ * nothing else would be read without end. False where there were too many. */
+static bool skip_empty_lines(struct conn *conn)
 {
+    struct buf *in = &conn->in;
     size_t n = 0;
 
     while (n < in->length &&
            (in->data[n] == '\n' || (in->data[n] == '\r' && n + 1 < in->length && in->data[n + 1] == '\n')))
         n += in->data[n] == '\n' ? 1 : 2;
+    conn->skipped += n;
     if (n > 0)
         buf_consume(in, n);
+    return conn->skipped <= CONN_EMPTY_MAX;
+}
+
+/* Whether `in` may have so many bytes: only some connections at a time may have more than a usual head. */
+static bool may_have(struct conn *conn, size_t n)
+{
+    struct relay *relay = conn->relay;
+
+    if (conn->large || n <= 2 * CONN_HEAD_STEP)
+        return true;
+    if (relay->large >= RELAY_LARGE)
+        return false;
+    relay->large++;
+    conn->large = true;
+    return true;
 }
 
 /* Reads more. True where something came. */
@@ -164,11 +182,14 @@ static bool read_more(struct conn *conn)
 {
     struct relay *relay = conn->relay;
     size_t room = CONN_HEAD_MAX + 4 - conn->in.length;
-    ssize_t n = sock_read(&conn->client, relay->scratch, room < RELAY_SCRATCH ? room : RELAY_SCRATCH);
+    ssize_t n = sock_read(&conn->client, relay->scratch, room < CONN_HEAD_STEP ? room : CONN_HEAD_STEP);
 
-    if (n > 0 && buf_append(&conn->in, relay->scratch, (size_t)n))
+    if (n > 0 && !may_have(conn, conn->in.length + (size_t)n))
+        request_refuse(conn, 503, "there are too many long request heads at a time: try again",
+                       STATS_HEAD_LARGE);
+    else if (n > 0 && buf_append(&conn->in, relay->scratch, (size_t)n))
         return true;
-    if (n > 0)
+    else if (n > 0)
         conn_end(conn, true); /* no memory */
     else if (n < 0 && (conn->in.length == 0 || errno != 0))
         conn_end(conn, false);
@@ -191,7 +212,10 @@ static void wait_for_more(struct conn *conn)
 bool request_step(struct conn *conn)
 {
     for (;;) {
-        skip_empty_lines(&conn->in);
+        if (!skip_empty_lines(conn)) {
+            request_refuse(conn, 400, "there is no request among all these empty lines", STATS_BAD_REQUEST);
+            return true;
+        }
         size_t length =
             conn->in.length > 0 ? http_head_end(conn->in.data, conn->in.length, &conn->searched) : 0;
         if (length > CONN_HEAD_MAX || (length == 0 && conn->in.length > CONN_HEAD_MAX)) {
@@ -199,7 +223,7 @@ bool request_step(struct conn *conn)
             return true;
         }
         if (length > 0) {
-            conn->searched = 0;
+            conn->searched = conn->skipped = 0;
             take_head(conn, length);
             return true;
         }

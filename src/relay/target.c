@@ -9,9 +9,17 @@
 #include "livy-ha/log.h"
 #include "view.h"
 
-#define LOOK_AGAIN 1 /* s, where the resolver failed */
+#define LOOK_AGAIN 1     /* s, where the resolver failed */
+#define OLD_AFTER 500000 /* us, in which the resolver may still say where the host is now */
 
-static void look(struct target *target);
+/* What is known from before has to do. */
+static void take_old(struct target *target)
+{
+    if (!target->old)
+        return;
+    target->old = false;
+    target->changed(target->arg);
+}
 
 static void fail(struct target *target, const char *why)
 {
@@ -23,6 +31,7 @@ static void fail(struct target *target, const char *why)
                  target->name->n > 0 ? "its last known addresses are used" : "requests to it are held");
     target->told = true;
     event_add(target->again, &pause);
+    take_old(target);
 }
 
 static void on_resolved(void *arg, const struct sockaddr_storage *addresses, size_t n, const char *error)
@@ -38,7 +47,8 @@ static void on_resolved(void *arg, const struct sockaddr_storage *addresses, siz
         n = RESOLVE_ADDRESSES;
     memcpy(target->name->addresses, addresses, n * sizeof(*addresses));
     target->name->n = n;
-    target->told = false;
+    target->told = target->old = false;
+    event_del(target->again);
     target->why[0] = '\0';
     target->changed(target->arg);
 }
@@ -60,8 +70,12 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (target->name != NULL && target->resolve == NULL)
+    if (target->name == NULL)
+        return;
+    if (target->resolve == NULL)
         look(target);
+    else
+        take_old(target);
 }
 
 /* An IP literal needs no thread. */
@@ -102,11 +116,13 @@ static struct target_name *name_of(struct target *target, const char *host)
 
 void target_set(struct target *target, const char *url)
 {
+    struct sockaddr_storage address;
+
     resolve_cancel(target->resolve);
     target->resolve = NULL;
     event_del(target->again);
     target->name = NULL;
-    target->told = false;
+    target->told = target->old = false;
     target->why[0] = '\0';
     if (url[0] == '\0')
         return;
@@ -116,16 +132,22 @@ void target_set(struct target *target, const char *url)
         return;
     }
     target->name = name_of(target, target->host);
-    if (literal(target->host, &target->name->addresses[0]))
+    if (literal(target->host, &address)) {
+        target->name->addresses[0] = address;
         target->name->n = 1;
-    else
-        look(target);
+        return;
+    }
+    /* With a new view the host may have a new address, and its old one be somebody else's Livy. */
+    target->old = target->name->n > 0;
+    if (target->old)
+        event_add(target->again, &(struct timeval){.tv_usec = OLD_AFTER});
+    look(target);
 }
 
 bool target_address(const struct target *target, size_t i, int port, struct sockaddr_storage *address,
                     socklen_t *length)
 {
-    if (target->name == NULL || i >= target->name->n)
+    if (target->name == NULL || target->old || i >= target->name->n)
         return false;
     *address = target->name->addresses[i];
     if (address->ss_family == AF_INET) {

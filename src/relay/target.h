@@ -1,5 +1,6 @@
-/* target.h - the addresses of the Livy that requests go to. Names are looked up off the loop; the last good
- * addresses of a name are kept and used while the resolver fails or has not answered yet.
+/* target.h - the addresses of the Livy that requests go to. Names are looked up off the loop, anew with each
+ * view; the last good addresses of a name are kept, and used where the resolver fails or takes longer than a
+ * moment.
  */
 #ifndef LIVY_HA_RELAY_TARGET_H
 #define LIVY_HA_RELAY_TARGET_H
@@ -32,6 +33,7 @@ struct target {
     unsigned long looks;
     char why[512]; /* why there is no address, "" where there is */
     bool told;
+    bool old; /* the addresses of `name` are of an earlier look-up: this one is waited for */
 };
 
 /* `changed` is called when addresses have become known. -1: no memory. */

@@ -85,6 +85,19 @@ static void failed(struct conn *conn, int error)
     try_next(conn, error);
 }
 
+/* Connected to itself: the port that the kernel chose for our end is the one that nobody listens on. */
+static bool own_echo(int fd)
+{
+    struct sockaddr_storage ours, theirs;
+    socklen_t n = sizeof(ours), m = sizeof(theirs);
+
+    memset(&ours, 0, sizeof(ours));
+    memset(&theirs, 0, sizeof(theirs));
+    return getsockname(fd, (struct sockaddr *)&ours, &n) == 0 &&
+           getpeername(fd, (struct sockaddr *)&theirs, &m) == 0 && n == m &&
+           (ours.ss_family == AF_INET || ours.ss_family == AF_INET6) && memcmp(&ours, &theirs, n) == 0;
+}
+
 bool upstream_step(struct conn *conn)
 {
     int error = 0;
@@ -94,6 +107,8 @@ bool upstream_step(struct conn *conn)
         return false;
     if (getsockopt(conn->upstream.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         error = errno;
+    if (error == 0 && own_echo(conn->upstream.fd))
+        error = ECONNREFUSED;
     if (error != 0) {
         failed(conn, error);
         return conn->state == CONN_CONNECT && conn->upstream.writable;

@@ -16,6 +16,8 @@ from livyha.build import program
 from livyha.cluster import Cluster
 from livyha.member import CtlResult, Member
 from livyha.oracle import Life
+from livyha.proxy import Proxy
+from livyha.zookeeper import Ensemble
 
 ClusterMaker = Callable[..., Cluster]
 
@@ -281,6 +283,29 @@ def test_a_lost_lease_fences_in_a_pause_too(make_cluster: ClusterMaker) -> None:
     cluster.wait_active(30)
 
 
+def test_a_pause_that_is_asked_for_while_a_member_is_cut_off(make_cluster: ClusterMaker, zookeeper: Ensemble) -> None:
+    """It comes back in the same session, still first, with a dead Livy: it looks before it starts one."""
+    with Proxy(zookeeper.servers[0].port) as proxy:
+        cluster = make_cluster(0, livy__state_store_url=zookeeper.hosts)
+        cut_off = cluster.add("a", {"zookeeper.hosts": proxy.address, "zookeeper.session_timeout": "10s"}).start()
+        cut_off.wait_serving()
+        other = cluster.add("b").start()
+        assert settled(cluster) is cut_off
+        life, latch = life_of(cut_off), cluster.latch()
+        proxy.cut = True
+        cut_off.wait(lambda: (cut_off.status() or {}).get("connected") is False, 8, "the connection is given up")
+        proc.send(life.pid, signal.SIGKILL)
+        cut_off.wait(lambda: cut_off.row().get("livy") == "failed", 5, "its Livy's death is seen")
+        done(other, "pause")
+        proxy.cut = False
+        cut_off.wait(lambda: (cut_off.status() or {}).get("connected") and cut_off.row().get("role") == "active", 8, "connected")
+        cut_off.wait(lambda: (cut_off.status() or {}).get("paused"), 8, "it knows of the pause")
+        assert cluster.latch() == latch, "it is the same session"
+        assert cluster.oracle.lives()[-1].pid == life.pid, "nobody has started Livy"
+        done(other, "resume")
+        cluster.wait_active(30)
+
+
 def test_a_pause_survives_all_members(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(2).start()
     active = settled(cluster)
@@ -311,6 +336,34 @@ def test_restart_keeps_latch_and_epoch(three: Cluster) -> None:
     three.wait(lambda: any(entry["event"] == "restart" for entry in three.history()), 10, "the history says so")
     refused(three.standbys()[0], "restart", why="this member is not active")
     three.assert_exclusive()
+
+
+@pytest.mark.parametrize("what", ["elector", "keeper"])
+def test_a_crash_in_mid_restart_in_a_pause(make_cluster: ClusterMaker, what: str) -> None:
+    """What the restart has stopped is started again, by a new elector or by the next member; nobody resumes."""
+    cluster = make_cluster(2, writing_ms=20)
+    for member in cluster.members:
+        member.set_mode("slow-term=1500")
+    cluster.start()
+    active = settled(cluster)
+    life, elector = life_of(active), active.wait_elector()
+    done(active, "pause")
+    result = active.ctl("restart", "--no-wait", "--timeout", "60s")
+    assert result.code == 0, result
+    active.wait(lambda: active.row().get("livy") == "stopping", 15, "Livy is being stopped")
+    assert control(cluster)["restart"]["epoch"] == cluster.epoch()
+    if what == "elector":
+        proc.send(elector, signal.SIGKILL)
+    else:
+        active.kill()
+    new = cluster.wait_new_life(life, 60)
+    cluster.wait_active(30)
+    assert new.pid != life.pid
+    asker = next(member for member in cluster.members if member.running())
+    cluster.wait(lambda: "restart" not in control(cluster), 15, "the order is taken out")
+    assert "paused" in control(cluster)
+    done(asker, "resume")
+    cluster.assert_exclusive()
 
 
 # ---- drain -------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """Requests through each member's front reach the active Livy, before, during and after a fail-over."""
 import signal
+import socket
 from collections import Counter
 
 import pytest
 from conftest import ClusterMaker
 from livyha import proc
+from livyha.admin import status_of
 from livyha.client import Client, Loop, get
 from livyha.cluster import Cluster
 from livyha.member import Member
+from livyha.wait import wait_for
 
 
 def _reaches(cluster: Cluster, member: Member, active: Member) -> None:
@@ -54,6 +57,31 @@ def test_a_killed_relay_comes_back(fronts: Cluster) -> None:
         _reaches(fronts, member, active)
         assert member.elector() == elector
     assert active.serving() == life or active.serving().pid == life.pid
+
+
+def test_a_port_that_is_taken_while_the_relay_is_away(fronts: Cluster) -> None:
+    """Once it is free again the relay is back with all that it has to do, the admin port included."""
+    fronts.wait_settled()
+    member = fronts.standbys()[0]
+    relay, log = member.wait_relay(), len(member.log())
+    proc.send(member.pid, signal.SIGSTOP)  # or the keeper would be quicker than we are
+    try:
+        proc.send(relay, signal.SIGKILL)
+        taken = wait_for(lambda: _take(member.front_port), 5, "the front's port is free")
+    finally:
+        proc.send(member.pid, signal.SIGCONT)
+    with taken:
+        member.wait_log("front.listen 127.0.0.1", "stop the program that listens there", after=log)
+    member.wait(lambda: _listens(member), 15, "the front is back")
+    member.wait(lambda: status_of(member, "/readyz") == 200, 5, "so is the admin port")
+    assert member.running()
+
+
+def _take(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return None
 
 
 def _listens(member: Member) -> bool:

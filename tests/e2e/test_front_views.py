@@ -252,6 +252,21 @@ def test_the_others_hear_of_a_new_livy_at_once(make_cluster: ClusterMaker) -> No
     assert sorted(took)[len(took) // 2] < 100, took
 
 
+def test_nodes_of_strangers_hide_no_member(make_cluster: ClusterMaker) -> None:
+    """Names that no member can have, between those of the members in whatever order ZooKeeper lists them."""
+    cluster = make_cluster(3, fronts=True)
+    Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    for i in range(30):
+        cluster.zk.create(f"{cluster.root}/members/{i:02d}{'x' * 200}", b"{}")
+    for member in cluster.members:
+        member.wait(lambda: all(member.row(name).get("role") in ("active", "standby") for name in "abc"), 10,  # noqa: B023
+                    "it sees all three")
+    assert active.stop() == 0
+    cluster.wait_active(other_than=active)
+
+
 def test_redirect_mode_is_told(make_cluster: ClusterMaker) -> None:
     _, member, ears = _one(make_cluster, front__mode="redirect")
     member.start()
@@ -312,6 +327,26 @@ def test_server_uri_follows_the_active_front(make_cluster: ClusterMaker) -> None
     assert json.loads(cluster.node(f"members/{successor.name}") or b"{}")["url"] == successor.front_url
 
 
+def test_server_uri_is_made_anew_where_somebody_has_changed_it(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(2, fronts=True)
+    Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    path, expected = f"{cluster.root}/server.uri", active.front_url.encode()
+    cluster.wait(lambda: cluster.node("server.uri") == expected, 10, "server.uri is there")
+    for _ in range(2):
+        cluster.zk.delete(path)
+        cluster.wait(lambda: cluster.node("server.uri") == expected, 5, "it is there again")
+    cluster.zk.set(path, b"http://elsewhere:1")
+    cluster.wait(lambda: cluster.node("server.uri") == expected, 5, "it says what it should")
+    assert cluster.zk.exists(path).ephemeralOwner == cluster.zk.exists(cluster.latch_node(active)).ephemeralOwner
+    settled = cluster.zk.exists(path).czxid
+    let_pass(1.5, lambda: cluster.zk.exists(path).czxid == settled, "and it is left alone")
+    cluster.zk.delete(path)
+    assert active.stop() == 0, "a latch is given up without it too"
+    cluster.wait_active(other_than=active)
+
+
 def test_server_uri_goes_with_the_latch(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1, fronts=True)
     Ears(cluster)
@@ -370,6 +405,8 @@ def test_a_stop_waits_for_what_runs(make_cluster: ClusterMaker, where: str) -> N
     busy = active if where == "here" else standbys[0]
     for member in cluster.members:
         ears.wait_route(member, "local" if member is active else "remote", active)
+    for member in standbys:  # who joined a moment ago may be news to it still, and it waits for those that it knows
+        active.wait(lambda: active.row(member.name).get("role") == "standby", 10, "it knows the others")  # noqa: B023
     life = active.serving()
     assert life is not None
     ears.set(busy, "running=1")

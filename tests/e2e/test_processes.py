@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ClusterMaker
-from livyha import proc
+from livyha import faults, proc
 from livyha.build import program, standin
 from livyha.cluster import Cluster
 from livyha.member import Member
@@ -505,3 +505,21 @@ def test_close_session_of_a_dead_daemon(make_cluster: ClusterMaker) -> None:
     new = cluster.wait_new_life(life)
     assert (new.first - life.last) / 1e9 < 2.5, "not after the session's time-out of 4 s"
     cluster.assert_exclusive()
+
+
+def test_close_session_of_a_dead_standby(make_cluster: ClusterMaker) -> None:
+    """It was not active: whoever comes next is not told that it has left in order, whatever it was about to do."""
+    cluster = make_cluster(2).start()
+    active = cluster.wait_settled()
+    life = active.serving()
+    assert life is not None
+    standby = next(member for member in cluster.members if member is not active)
+    elector, before = standby.wait_elector(), cluster.node("handover")
+    for pid in (elector, standby.pid):
+        proc.send(pid, signal.SIGSTOP)
+    for pid in (elector, standby.pid):
+        proc.send(pid, signal.SIGKILL)
+    standby.wait_exit()
+    faults.close_session(standby)
+    assert len(cluster.latch()) == 1 and cluster.node("handover") == before
+    assert proc.alive(life.pid)

@@ -77,7 +77,7 @@ def test_a_client_that_leaves_while_it_is_held(make_relay: MakeRelay) -> None:
         relay.view("local", livy.port)
         assert stays.answer().status == 200
         assert livy.targets() == ["POST /once"], "what nobody waits for is not done"
-    assert relay.cpu() - before < 0.5
+    assert relay.cpu_within(0.5, before)
     stays.close()
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_read_while_held(make_relay: MakeRelay) -> None:
         except BlockingIOError:
             pass
         assert sent < 16_000_000
-        assert relay.rss() - before < 1_000_000
+        assert relay.memory_within(1_000_000, before)
         client.sock.settimeout(20)
         relay.view("local", livy.port)
         client.send(b"x" * (16_000_000 - sent))
@@ -120,7 +120,7 @@ def test_refused_connections_are_tried_again(make_relay: MakeRelay) -> None:
     held(relay, 20)
     before = relay.cpu()
     let_pass(0.5, lambda: 16 <= relay.asked().held <= 20, "they are held, but for those that look", relay.tail)
-    assert relay.cpu() - before < 0.3, "only a few look whether Livy is there"
+    assert relay.cpu_within(0.3, before), "only a few look whether Livy is there"
     with Livy(port=port) as livy:
         for client in clients:
             assert client.answer().body == b"POST / hi"

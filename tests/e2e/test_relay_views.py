@@ -222,6 +222,24 @@ def test_a_view_that_has_run_out_when_it_comes(make_relay: MakeRelay) -> None:
         let_pass(0.2, lambda: not livy.connections, "an old view is none")
 
 
+def test_a_view_that_was_never_good(make_relay: MakeRelay) -> None:
+    """valid_until 0, while a request runs: the same as one that has run out."""
+    relay = make_relay()
+    gate = threading.Event()
+
+    def slow(peer: Peer, request: Request) -> None:
+        assert gate.wait(20)
+        Livy.echo(peer, request)
+    with Livy(slow) as livy, Client(relay.port) as client:
+        relay.view("local", livy.port)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        wait_for(lambda: livy.requests, 5, "it runs", relay.tail)
+        relay.view("local", livy.port, valid=None, wait=False)
+        assert client.answer().status == 502
+        wait_for(lambda: "front local -> nobody" in relay.text(), 5, "it is said", relay.tail)
+        gate.set()
+
+
 def test_renewed_views_change_nothing(make_relay: MakeRelay) -> None:
     relay = make_relay()
     with Livy() as livy, Client(relay.port) as client:
@@ -418,7 +436,8 @@ def test_a_taken_port(tmp_path_factory: pytest.TempPathFactory) -> None:
         assert fatal.code == 75 and "front.listen" in text and f"127.0.0.1:{other.port}" in text
         assert "process" in text and "python3" in text
         assert relay.said(2) is None
-        relay.close()
+        wait_for(lambda: relay.process.poll() is not None, 10, "it ends by itself: the keeper starts another one", relay.tail)
+        relay.close(75)
 
 
 def test_livys_own_port_is_not_taken_before_the_first_view(tmp_path_factory: pytest.TempPathFactory) -> None:

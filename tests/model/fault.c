@@ -14,6 +14,7 @@
 #include "orders.h"
 #include "zk.h"
 
+#define KNOWN_AFTER 10       /* ms until all know of a pause */
 #define LONGER_THAN_ALL 9000 /* ms: more than T + 1.5 tick and K */
 
 struct list {
@@ -375,7 +376,9 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
     case FAULT_PAUSE:
         return orders_pause(w, w->now + fault->arg);
     case FAULT_RESTART:
-        world_put(w, w->now, EV_RESTART, who, 0);
+        if (fault->arg > 0)
+            (void)orders_pause(w, w->now + fault->arg);
+        world_put(w, w->now + (fault->arg > 0 ? KNOWN_AFTER : 0), EV_RESTART, who, 0);
         return true;
     case FAULT_STRANGER:
         return stranger(w);

@@ -66,6 +66,7 @@ static void fork_livy(struct world *w, int host)
     h->hung = h->livy_exited = h->killed = false;
     h->livy_life++;
     h->livy_epoch = h->kcore.epoch;
+    w->orders.restarted = h->livy_epoch >= w->orders.restart;
     h->lease_end = h->kcore.kill_at;
     h->serves_at = w->now + SERVES_AFTER;
     check_birth(w, host);

@@ -38,7 +38,8 @@
  * its keeper has, + K (lease-outlived), nor its session at the leader (session-outlived); its latch node is
  * not deleted nor its session closed before its death (latch-given-up); a START only under the first node,
  * one's own, and under its epoch (bad-start), none in a pause that nobody has asked for
- * (started-in-pause); a switchover is not begun, nor called ready, before its successor stands next
+ * (started-in-pause); a Livy that was stopped for a restart in a pause is started again by somebody
+ * (restart-lost); a switchover is not begun, nor called ready, before its successor stands next
  * (begun-early). And from the end of every schedule: all members are well and one serves within 90 s
  * (nobody-serves).
  *

@@ -555,9 +555,10 @@ void member_event(struct world *w, const struct event *e)
         host_elector_step(w, e->who, &stand);
     else if (e->kind == EV_ORDERS)
         orders_tell(w, e->who);
-    else if (e->kind == EV_RESTART)
+    else if (e->kind == EV_RESTART) {
+        orders_restart(w, e->who);
         host_elector_step(w, e->who, &restart);
-    else if (e->kind == EV_QUIET)
+    } else if (e->kind == EV_QUIET)
         host_elector_step(w, e->who, &quiet);
     else
         keeper_gone(w, e);

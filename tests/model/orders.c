@@ -6,9 +6,10 @@
 #include "host.h"
 #include "zk.h"
 
-#define WRITE_TAKES 3 /* ms through the quorum */
-#define WATCH_TAKES 5 /* ms until another member has read it */
-#define EXPIRES 3000  /* ms after which a switchover is not begun any more */
+#define WRITE_TAKES 3      /* ms through the quorum */
+#define WATCH_TAKES 5      /* ms until another member has read it */
+#define EXPIRES 3000       /* ms after which a switchover is not begun any more */
+#define RESTARTED_IN 36000 /* ms after which a Livy must be there again: an outage, elections, a start */
 
 static void changed(struct world *w, int by)
 {
@@ -27,6 +28,8 @@ bool orders_switchover(struct world *w, int to)
         if (!w->hosts[i].elector || !c->leading || c->epoch == 0 || i == to)
             continue;
         *o = (struct orders){.paused_until = o->paused_until,
+                             .restart = o->restart,
+                             .restarted = o->restarted,
                              .epoch = (int32_t)c->epoch,
                              .to = (int16_t)to,
                              .sequence = -1,
@@ -49,6 +52,19 @@ bool orders_pause(struct world *w, int64_t until)
     return true;
 }
 
+void orders_restart(struct world *w, int host)
+{
+    const struct core *c = &w->hosts[host].core;
+
+    if (w->orders.paused_until <= w->now || !c->leading || c->epoch == 0)
+        return;
+    world_say(w, "         the restart of epoch %d is written down", (int)c->epoch);
+    w->orders.restart = (int32_t)c->epoch;
+    w->orders.restarted = false;
+    world_put(w, w->now + RESTARTED_IN, EV_ORDERS_EXPIRE, 0, -1 - (int32_t)c->epoch);
+    changed(w, host);
+}
+
 void orders_tell(struct world *w, int host)
 {
     const struct orders *o = &w->orders;
@@ -61,6 +77,7 @@ void orders_tell(struct world *w, int host)
         event.orders.paused = true;
         event.orders.paused_until = world_local(w, host) + (o->paused_until - w->now);
     }
+    event.orders.restart = o->restart;
     if (o->epoch != 0 && (o->begun || o->expires > w->now)) {
         event.orders.epoch = o->epoch;
         event.orders.named = o->to >= 0;
@@ -125,7 +142,11 @@ static void marked(struct world *w, int host, const struct zmsg *m)
 
 static void clear(struct world *w, int by)
 {
-    w->orders = (struct orders){.paused_until = w->orders.paused_until, .to = -1, .sequence = -1};
+    w->orders = (struct orders){.paused_until = w->orders.paused_until,
+                                .restart = w->orders.restart,
+                                .restarted = w->orders.restarted,
+                                .to = -1,
+                                .sequence = -1};
     changed(w, by);
 }
 
@@ -134,8 +155,14 @@ void orders_stepped(struct world *w, int host)
     const struct host *h = &w->hosts[host];
     const struct core *c = &h->core;
 
-    if (w->orders.epoch == 0 || !h->elector || !c->connected || !c->leading || !c->serving ||
-        c->epoch <= w->orders.epoch)
+    if (!h->elector || !c->connected || !c->leading || !c->serving)
+        return;
+    if (w->orders.restart != 0 && c->epoch >= w->orders.restart && !c->command.restarting) {
+        world_say(w, "host %d    serves: the restart has ended", host);
+        w->orders.restart = 0;
+        changed(w, host);
+    }
+    if (w->orders.epoch == 0 || c->epoch <= w->orders.epoch)
         return;
     world_say(w, "host %d    serves: the switchover has ended", host);
     clear(w, host);
@@ -145,6 +172,9 @@ void orders_event(struct world *w, const struct event *e)
 {
     if (e->kind == EV_MARKED) {
         marked(w, e->who, &e->m);
+    } else if (e->arg < 0) {
+        if (w->orders.restart == -1 - e->arg && !w->orders.restarted)
+            world_violation(w, RESTART_LOST, "Livy of epoch %d was to be restarted", w->orders.restart);
     } else if (w->orders.epoch == e->arg && !w->orders.begun) {
         world_say(w, "         the switchover has expired");
         clear(w, -1);
@@ -153,5 +183,5 @@ void orders_event(struct world *w, const struct event *e)
 
 bool orders_none(const struct world *w)
 {
-    return w->orders.epoch == 0 && w->orders.paused_until <= w->now;
+    return w->orders.epoch == 0 && w->orders.restart == 0;
 }

@@ -281,6 +281,8 @@ static void mix_event(struct digest *d, const struct world *w, const struct even
 {
     struct event e = *event;
 
+    if (e.kind == EV_ORDERS_EXPIRE && e.arg < 0 && -1 - e.arg != w->orders.restart)
+        return; /* that restart has ended */
     e.at -= w->now;
     if (e.kind == EV_LOOKED)
         e.arg = (int32_t)w->hosts[e.who].core.last_op - e.arg + 1;
@@ -297,6 +299,7 @@ uint64_t state_digest(const struct world *w)
     struct orders o = w->orders;
     o.paused_until = later(o.paused_until - w->now, 0);
     o.expires = o.epoch != 0 && !o.begun ? o.expires - w->now : 0;
+    o.restarted = o.restart != 0 && o.restarted;
     mix_bytes(&d, &o, sizeof(o));
     for (int i = 0; i < w->n_deaths; i++) {
         mix(&d, (uint64_t)relative(w->deaths[i].at, w->now));

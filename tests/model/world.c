@@ -59,9 +59,10 @@ void world_violation(struct world *w, enum violation violation, const char *form
 
 const char *world_violation_name(enum violation violation)
 {
-    static const char *const names[] = {"none",           "two-livys", "lease-outlived",   "session-outlived",
-                                        "latch-given-up", "bad-start", "started-in-pause", "begun-early",
-                                        "nobody-serves",  "model-full"};
+    static const char *const names[] = {
+        "none",           "two-livys",     "lease-outlived",   "session-outlived",
+        "latch-given-up", "bad-start",     "started-in-pause", "restart-lost",
+        "begun-early",    "nobody-serves", "model-full"};
     return (size_t)violation < sizeof(names) / sizeof(names[0]) ? names[violation] : "?";
 }
 

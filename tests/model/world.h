@@ -42,6 +42,7 @@ enum violation {
     LATCH_GIVEN_UP,   /* the node is deleted, or the session closed, by the own hand while Livy lives */
     BAD_START,        /* a START without the first latch node, or under another epoch than that node's */
     STARTED_IN_PAUSE, /* a START while the member knows of a pause, and nobody has asked for it */
+    RESTART_LOST,     /* what a restart in a pause has stopped nobody has started again */
     BEGUN_EARLY,      /* a switchover is begun, or called ready, before its successor stands next */
     NOBODY_SERVES,    /* in bounded time after the last fault */
     MODEL_FULL,       /* the model's own tables */
@@ -102,7 +103,7 @@ enum event_kind {
     EV_RESTART,
     EV_ORDERS,        /* the elector reads <root>/control */
     EV_MARKED,        /* m: a mark of who's is written there */
-    EV_ORDERS_EXPIRE, /* arg: epoch */
+    EV_ORDERS_EXPIRE, /* arg: epoch; of a restart: -1 - epoch */
     EV_CLOSED,        /* arg: life; the elector has closed its session, as far as it can tell */
     /* never in the queue: timers */
     EV_KEEPER_TIME,
@@ -235,11 +236,12 @@ struct death {  /* of a Livy, or a giving up; <root>/deaths */
     bool gave_up;
 };
 
-struct orders {           /* <root>/control */
-    int64_t paused_until; /* leader's time; 0: not */
-    int32_t epoch;        /* of the node that a switchover is to give up; 0: none is asked for */
-    int16_t to, sequence; /* -1: nobody; not said yet */
-    bool next, begun;
+struct orders {                  /* <root>/control */
+    int64_t paused_until;        /* leader's time; 0: not */
+    int32_t epoch;               /* of the node that a switchover is to give up; 0: none is asked for */
+    int16_t to, sequence;        /* -1: nobody; not said yet */
+    bool next, begun, restarted; /* restarted: a Livy was started since, whatever became of it */
+    int32_t restart;             /* the epoch whose Livy is being restarted in a pause; 0: none */
     int64_t expires;
 };
 

@@ -28,6 +28,18 @@ def sanitizer_environment() -> dict[str, str]:
             if name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")}
 
 
+def sanitizers() -> str:
+    """What the build under test was made with: "address,undefined", "thread", "" for none. Their shadow memory and
+    their checks are most of what such a process takes of memory and time, so that bounds on either are judged in
+    the plain build alone; what is right or wrong is judged in all."""
+    try:
+        with open(os.path.join(build_dir(), "CMakeCache.txt"), encoding="utf-8") as file:
+            lines = [line.rstrip("\n") for line in file if line.startswith("LIVY_HA_SANITIZE:")]
+    except FileNotFoundError:  # installed programs
+        return ""
+    return lines[0].partition("=")[2] if lines else ""
+
+
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:",
                    "FATAL: ThreadSanitizer")
 

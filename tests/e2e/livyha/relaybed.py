@@ -84,8 +84,8 @@ class _Channel:
             while not self.ended and select.select([self.ours], [], [], 0)[0]:
                 try:
                     data = self.ours.recv(65536)
-                except ConnectionResetError:
-                    data = b""
+                except ConnectionResetError:  # it has ended with messages of ours unread; what it said comes next
+                    continue
                 if not data:
                     self.ended = True
                     break
@@ -173,13 +173,13 @@ class Relay:
     # ---- the elector's part
 
     def view(self, route: str, livy: "str | int" = "", mode: str = "forward", epoch: int = 1, front: str = "",
-             valid: int = 600_000, tls: bool = False, ending: int = 0, yields: bool = False,
+             valid: int | None = 600_000, tls: bool = False, ending: int = 0, yields: bool = False,
              wait: bool = True) -> None:
-        """livy: a URL, or a port of this host. ending: 0, ENDS, CUT."""
+        """livy: a URL, or a port of this host. valid: for how many ms; None: valid_until is 0. ending: 0, ENDS, CUT."""
         url = f"http{'s' if tls else ''}://127.0.0.1:{livy}" if isinstance(livy, int) else livy
         self.serial += 1
         view = _View(serial=self.serial, route=ROUTES[route], mode=MODES[mode], tls=tls, ending=ending, yield_=yields,
-                     valid_until=boot_ms() + valid, epoch=0 if route == "nobody" else epoch,
+                     valid_until=0 if valid is None else boot_ms() + valid, epoch=0 if route == "nobody" else epoch,
                      id=b"" if route == "nobody" else b"livy-there", livy_url=url.encode(), front_url=front.encode())
         self._sent = FrontMsg(magic=FRONT_MAGIC, type=VIEW, sent_at=boot_ms(), view=view)
         self.elector.send(self._sent)
@@ -230,10 +230,18 @@ class Relay:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def memory_within(self, bound: int, since: int) -> bool:
+        """Less than `bound` bytes more than `since`, what rss() said before; not judged where a sanitizer has its share."""
+        return bool(build.sanitizers()) or self.rss() - since < bound
+
+    def cpu_within(self, bound: float, since: float) -> bool:
+        """The same for seconds of CPU, and cpu()."""
+        return bool(build.sanitizers()) or self.cpu() - since < bound
+
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
-    def close(self) -> None:
+    def close(self, expected: int = 0) -> None:
         """By the keeper's end, as at the end of a daemon; then looks for what a sanitizer had to say."""
         self.keeper.close()
         try:
@@ -247,7 +255,7 @@ class Relay:
             self.log.close()
         report = build.sanitizer_report(self.text())
         assert not report, report
-        assert code == 0, f"the relay ended with {code}\n{self.tail()}"
+        assert code == expected, f"the relay ended with {code}\n{self.tail()}"
 
 
 # ---- HTTP, by hand -------------------------------------------------------------------------------------------------

@@ -136,6 +136,24 @@ static void test_end_of_file(void **state)
     assert_int_equal(errno, EPIPE);
 }
 
+/* Whoever ends with our messages unread makes a reset of it; what it said before is heard all the same. */
+static void test_last_words(void **state)
+{
+    const struct bed *bed = *state;
+    struct ipc_msg msg = {.type = IPC_PING};
+    int fd;
+
+    assert_int_equal(ipc_send(bed->pair[0], &msg, -1), 0);
+    msg = (struct ipc_msg){.type = IPC_FATAL, .code = 75};
+    assert_int_equal(ipc_send(bed->pair[1], &msg, -1), 0);
+    close(bed->pair[1]);
+    assert_int_equal(ipc_recv(bed->pair[0], &msg, &fd), 1);
+    assert_int_equal(msg.type, IPC_FATAL);
+    assert_int_equal(ipc_recv(bed->pair[0], &msg, &fd), -1);
+    assert_int_equal(errno, EPIPE);
+    ((struct bed *)*state)->pair[1] = -1;
+}
+
 static void test_full(void **state)
 {
     struct bed *bed = *state;
@@ -326,10 +344,18 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_bed, clear_bed)
     const struct CMUnitTest tests[] = {
-        CASE(test_round_trip),  CASE(test_order_is_kept), CASE(test_descriptor),
-        CASE(test_end_of_file), CASE(test_full),          CASE(test_both_ends_are_cloexec),
-        CASE(test_wrong_sizes), CASE(test_wrong_fields),  CASE(test_too_many_descriptors),
-        CASE(test_names),       CASE(test_describe),
+        CASE(test_round_trip),
+        CASE(test_order_is_kept),
+        CASE(test_descriptor),
+        CASE(test_end_of_file),
+        CASE(test_last_words),
+        CASE(test_full),
+        CASE(test_both_ends_are_cloexec),
+        CASE(test_wrong_sizes),
+        CASE(test_wrong_fields),
+        CASE(test_too_many_descriptors),
+        CASE(test_names),
+        CASE(test_describe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 
 #include "sim_deaths.h"
 #include "sim_keeper.h"
+#include "sim_orders.h"
 
 static void sim_elector_send(struct sim *s, int host, enum ipc_type type, const struct core_action *a)
 {
@@ -213,7 +214,8 @@ static void sim_elector_perform(struct sim *s, int host, const struct core_actio
             sim_after(s, sim_roll(s, 300), sim_quiet, host, 0);
         break;
     case CORE_ACT_MARK:
-        break; /* nobody asks for a switchover here: tests/model does */
+        sim_orders_mark(s, host, a);
+        break;
     case CORE_ACT_STOP:
         sim_trace(s, "host %d   STOP, grace %lld: %s", host, (long long)a->grace, a->text);
         sim_elector_send(s, host, IPC_STOP, a);

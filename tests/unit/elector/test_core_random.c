@@ -23,9 +23,15 @@ struct sim {
     struct sim_world world; /* the first */
     struct sim_zk zk;
     struct sim_host hosts[HOSTS];
+    struct sim_orders orders;
     int calm; /* how tame the faults are: 0 all of them */
     int births, last_born, fail_overs, adoptions, fences;
 };
+
+static struct sim_orders *sim_orders(struct sim *s)
+{
+    return &s->orders;
+}
 
 static struct sim_zk *sim_zk(struct sim *s)
 {
@@ -260,6 +266,10 @@ static void fault_of_people(struct sim *s, int host)
 {
     struct sim_host *h = &s->hosts[host];
 
+    if (sim_chance(s, 500)) {
+        sim_orders_ask(s, host);
+        return;
+    }
     if (sim_chance(s, 300)) {
         sim_trace(s, "fault    host %d: orderly stop", host);
         if (guarded_by_keeper(s, h))
@@ -270,9 +280,11 @@ static void fault_of_people(struct sim *s, int host)
         sim_elector_end(s, host);
         sim_keeper_end(s, host);
     } else if (guarded_by_elector(s, h)) {
-        sim_elector_event(
-            s, host,
-            &(struct core_event){.type = CORE_EV_STAND, .stand = sim_chance(s, 700), .text = "test"});
+        sim_elector_event(s, host,
+                          &(struct core_event){.type = CORE_EV_STAND,
+                                               .bar = sim_chance(s, 500) ? CORE_BAR_DRAINED : CORE_BAR_STORE,
+                                               .stand = sim_chance(s, 700),
+                                               .text = "test"});
     }
 }
 
@@ -292,7 +304,7 @@ static void fault(struct sim *s, int64_t unused, int64_t unused2)
         fault_of_zookeeper(s);
     else if (kind < 50)
         fault_of_network(s, host);
-    else if (kind < 88)
+    else if (kind < 80)
         fault_of_process(s, host);
     else
         fault_of_people(s, host);
@@ -303,10 +315,13 @@ static void faults_end(struct sim *s, int64_t unused, int64_t unused2)
     (void)unused;
     (void)unused2;
     sim_trace(s, "the faults have ended");
+    s->orders.paused_until = 0;
+    s->orders.version++;
     for (int i = 0; i < HOSTS; i++) {
         s->hosts[i].client.cut_until = 0;
-        if (guarded_by_elector(s, &s->hosts[i]))
-            sim_elector_event(s, i, &(struct core_event){.type = CORE_EV_STAND, .stand = true});
+        for (int bar = 0; bar < CORE_BARS && guarded_by_elector(s, &s->hosts[i]); bar++)
+            sim_elector_event(
+                s, i, &(struct core_event){.type = CORE_EV_STAND, .bar = (enum core_bar)bar, .stand = true});
     }
 }
 
@@ -367,6 +382,7 @@ static void run_seed(struct sim *s, uint64_t seed, struct sum *sum)
         sim_client_tick(s, i, 0);
         sim_after(s, sim_roll(s, 500), sim_keeper_begin, i, 0);
         sim_deaths_tick(s, i, 0);
+        sim_orders_look(s, i, 0);
         nobody_waits(s, i, 0);
     }
     sim_after(s, 1000, fault, 0, 0);

@@ -262,6 +262,41 @@ static void test_whether_there_may_be_a_next_one(void **state)
     }
 }
 
+/* It becomes a Location, and the name another field, of what clients are answered. */
+static void test_what_is_no_address_goes_into_no_answer(void **state)
+{
+    static const char *const texts[] = {
+        "{\"b\": {\"role\": \"active\", \"livy\": \"serving\", \"epoch\": 7, \"livy_url\": "
+        "\"http://b:18998\", "
+        "\"url\": \"http://b\\r\\nSet-Cookie: x:8998\"}}",
+        "{\"b\": {\"role\": \"active\", \"livy\": \"serving\", \"epoch\": 7, \"livy_url\": "
+        "\"http://b:18998\\n\", "
+        "\"url\": \"http://b:8998\"}}",
+        "{\"b\": {\"role\": \"active\", \"livy\": \"serving\", \"epoch\": 7, \"livy_url\": "
+        "\"http://b:18998\", "
+        "\"url\": \"javascript:alert(1)\"}}",
+        "{\"b\": {\"role\": \"active\", \"livy\": \"serving\", \"epoch\": 7, \"livy_url\": "
+        "\"http://b:18998\", "
+        "\"url\": \"//b:8998\"}}",
+        "{\"b\": {\"role\": \"active\", \"livy\": \"serving\", \"epoch\": 7, \"livy_url\": "
+        "\"http://b:18998\", "
+        "\"url\": \"http://\"}}",
+        "{\"b\": {\"role\": \"active\", \"livy\": \"serving\", \"epoch\": 7, \"livy_url\": "
+        "\"http://b:18998\", "
+        "\"url\": \"http://b:8998/ x\"}}",
+        "{" RECORD("b c", "active", "serving", "7", "") "}",
+        "{" RECORD("b\\u00e9", "active", "serving", "7", "") "}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct front_view view = decide(&standby, texts[i]);
+        assert_int_equal(view.route, FRONT_NOBODY);
+        assert_string_equal(view.front_url, "");
+        assert_string_equal(view.id, "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_a_hand_over),
         cmocka_unit_test(test_tls_is_that_of_the_livy_meant),
         cmocka_unit_test(test_an_address_that_does_not_fit_is_none),
+        cmocka_unit_test(test_what_is_no_address_goes_into_no_answer),
         cmocka_unit_test(test_manner_is_passed_on),
         cmocka_unit_test(test_who_is_waited_for),
         cmocka_unit_test(test_whether_anybody_is_to_be_told),

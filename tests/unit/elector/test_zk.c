@@ -270,6 +270,42 @@ static int count_lines(int fd, char *text, size_t size)
     return lines;
 }
 
+static int release(struct client *client, const char *tenure, const char *uri)
+{
+    static struct done done;
+
+    memset(&done, 0, sizeof done);
+    return finish(zk_release(client->zk, "/latch", "/handover", "latch", tenure, uri, on_done, &done), &done)
+        ->rc;
+}
+
+/* All at once or not at all, and the answer is the transaction's, however many parts it has. */
+static void test_release(void **state)
+{
+    struct client client;
+    struct done get = {0};
+
+    (void)state;
+    client_open(&client);
+    create(&client, "/handover", "", 0);
+    create(&client, "/latch", "", ZOO_EPHEMERAL);
+    create(&client, "/uri", "", ZOO_EPHEMERAL);
+    assert_int_equal(release(&client, "/tenure", "/uri"), ZNONODE);
+    create(&client, "/tenure", "", 0);
+    erase(&client, "/uri");
+    assert_int_equal(release(&client, "/tenure", "/uri"), ZNONODE);
+    assert_int_equal(exists(&client, "/latch")->rc, ZOK);
+    create(&client, "/uri", "", ZOO_EPHEMERAL);
+    assert_int_equal(release(&client, "/tenure", "/uri"), ZOK);
+    assert_int_equal(exists(&client, "/latch")->rc, ZNONODE);
+    assert_int_equal(exists(&client, "/tenure")->rc, ZNONODE);
+    assert_int_equal(exists(&client, "/uri")->rc, ZNONODE);
+    finish(zk_get(client.zk, "/handover", 0, 0, on_done, &get), &get);
+    assert_string_equal(get.value, "latch");
+    assert_int_equal(release(&client, NULL, NULL), ZNONODE);
+    client_close(&client);
+}
+
 /* A line that repeats comes through once a second, with a count; another place's line is not held up by it.
  */
 static void test_log_flood(void **state)
@@ -323,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_chroot),
         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_release),
         cmocka_unit_test(test_log_flood),
     };
 
