@@ -120,6 +120,10 @@ struct conf *conf_load(const char *path, char *const envp[], struct conf_report 
 struct conf *conf_load_again(const struct conf *old, char *const envp[], struct conf_report *report);
 void conf_free(struct conf *conf);
 
+/* How many variables Kubernetes has set for Services whose names begin with livy-ha: they are not taken for
+ * settings. `first` is the first one, "NAME=value", or NULL. */
+size_t conf_service_links(char *const envp[], const char **first);
+
 /* "livy-ha.conf:12", "LIVY_HA_ZOOKEEPER_HOSTS", "default": where `key` got its value; for messages.
  * The string lives as long as `conf`. */
 const char *conf_origin(const struct conf *conf, const char *key);

@@ -1,7 +1,6 @@
-/* conf_env.c - LIVY_HA_* in the environment: values, files of values, and the variables that Kubernetes
- * injects for a Service whose name begins with livy-ha, which are none of ours.
+/* conf_env.c - LIVY_HA_* in the environment: values, files of values. What Kubernetes puts there for a
+ * Service is conf_service.c's to tell.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,68 +20,6 @@ static const char *env_get(char *const envp[], const char *name)
         }
     }
     return NULL;
-}
-
-static bool env_ends_with(const char *name, size_t length, const char *suffix)
-{
-    size_t n = strlen(suffix);
-    return length >= n && memcmp(name + length - n, suffix, n) == 0;
-}
-
-/* LIVY_HA_..._PORT=tcp://10.0.0.1:8998: also where the name is a key of ours, as with a Service
- * "livy-ha-livy". */
-static bool env_is_service_url(const char *name, size_t length, const char *value)
-{
-    return env_ends_with(name, length, "_PORT") &&
-           (strncmp(value, "tcp://", 6) == 0 || strncmp(value, "udp://", 6) == 0 ||
-            strncmp(value, "sctp://", 7) == 0);
-}
-
-/* What follows "_PORT_" in LIVY_HA_PORT_8998_TCP, ..._TCP_PROTO, _PORT, _ADDR. */
-static bool env_is_service_port(const char *rest, const char *end)
-{
-    static const char *const protocols[] = {"_TCP", "_UDP", "_SCTP"};
-    static const char *const parts[] = {"", "_PROTO", "_PORT", "_ADDR"};
-    const char *digits = rest;
-    while (rest < end && isdigit((unsigned char)*rest)) {
-        rest++;
-    }
-    if (rest == digits) {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
-        for (size_t j = 0; j < sizeof parts / sizeof parts[0]; j++) {
-            char wanted[16];
-            (void)snprintf(wanted, sizeof wanted, "%s%s", protocols[i], parts[j]);
-            if ((size_t)(end - rest) == strlen(wanted) && memcmp(rest, wanted, strlen(wanted)) == 0) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* `name` begins with LIVY_HA_; its last underscore takes part: LIVY_HA_SERVICE_HOST is the Service "livy-ha".
- */
-static bool env_is_kubernetes(const char *name, size_t length, const char *value)
-{
-    const char *end = name + length;
-    const char *from = name + strlen(ENV_PREFIX) - 1;
-    if (env_is_service_url(name, length, value) || env_ends_with(name, length, "_SERVICE_HOST") ||
-        env_ends_with(name, length, "_SERVICE_PORT")) {
-        return true;
-    }
-    static const char named[] = "_SERVICE_PORT_";
-    const char *found = memmem(from, (size_t)(end - from), named, strlen(named));
-    if (found != NULL && found + strlen(named) < end) {
-        return true;
-    }
-    for (const char *at = from; (at = memmem(at, (size_t)(end - at), "_PORT_", 6)) != NULL; at++) {
-        if (env_is_service_port(at + 6, end)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void env_take_file(struct conf_loader *loader, const struct conf_key *key, const char *name,
@@ -120,8 +57,8 @@ static void env_take_key(struct conf_loader *loader, const struct conf_key *key)
     (void)snprintf(file_name, sizeof file_name, "%s_FILE", name);
     const char *value = env_get(loader->envp, name);
     const char *path = env_get(loader->envp, file_name);
-    if (value != NULL && env_is_service_url(name, strlen(name), value)) {
-        value = NULL;
+    if (value != NULL && conf_is_service_link(name, strlen(name), value)) {
+        value = NULL; /* LIVY_HA_LIVY_PORT=tcp://… is of a Service "livy-ha-livy". */
     }
     if (value != NULL && path != NULL) {
         conf_report_error(loader->report, "%s (environment): %s is set too: unset one of them", name,
@@ -180,7 +117,7 @@ void conf_load_env(struct conf_loader *loader)
             continue;
         }
         size_t length = (size_t)(equals - *entry);
-        if (!env_is_key(*entry, length) && !env_is_kubernetes(*entry, length, equals + 1)) {
+        if (!env_is_key(*entry, length) && !conf_is_service_link(*entry, length, equals + 1)) {
             env_unknown(loader, *entry, length);
         }
     }

@@ -101,6 +101,12 @@ int conf_listen_port(const char *listen);
 /* The host of a checked URL, without brackets. */
 void conf_url_host(const char *url, char *host, size_t size);
 
+/* ---- conf_service.c: what Kubernetes puts into the environment ---- */
+
+#define CONF_SERVICE_SIZE 256 /* room for such a variable's name: a Service's has 63 characters at most */
+/* True where this variable, of `length` characters, is one that Kubernetes sets for a Service livy-ha…. */
+bool conf_is_service_link(const char *name, size_t length, const char *value);
+
 /* ---- conf_text.c: a file with its includes as one text ---- */
 
 struct conf_span {

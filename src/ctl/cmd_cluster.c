@@ -46,7 +46,8 @@ enum ctl_exit command_status(const struct ctl *ctl)
 static const char *active_url(const struct ctl *ctl, const json_t *member)
 {
     struct fetch own = fetch_document(ctl, "/status", false, ctl->deadline);
-    const char *url = document_string(member, document_true(own.document, "front") ? "url" : "livy_url");
+    bool front = json_object_get(own.document, "front") != NULL;
+    const char *url = document_string(member, front ? "url" : "livy_url");
 
     json_decref(own.document);
     return url;

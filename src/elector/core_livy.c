@@ -83,9 +83,11 @@ static void started(struct step *s)
     core_history(s, CORE_HIST_STARTED, s->now - c->elected_at, "pid %d", c->livy.pid);
 }
 
+/* A Livy that was started since has seen nothing of it: what kills that one kills it in a loop. */
 static bool zookeeper_was_away(const struct core *c, int64_t now)
 {
-    return !c->connected || (c->outage_end != 0 && now - c->outage_end < ZOOKEEPER_GRACE);
+    return !c->connected || (c->outage_end != 0 && now - c->outage_end < ZOOKEEPER_GRACE &&
+                             c->livy.started_at <= c->outage_end);
 }
 
 static void died(struct step *s, const char *text)

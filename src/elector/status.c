@@ -101,7 +101,6 @@ json_t *status_member(struct elector *e)
     json_object_set_new(self, "reason", json_string(c->reason));
     json_object_set_new(self, "livy_reason", json_string(c->livy_reason));
     json_object_set_new(self, "keeper_answers", json_boolean(keeper_answers(e)));
-    json_object_set_new(self, "front", json_boolean(front_on(e->front)));
     return self;
 }
 

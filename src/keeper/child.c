@@ -456,6 +456,26 @@ void child_become_closer(const struct conf *conf, int lock, char *why, size_t si
     snprintf(why, size, "%s: %s", path, strerror(errno));
 }
 
+pid_t child_closer(const struct conf *conf, int lock)
+{
+    sigset_t old;
+    pid_t keeper = getpid(), pid = fork_blocked(&old);
+
+    if (pid == 0) {
+        char why[256] = "the keeper is gone";
+        reset_dispositions();
+        unblock_signals();
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == keeper)
+            child_become_closer(conf, lock, why, sizeof(why));
+        log_error("no session is closed: %s", why);
+        _exit(126);
+    }
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
+    return pid;
+}
+
 void child_signal(const struct child *child, int number)
 {
     if (child->pid != 0 && syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0) != 0 &&

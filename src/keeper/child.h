@@ -57,6 +57,9 @@ int child_fence(const struct conf *conf, const struct ipc_member *member, const 
  * `why`. */
 void child_become_closer(const struct conf *conf, int lock, char *why, size_t size);
 
+/* The same in a process of its own, which dies with the keeper. Returns its pid, -1 with errno. */
+pid_t child_closer(const struct conf *conf, int lock);
+
 /* A signal, by pidfd; none where there is no such child. */
 void child_signal(const struct child *child, int number);
 /* It was reaped: closes what is left of it. */

@@ -79,6 +79,17 @@ static void print_report(const struct conf_report *report)
         fprintf(stderr, "livy-ha: warning: %s\n", report->warnings[i]);
 }
 
+/* A daemon whose configuration does not load: as the journal or a container's collector of logs wants it.
+ * What log.format says is not known then. */
+static void tell_report(const struct conf_report *report)
+{
+    log_open("keeper", LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
+    if (log_format_in_use() == LOG_FORMAT_TEXT)
+        print_report(report);
+    else
+        reload_log_report(report);
+}
+
 static int check_there(const struct conf *conf)
 {
     const struct {
@@ -108,6 +119,19 @@ static int check_config(const struct conf *conf, const struct livyconf *livyconf
     return rc;
 }
 
+/* Once, so that nobody wonders; they are no settings. */
+static void log_service_links(void)
+{
+    const char *first;
+    size_t count = conf_service_links(environ, &first);
+
+    if (count > 0)
+        log_info(
+            "ignored: %zu variables of the environment, %.*s the first, that Kubernetes sets for a Service "
+            "(enableServiceLinks: false leaves them out)",
+            count, (int)strcspn(first, "="), first);
+}
+
 static int run(struct conf *conf, struct livyconf *livyconf)
 {
     int lock = -1;
@@ -118,6 +142,7 @@ static int run(struct conf *conf, struct livyconf *livyconf)
     notify_open();
     log_info("livy-ha %s, member %s, %s", LIVY_HA_VERSION, conf->id,
              conf->path != NULL ? conf->path : "configured by the environment alone");
+    log_service_links();
     conf_decide_front(conf, livyconf->kerberos);
     if (strcmp(conf->front.listen, "off") != 0)
         log_info("front at %s for %s, front.mode %s", conf->front.listen, conf->front.advertise,
@@ -190,6 +215,10 @@ int main(int argc, char **argv)
 
     if (rc >= 0)
         return rc;
+    /* The kernel drops a TERM that a PID 1 neither handles nor blocks, and looking up the host's name takes
+     * its time: blocked, it waits for the loop. */
+    if (getpid() == 1)
+        keeper_block_signals(NULL);
     struct conf *conf = conf_load(options.path, environ, &report);
     if (conf != NULL && !options.close_session && !startup_can_keep(conf, &report)) {
         conf_free(conf);
@@ -198,7 +227,7 @@ int main(int argc, char **argv)
     if (options.check_config) {
         rc = check(conf, &report);
     } else if (conf == NULL) {
-        print_report(&report);
+        tell_report(&report);
         rc = EXIT_CONFIGURATION;
     } else {
         rc = options.close_session ? close_session(conf) : start(conf, &report);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -26,6 +27,7 @@
 #define DYING_WAIT 2000       /* ms for processes that were killed to be gone */
 #define PREDECESSOR_WAIT 5000 /* ms for an elector that still closes its session */
 #define PROBE_WAIT 1000
+#define CLOSE_WAIT 7000 /* ms: the closer itself gives up after 5 s */
 
 /* Returns false where a stop was asked for: the signals are blocked and wait for the loop, which is not there
  * yet. */
@@ -307,6 +309,35 @@ int startup_directories(const struct conf *conf)
     return rc != 0 ? rc : check_directories(conf);
 }
 
+/* kill -9 of a container's PID 1 (an OOM kill, mostly) takes everything along, and no ExecStopPost follows:
+ * the session stays open until its time-out, and keeps the standby waiting. Where the container is started
+ * again in its place before that, it closes the session first. Nothing of it is adopted (DESIGN rule 5). */
+static int close_left_session(const struct conf *conf, int lock)
+{
+    char session[PATH_MAX];
+    int64_t until = clock_boot_ms() + CLOSE_WAIT;
+    bool go_on = true;
+    int status;
+    pid_t done;
+
+    if (getpid() != 1 || lockfile_session_path(conf->runtime_dir, session, sizeof(session)) != 0 ||
+        access(session, F_OK) != 0)
+        return 0;
+    log_info("the livy-ha before this one was killed and has left its session: closing it before joining");
+    pid_t pid = child_closer(conf, lock);
+    if (pid < 0) {
+        log_warn("no session is closed: fork: %s", strerror(errno));
+        return 0;
+    }
+    while ((done = waitpid(pid, &status, WNOHANG)) == 0 && clock_boot_ms() < until && (go_on = nap(20)))
+        ;
+    if (done == 0) {
+        kill(pid, SIGKILL); /* our unreaped child */
+        (void)waitpid(pid, &status, 0);
+    }
+    return go_on ? 0 : STARTUP_STOPPED;
+}
+
 int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, int *lock)
 {
     int rc = take_lock(conf, lock);
@@ -314,6 +345,8 @@ int startup_prepare(const struct conf *conf, const struct livyconf *livyconf, in
         rc = kill_leftover(conf);
     if (rc == 0)
         rc = check_port(conf, livyconf);
+    if (rc == 0)
+        rc = close_left_session(conf, *lock);
     if (rc == STARTUP_STOPPED)
         log_info("a stop was asked for before anything was started");
     return rc;

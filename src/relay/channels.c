@@ -173,7 +173,9 @@ static void on_peer(evutil_socket_t socket, short what, void *arg)
     }
     if (rc == 0)
         return;
-    if (errno == EPIPE || errno == ECONNRESET)
+    if ((errno == EPIPE || errno == ECONNRESET) && relay->view.ending != 0)
+        log_info("the elector is gone, as the daemon ends");
+    else if (errno == EPIPE || errno == ECONNRESET)
         log_warn("the elector is gone: requests go where they went until its last view runs out");
     else
         log_error("a message of the elector is not one: %s", strerror(errno));

@@ -46,7 +46,7 @@
 struct life {
     char magic[8]; /* "LIVYLIFE", written last */
     int32_t pid;
-    int32_t rival;           /* pid of another stand-in that lived when this one began, else 0 */
+    int32_t rival; /* pid of another stand-in that lived when this one began (-1: not to be told), else 0 */
     int64_t first_ns;        /* CLOCK_BOOTTIME when main() began */
     _Atomic int64_t last_ns; /* … when it was last alive */
     _Atomic int64_t serving_ns;
@@ -166,7 +166,8 @@ static int rival_check(const char *dir, int32_t *rival)
     *rival = 0;
     if (fcntl(fd, F_SETLK, &lock) != 0) {
         *rival = -1;
-        if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
+        /* 0: it lives in another pid namespace, which is no less a rival. */
+        if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0) {
             *rival = lock.l_pid;
         }
     }

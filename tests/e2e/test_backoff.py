@@ -41,6 +41,26 @@ def _deaths(cluster: Cluster) -> list[dict[str, object]]:
     return json.loads(data) if data else []
 
 
+def test_poison_after_an_outage_of_zookeeper(make_cluster: ClusterMaker, own_zookeeper: Ensemble) -> None:
+    """The outage excuses the Livy that ran through it, and no later one: the starts get rarer, and the latch moves."""
+    cluster = make_cluster(2, own_zookeeper, livy__restarts=2).start()
+    active = cluster.wait_settled()
+    own_zookeeper.stop()
+    let_pass(6, lambda: active.running(), "a long outage", cluster.failure_text)
+    for server in own_zookeeper.servers:
+        server.start()
+    own_zookeeper.wait_ready()
+    active = cluster.wait_settled()
+    life = active.serving()
+    assert life is not None
+    before = len(cluster.oracle.lives())
+    for member in cluster.members:
+        member.set_mode(POISON)
+    proc.send(life.pid, signal.SIGKILL)
+    cluster.wait(lambda: [entry["event"] for entry in _deaths(cluster)].count("gave-up") == 1, 25, "the latch is given up")
+    assert len(cluster.oracle.lives()) - before <= 4, "two restarts, and at most one start elsewhere by now"
+
+
 def test_poison_does_not_bounce(make_cluster: ClusterMaker) -> None:
     """restarts = 1: two deaths on a, two on b, then c keeps the latch and goes on trying; 1, 2, 4, 8 s apart."""
     cluster = make_cluster(3, livy__restarts=1, livy__restart_window="40s")

@@ -121,8 +121,8 @@ static void relate_core(struct core *c, int64_t now)
     if (c->connected)
         c->suspended_at = c->kick_at = 0; /* set anew before they are looked at again */
     c->connected_at = c->connected_at != 0;
-    if (c->served)
-        c->livy.started_at = 0;
+    if (c->served) /* all that counts of it then is whether an outage excuses its death */
+        c->livy.started_at = c->outage_end != 0 && c->livy.started_at > c->outage_end ? CLOCK_NEVER : 0;
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
         relate(times[i], now);
     for (size_t i = 0; i < CORE_REQUESTS; i++) {

@@ -2,6 +2,7 @@
 import json
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,7 @@ class Life:
     path: str
     name: str       # STANDIN_NAME: the member
     pid: int
-    rival: int      # pid of another stand-in that was alive when this one began, else 0
+    rival: int      # pid of another stand-in that was alive when this one began (-1: which is not known), else 0
     first: int
     last: int       # at most about a millisecond before the real end after a SIGKILL
     serving: int    # 0: never listened
@@ -87,11 +88,17 @@ class Gap:
         return self.after.serving - self.before.last
 
 
-class Oracle:
-    """All lives of one cluster's stand-ins."""
+def _process_is_there(life: Life) -> bool:
+    return os.path.exists(f"/proc/{life.pid}")
 
-    def __init__(self, directory: str) -> None:
+
+class Oracle:
+    """All lives of one cluster's stand-ins. `there` tells whether a life's process still exists, where that is not to be
+    seen by its pid here: it may be in another pid namespace."""
+
+    def __init__(self, directory: str, there: Callable[[Life], bool] = _process_is_there) -> None:
         self.directory = directory
+        self._there = there
         self._ended: dict[str, Life] = {}  # an ended life does not change any more
 
     def lives(self) -> list[Life]:
@@ -103,7 +110,7 @@ class Oracle:
             life = self._ended.get(entry.name) or read_life(entry.path)
             if life is None:
                 continue
-            if entry.name not in self._ended and not os.path.exists(f"/proc/{life.pid}"):
+            if entry.name not in self._ended and not self._there(life):
                 # The process may have ticked between the reading and its end: read once more.
                 life = read_life(entry.path) or life
                 self._ended[entry.name] = life

@@ -242,11 +242,73 @@ static void test_kubernetes_is_ignored(void **state)
                     "LIVY_HA_LIVY_PORT=tcp://10.0.0.1:18998",
                     "LIVY_HA_FRONT_THRIFT_PORT=tcp://10.0.0.1:10000",
                     "LIVY_HA_PORTS_PORT_1_PORT_2_TCP=tcp://10.0.0.1:2",
+                    "LIVY_HA_V6_SERVICE_HOST=fd00::1",
+                    "LIVY_HA_V6_PORT=tcp://[fd00::1]:8998",
+                    "LIVY_HA_2_SERVICE_PORT_METRICS_2=1",
                     NULL};
+    const char *first;
     struct conf *conf = fixture_load_fine(BASE, envp);
     assert_int_equal(conf->livy.port, 18998);
     assert_string_equal(conf_origin(conf, "livy.port"), "default");
     conf_free(conf);
+    assert_int_equal(conf_service_links(envp, &first), sizeof envp / sizeof envp[0] - 1);
+    assert_string_equal(first, envp[0]);
+}
+
+/* Name and value both have to be Kubernetes': a slip in a variable of ours must not pass for one of them. */
+static void test_not_kubernetes(void **state)
+{
+    (void)state;
+    static char *const not_links[] = {
+        "LIVY_HA_PORT=8998",
+        "LIVY_HA_PORT=http://10.0.0.1:8998",
+        "LIVY_HA_PORT=tcp://10.0.0.1",
+        "LIVY_HA_PORT=tcp://10.0.0.1:0",
+        "LIVY_HA_PORT=tcp://10.0.0.1:65536",
+        "LIVY_HA_PORT=tcp://10.0.0.1:8998/",
+        "LIVY_HA_PORT=tcp://livy:8998",
+        "LIVY_HA_PORT=://10.0.0.1:8998",
+        "LIVY_HA_PORT=",
+        "LIVY_HA_SERVICE_HOST=livy-a.example.com",
+        "LIVY_HA_SERVICE_HOST=",
+        "LIVY_HA_SERVICE_PORT=http",
+        "LIVY_HA_SERVICE_PORT_=8998",
+        "LIVY_HA_SERVICE_PORT_HTTP=",
+        "LIVY_HA_SERVICE_PORTS=8998",
+        "LIVY_HA_PORT_8998=tcp://10.0.0.1:8998",
+        "LIVY_HA_PORT_8998_TCP=8998",
+        "LIVY_HA_PORT_8998_TCP_PROTO=udp",
+        "LIVY_HA_PORT_8998_TCP_PORT=8999",
+        "LIVY_HA_PORT_8998_TCP_ADDR=livy",
+        "LIVY_HA_PORT_8998_ICMP=icmp://10.0.0.1:8998",
+        "LIVY_HA_PORT_89980000_TCP_PROTO=tcp",
+        "LIVY_HA_PORT__TCP_PROTO=tcp",
+        "LIVY_HA_port_8998_TCP_PROTO=tcp",
+        "LIVY_HA_ZOOKEEPER_HOST=10.0.0.1",
+        "LIVY_HA_LIVY_PORTS=18998",
+    };
+    for (size_t i = 0; i < sizeof not_links / sizeof not_links[0]; i++) {
+        char *envp[] = {not_links[i], NULL};
+        const char *first;
+        struct conf_report report = {0};
+        assert_int_equal(conf_service_links(envp, &first), 0);
+        assert_null(first);
+        assert_null(conf_load_for(HOST, fixture_write("livy-ha.conf", BASE), envp, &report));
+        assert_int_equal(report.n_errors, 1);
+        assert_non_null(strstr(report.errors[0], "there is no such variable"));
+        conf_report_clear(&report);
+    }
+}
+
+/* Also where the name is a key's: what is no URL of a Service is taken for a value, and is wrong. */
+static void test_port_that_is_no_service(void **state)
+{
+    (void)state;
+    char *envp[] = {"LIVY_HA_LIVY_PORT=tcp://livy:18998", NULL};
+    struct conf_report report = {0};
+    assert_null(conf_load_for(HOST, fixture_write("livy-ha.conf", BASE), envp, &report));
+    assert_non_null(strstr(report.errors[0], "LIVY_HA_LIVY_PORT (environment): found \"tcp:"));
+    conf_report_clear(&report);
 }
 
 static void test_log_dir(void **state)
@@ -389,6 +451,8 @@ int main(void)
         cmocka_unit_test(test_values_are_made_uniform),
         cmocka_unit_test(test_value_from_file),
         cmocka_unit_test(test_kubernetes_is_ignored),
+        cmocka_unit_test(test_not_kubernetes),
+        cmocka_unit_test(test_port_that_is_no_service),
         cmocka_unit_test(test_log_dir),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_lease),

@@ -62,7 +62,7 @@ static void test_active(void **state)
 
     RUN(&run, "active");
     assert_run(&run, 0, "http://a:18998\n");
-    daemon_set(daemon, "/status", JSON, "{\"front\":true}");
+    daemon_set(daemon, "/status", JSON, "{\"front\":{\"mode\":\"forward\"}}");
     RUN(&run, "active");
     assert_run(&run, 0, "http://a:8998\n");
     RUN(&run, "active", "--json");

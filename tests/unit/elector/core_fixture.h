@@ -264,7 +264,8 @@ static UNUSED struct ipc_livy livy_is(uint32_t state, uint32_t run, uint32_t cau
                              .pid = state == IPC_LIVY_NONE ? 0 : 4711,
                              .epoch = EPOCH,
                              .kill_at = kill_at,
-                             .started_at = now};
+                             /* The keeper says of a dead one when it was started. */
+                             .started_at = state == IPC_LIVY_ALIVE ? now : core.livy.started_at};
 }
 
 static UNUSED void livy_runs(uint32_t run, int64_t kill_at)

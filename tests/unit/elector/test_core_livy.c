@@ -69,6 +69,29 @@ static void test_exit_while_zookeeper_was_away_is_not_counted(void **state)
     whatever();
 }
 
+/* Only that one Livy: those that die after it are counted, so that a crash loop is one right after an outage
+ * as well. */
+static void test_livy_started_after_an_outage_has_no_excuse(void **state)
+{
+    (void)state;
+    become_active();
+    all_is_well(103000);
+    suspended();
+    at(109000);
+    connected(SESSION);
+    whatever();
+    livy_dead(1, IPC_CAUSE_EXITED);
+    assert_int_equal(deaths_here(), 0);
+    whatever();
+    at(109200);
+    livy_runs(2, now + LEASE);
+    whatever();
+    at(109500);
+    livy_dead(2, IPC_CAUSE_EXITED);
+    assert_int_equal(deaths_here(), 1);
+    whatever();
+}
+
 static void test_short_absence_of_zookeeper_is_no_excuse(void **state)
 {
     (void)state;
@@ -363,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_word_of_before_the_start_is_ignored),
         cmocka_unit_test(test_livy_that_cannot_be_run_counts),
         cmocka_unit_test(test_exit_while_zookeeper_was_away_is_not_counted),
+        cmocka_unit_test(test_livy_started_after_an_outage_has_no_excuse),
         cmocka_unit_test(test_short_absence_of_zookeeper_is_no_excuse),
         cmocka_unit_test(test_lease_that_ran_out_restarts_at_once),
         cmocka_unit_test(test_start_timeout_counts),

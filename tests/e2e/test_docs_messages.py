@@ -1,0 +1,70 @@
+"""docs/troubleshooting.md against the sources: each message that it explains is one, and each of the level error is explained."""
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from livyha.build import ROOT
+
+_TEXT = r'(?:"(?:[^"\\]|\\.)*"\s*(?:PRI\w+\s*)?)+'
+_PLACE = re.compile(r"%[-+ 0#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|j|t)?[a-zA-Z]?(?=\W|$|[a-zA-Z])")
+# What is told as an error, by the function that tells it.
+_TOLD = (r"\blog_error\s*\(\s*", r"\belector_fatal\s*\(\s*e,\s*\d+,\s*", r"\bcore_alarm\s*\(\s*s,\s*\w+,\s*true,\s*",
+         r"CORE_ACT_FATAL\);\s*a->code = \d+;\s*core_say\(a->text,\s*", r"KCORE_ACT_ALARM\)->text,\s*")
+_LEAST = 12  # letters: a message with fewer is another one's frame, "%s: %s"
+
+
+def sources() -> list[str]:
+    return [path.read_text() for path in sorted((Path(ROOT) / "src").glob("*/*.c"))]
+
+
+def join(literals: str) -> str:
+    """C's string literals as one text, with … for what is filled in."""
+    text = ""
+    for literal, number in re.findall(r'"((?:[^"\\]|\\.)*)"|(PRI\w+)', literals):
+        text = text[:text.rindex("%")] + "…" if number else text + literal.replace('\\"', '"').replace("%%", "\0")
+    return _PLACE.sub("…", text).replace("\0", "%").replace("\\n", " ")
+
+
+@cache
+def all_texts() -> list[str]:
+    return [join(text) for source in sources() for text in re.findall(_TEXT, source)]
+
+
+def errors() -> list[str]:
+    found = {join(match) for source in sources() for told in _TOLD for match in re.findall(told + f"({_TEXT})", source)}
+    return sorted(text for text in found if len(re.findall(r"[A-Za-z]", text)) >= _LEAST)
+
+
+def documented() -> list[str]:
+    text = (Path(ROOT) / "docs" / "troubleshooting.md").read_text()
+    tables = re.findall(r"^\| message \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.M)
+    return [re.match(r"\| `(.*?)` \| ", row)[1] for table in tables for row in table.splitlines()]  # type: ignore[index]
+
+
+def fits(message: str, text: str) -> bool:
+    """The message as it is documented is the beginning of the text, or where it begins with … a part of it."""
+    parts = [part.strip() for part in message.split("…")]
+    at = 0
+    for number, part in enumerate(parts):
+        found = text.find(part, at)
+        if found < 0 or (number == 0 and part and found != 0):
+            return False
+        at = found + len(part)
+    return True
+
+
+@pytest.mark.parametrize("message", documented())
+def test_documented_message_exists(message: str) -> None:
+    assert len(message) >= 15 and any(fits(message, text) for text in all_texts())
+
+
+@pytest.mark.parametrize("text", errors())
+def test_error_is_documented(text: str) -> None:
+    assert any(fits(message, text) for message in documented()), text
+
+
+def test_there_are_as_many_as_there_should_be() -> None:
+    """Neither of the two lists is empty because a pattern has gone wrong."""
+    assert len(errors()) >= 50 and len(documented()) >= 60
+    assert len(set(documented())) == len(documented()), "one is explained twice"
