@@ -147,8 +147,9 @@ void channels_counts(struct relay *relay)
     struct front_msg msg = {.type = FRONT_COUNTS,
                             .counts = {.serial = relay->view.serial,
                                        .running = (uint32_t)relay->stats.running,
-                                       .held = (uint32_t)relay->stats.held,
-                                       .connections = (uint32_t)relay->stats.open}};
+                                       .held = (uint32_t)relay->stats.held + (uint32_t)relay->connecting,
+                                       .connections = (uint32_t)relay->stats.open,
+                                       .coming = leave_awaits(relay)}};
 
     /* One that does not fit is said again with the next view. */
     if (relay->peer >= 0 && front_send(relay->peer, &msg, -1) != 0)

@@ -24,6 +24,11 @@ void listener_init(struct listener *listener, struct relay *relay, const char *k
 int listener_open(struct listener *listener, char *why, size_t size);
 void listener_retry(struct listener *listener); /* opens it, and tries again until that works */
 void listener_close(struct listener *listener);
+/* From now on who connects is refused; who was connecting is taken. False: this system has no way to do so.
+ */
+bool listener_refuse(struct listener *listener);
+/* Closes it once all who have come so far are in. */
+void listener_last(struct listener *listener);
 /* Called when a connection has ended: there may be room again. */
 void listener_room(struct listener *listener);
 
