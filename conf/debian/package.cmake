@@ -43,6 +43,7 @@ string(REPLACE "/usr/sbin/livy-ha" "${CMAKE_INSTALL_FULL_SBINDIR}/livy-ha" LIVY_
 file(WRITE ${PREPARED}/livy-ha.service "${LIVY_HA_UNIT}")
 install(FILES ${PREPARED}/livy-ha.service DESTINATION lib/systemd/system)
 install(FILES systemd/sysusers.conf DESTINATION lib/sysusers.d RENAME livy-ha.conf)
+install(FILES systemd/tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME livy-ha.conf)
 
 # ---- /etc ---------------------------------------------------------------------------------------------------
 # The sample with its two settings commented out as well: nothing can start before somebody has configured it.

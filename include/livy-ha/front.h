@@ -39,12 +39,18 @@ enum front_route {
 
 enum front_mode { FRONT_FORWARD, FRONT_REDIRECT };
 
+enum front_ending {
+    FRONT_STAYS,
+    FRONT_ENDS, /* the daemon is to end: soon there are no new connections; who waits goes on waiting */
+    FRONT_CUT,  /* it ends now: who waits is told so, what runs is cut */
+};
+
 struct front_view {
     uint64_t serial; /* grows by one with each view of one elector */
     uint32_t route;  /* enum front_route */
     uint32_t mode;   /* enum front_mode: on a standby; "auto" is decided by now */
     uint32_t tls;    /* 1: Livy speaks https, so clients do too: nothing can be looked into */
-    uint32_t ending; /* 1: the daemon is to end: no new connections; those that are idle are closed */
+    uint32_t ending; /* enum front_ending */
     uint32_t yield;  /* 1: livy.port is the front's own port, and Livy needs it: do not listen */
     int64_t
         valid_until; /* CLOCK_BOOTTIME ms: from then on the route is FRONT_NOBODY, until a new view comes */
@@ -60,6 +66,7 @@ struct front_counts {
         running; /* requests (with TLS: connections) that have gone to a Livy and are not answered in full */
     uint32_t held;        /* requests that wait for an active Livy */
     uint32_t connections; /* of clients */
+    uint32_t coming; /* 1: the daemon ends, and clients that connected before they could know may ask yet */
 };
 
 struct front_msg {

@@ -15,7 +15,7 @@ static bool ends(const char *text, size_t size)
 static bool valid_view(const struct front_view *view)
 {
     return view->route <= FRONT_REMOTE && view->mode <= FRONT_REDIRECT && view->tls <= 1 &&
-           view->ending <= 1 && view->yield <= 1 && view->valid_until >= 0 && view->epoch >= 0 &&
+           view->ending <= FRONT_CUT && view->yield <= 1 && view->valid_until >= 0 && view->epoch >= 0 &&
            ends(view->id, sizeof(view->id)) && ends(view->livy_url, sizeof(view->livy_url)) &&
            ends(view->front_url, sizeof(view->front_url));
 }

@@ -14,8 +14,7 @@
 #include "transition.h"
 
 #define RESOLVE_AGAIN_MS 1000
-#define CLOSE_WAIT_MS 200 /* for the history's last entry, after the latch is given up */
-#define TELL_AFTER_MS 50  /* what people read keeps out of the way of a hand-over for that long */
+#define TELL_AFTER_MS 50 /* what people read keeps out of the way of a hand-over for that long */
 
 enum core_rc act_rc(int rc)
 {
@@ -480,36 +479,6 @@ void act_publish_now(struct elector *e)
     publish(e);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------- */
-
-static void finish(struct elector *e)
-{
-    if (e->zk != NULL)
-        zk_close(e->zk, false);
-    e->zk = NULL;
-    session_unlink(e->conf->runtime_dir);
-    event_base_loopbreak(e->base);
-}
-
-static void on_close_time(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    finish(arg);
-}
-
-/* The latch is given up already: a last word to the history costs nobody anything. */
-static void close_session(struct elector *e)
-{
-    struct timeval wait = {.tv_usec = CLOSE_WAIT_MS * 1000L};
-
-    history_flush(e->history);
-    e->on_close = evtimer_new(e->base, on_close_time, e);
-    if (e->zk == NULL || !e->core.connected || history_idle(e->history) || e->on_close == NULL ||
-        evtimer_add(e->on_close, &wait) != 0)
-        finish(e);
-}
-
 void act_perform(struct elector *e, const struct core_action *a)
 {
     switch (a->type) {
@@ -573,7 +542,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         tell(e, IPC_RELEASING, a);
         break;
     case CORE_ACT_CLOSE:
-        close_session(e);
+        act_close(e);
         break;
     case CORE_ACT_PHASE:
         transition_phase(e, a);

@@ -86,7 +86,9 @@ struct elector {
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
     struct event *on_channel, *on_timer, *on_guard, *on_close, *on_tell;
-    unsigned stepping;             /* depth: actions may be events */
+    int64_t close_began, close_until; /* the session's end, and how long it may wait */
+    bool close_cut;    /* … for clients who have been told by now that there is no more waiting */
+    unsigned stepping; /* depth: actions may be events */
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
@@ -141,6 +143,7 @@ void act_publish_now(struct elector *e); /* the same, where others wait for it: 
 /* To the history, and soon to the others. */
 void act_history(struct elector *e, const char *event, int64_t epoch, const char *reason, int64_t took);
 void act_perform(struct elector *e, const struct core_action *action);
+void act_close(struct elector *e);   /* CORE_ACT_CLOSE: the end, once nobody waits for us any more */
 void act_connect(struct elector *e); /* opens a handle (after resolving), adopting e->adopt where set */
 void act_drop_handle(struct elector *e, bool keep_session);
 enum core_rc act_rc(int rc);

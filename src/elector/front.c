@@ -30,6 +30,8 @@ struct front {
     bool quiescing, quiet;      /* quiet: the core has been answered */
     int64_t began;              /* this elector */
     int64_t held;               /* another member's epoch for which our front holds; 0: none */
+    uint64_t asked;             /* the serial of the view whose COUNTS tell who is left at the end */
+    bool cut;
 };
 
 static int listen_port(const char *listen)
@@ -92,7 +94,9 @@ static void decide(struct front *f, struct front_view *view)
                               .trusted = f->trusted,
                               .mode = mode_of(f),
                               .tls = elector_livy_tls(e),
-                              .ending = c->quitting,
+                              .ending = f->cut        ? FRONT_CUT
+                                        : c->quitting ? FRONT_ENDS
+                                                      : FRONT_STAYS,
                               .yield = (alive || c->start_run != 0) &&
                                        listen_port(e->conf->front.listen) == e->conf->livy.port};
     route_decide(&self, view_members(e->view), view);
@@ -324,9 +328,27 @@ bool front_snapshot(struct front *f, int memfd, uint64_t size)
     return front_send(f->socket, &msg, memfd) == 0;
 }
 
-const struct front_counts *front_counts(const struct front *f)
+/* ---- the end ---- */
+
+void front_leave(struct front *f)
 {
-    return f->socket >= 0 && f->counted ? &f->counts : NULL;
+    f->asked = f->serial + 1;
+    f->told = false;
+    renew(f);
+}
+
+bool front_left(const struct front *f)
+{
+    if (f->socket < 0 || !front_on(f))
+        return true;
+    return f->counted && f->counts.serial >= f->asked &&
+           f->counts.running + f->counts.held + f->counts.coming == 0;
+}
+
+void front_cut(struct front *f)
+{
+    f->cut = true;
+    front_leave(f);
 }
 
 struct front *front_new(struct elector *e)

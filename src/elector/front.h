@@ -34,10 +34,14 @@ bool front_on(const struct front *front);
 /* Where clients are to go: front.advertise, or Livy's own URL where there is no front. */
 void front_url(const struct front *front, char *url, size_t size);
 
+/* The daemon's end, once the latch is given up. front_leave asks the relay for whom it still has; front_left
+ * tells whether that is nobody, as far as is known; front_cut has it tell them that they cannot be served. */
+void front_leave(struct front *front);
+bool front_left(const struct front *front);
+void front_cut(struct front *front);
+
 /* Gives the relay one document (see FRONT_SNAPSHOT) of `size` bytes. False where there is no relay, or it
  * does not read: the next one is due in a while anyway. `memfd` stays the caller's. */
 bool front_snapshot(struct front *front, int memfd, uint64_t size);
-/* What the relay last said; NULL: there is none, or it has said nothing yet. */
-const struct front_counts *front_counts(const struct front *front);
 
 #endif

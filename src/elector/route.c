@@ -137,6 +137,19 @@ bool route_others_forward(const json_t *members, const char *self)
     return false;
 }
 
+bool route_others_stand(const json_t *members, const char *self)
+{
+    const char *id;
+    json_t *record;
+
+    json_object_foreach((json_t *)members, id, record)
+    {
+        if (strcmp(id, self) != 0 && (is(record, "role", "active") || is(record, "role", "standby")))
+            return true;
+    }
+    return false;
+}
+
 bool route_others_hold(const json_t *members, const char *self, int64_t epoch)
 {
     const char *id;

@@ -20,7 +20,8 @@ struct route_self {
     int64_t trusted;                       /* what the others have told is good until then */
     enum front_mode mode;                  /* of this member's front */
     bool tls;                              /* this member's Livy speaks https */
-    bool ending, yield;
+    enum front_ending ending;
+    bool yield;
 };
 
 /* All of `view` but its serial. Of several members that call themselves active only the one with the highest
@@ -29,6 +30,9 @@ void route_decide(const struct route_self *self, const json_t *members, struct f
 
 /* Whether any other member's front forwards, so that it has to hold requests at a hand-over. */
 bool route_others_forward(const json_t *members, const char *self);
+
+/* Whether there is another member that may be the next active one, or is it. */
+bool route_others_stand(const json_t *members, const char *self);
 
 /* Whether each other front that forwards has said that it holds requests for `epoch`, with none running. */
 bool route_others_hold(const json_t *members, const char *self, int64_t epoch);

@@ -187,7 +187,11 @@ static bool same_authority(struct http_span a, struct http_span b, bool tls)
     return a.length == b.length && strncasecmp(a.at, b.at, a.length) == 0;
 }
 
-/* '/', then what a path and a query may have (RFC 3986: pchar, '/', '?'), with whole escapes. */
+/* '/', then what a path and a query may have (RFC 3986: pchar, '/', '?'), with whole escapes. Brackets,
+ * braces and "|^`" should be escaped and often are not: browsers leave them in a query (brackets in a path
+ * too), curl, Java's HttpURLConnection and Python's urllib everywhere. They mean nothing to anybody, and
+ * Livy's Jetty takes them. Not so a backslash, which some read as '/', nor what ends a URL in a text or a
+ * header. */
 static bool is_path(struct http_span path)
 {
     if (path.length == 0 || path.at[0] != '/' || (path.length > 1 && path.at[1] == '/'))
@@ -197,7 +201,7 @@ static bool is_path(struct http_span path)
             if (i + 2 >= path.length || hex_digit(path.at[i + 1]) < 0 || hex_digit(path.at[i + 2]) < 0)
                 return false;
             i += 2;
-        } else if (!is_alnum(path.at[i]) && !is_one_of(path.at[i], "/?-._~!$&'()*+,;=:@")) {
+        } else if (!is_alnum(path.at[i]) && !is_one_of(path.at[i], "/?-._~!$&'()*+,;=:@[]{}|^`")) {
             return false;
         }
     }

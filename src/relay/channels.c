@@ -162,8 +162,9 @@ void channels_counts(struct relay *relay)
         .type = FRONT_COUNTS,
         .counts = {.serial = relay->view.serial,
                    .running = (uint32_t)(relay->stats.running + relay->stats.running_before),
-                   .held = (uint32_t)relay->stats.held,
-                   .connections = (uint32_t)relay->stats.open}};
+                   .held = (uint32_t)relay->stats.held + (uint32_t)relay->connecting,
+                   .connections = (uint32_t)relay->stats.open,
+                   .coming = leave_awaits(relay)}};
 
     handover_counts(relay);
     /* One that does not fit is said again with the next view. */

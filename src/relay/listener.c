@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -134,20 +135,19 @@ static void admit(struct listener *listener, int fd, const struct sockaddr *from
         conn_end(conn, true);
 }
 
-static void on_accept(evutil_socket_t socket, short what, void *arg)
+/* At most `count` of those that wait in the kernel's queue. */
+static void take(struct listener *listener, int count)
 {
-    struct listener *listener = arg;
     struct relay *relay = listener->relay;
     struct sockaddr_storage from;
 
-    (void)what;
-    for (int i = 0; i < TURN; i++) {
+    for (int i = 0; i < count; i++) {
         socklen_t length = sizeof(from);
         if (relay->rejecting >= RELAY_REJECTING) {
             event_del(listener->event); /* listener_room adds it */
             return;
         }
-        int fd = accept4(socket, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listener->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
             if (!starved(listener, errno))
                 return;
@@ -163,6 +163,13 @@ static void on_accept(evutil_socket_t socket, short what, void *arg)
         }
         admit(listener, fd, (const struct sockaddr *)&from);
     }
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    take(arg, TURN);
 }
 
 void listener_room(struct listener *listener)
@@ -263,4 +270,23 @@ void listener_close(struct listener *listener)
         close(listener->spare);
     listener->event = listener->again = NULL;
     listener->fd = listener->spare = -1;
+}
+
+/* Bound to an interface that is not there it is found by no new connection, so the kernel refuses those as it
+ * does where nobody listens; those that are half made find it all the same. */
+bool listener_refuse(struct listener *listener)
+{
+    const int nowhere = INT_MAX;
+
+    return listener->fd < 0 ||
+           setsockopt(listener->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof(nowhere)) == 0;
+}
+
+/* Closing resets what waits in the kernel's queue: connections that are made as far as their clients know,
+ * with a request on its way. */
+void listener_last(struct listener *listener)
+{
+    if (listener->fd >= 0)
+        take(listener, BACKLOG);
+    listener_close(listener);
 }

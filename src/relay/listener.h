@@ -29,6 +29,11 @@ int listener_adopt(struct listener *listener, int fd, char *why, size_t size);
 void listener_begin(struct listener *listener); /* one that is open accepts from now on */
 void listener_retry(struct listener *listener); /* opens it, and tries again until that works */
 void listener_close(struct listener *listener);
+/* From now on who connects is refused; who was connecting is taken. False: this system has no way to do so.
+ */
+bool listener_refuse(struct listener *listener);
+/* Closes it once all who have come so far are in. */
+void listener_last(struct listener *listener);
 /* Called when a connection has ended: there may be room again. */
 void listener_room(struct listener *listener);
 

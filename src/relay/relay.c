@@ -22,7 +22,7 @@ uint32_t relay_route(const struct relay *relay)
 
 bool relay_closing(const struct relay *relay)
 {
-    return relay->view.ending != 0 || relay->view.yield != 0;
+    return relay->leaving > RELAY_TELLS || relay->view.yield != 0;
 }
 
 void relay_running(struct relay *relay, int change)
@@ -106,20 +106,21 @@ static void apply_all(struct relay *relay, enum view_fate fate, bool tls_changed
             conn_end(conn, false); /* it is taken for what it is not any more */
         else
             apply(conn, redirects && conn->kind == CONN_PLAIN ? VIEW_CUT : fate);
-        if (relay_closing(relay) && conn->state == CONN_IDLE)
+        if (relay->view.yield != 0 && conn->state == CONN_IDLE)
             conn_end(conn, false);
     }
 }
 
 /* From the first view that says so: front.drain for what runs. The end of the daemon has one of its own where
- * that of a hand-over is over: it is for those who wait, too. */
-static void arm_drain(struct relay *relay, bool ends)
+ * that of a hand-over is over, and another one where those who waited have got a Livy. */
+static void arm_drain(struct relay *relay, bool ends, bool rerouted)
 {
     int64_t ms = relay->conf->front.drain;
     struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     bool wanted = relay->view.route == FRONT_PAUSE || relay->view.ending != 0;
 
-    if (wanted && (!relay->draining || (ends && !evtimer_pending(relay->on_drain, NULL))))
+    if (wanted && (!relay->draining || (ends && !evtimer_pending(relay->on_drain, NULL)) ||
+                   (relay->view.ending != 0 && rerouted)))
         event_add(relay->on_drain, &delay);
     if (!wanted)
         event_del(relay->on_drain);
@@ -128,15 +129,11 @@ static void arm_drain(struct relay *relay, bool ends)
 
 static void listen_or_not(struct relay *relay)
 {
-    if (relay->handover.retiring)
+    if (relay->handover.retiring && relay->view.ending != FRONT_CUT)
         return;
-    if (relay_closing(relay)) {
-        listener_close(&relay->front);
-    } else if (relay->front.fd < 0) {
+    leave_follow(relay);
+    if (relay->view.ending == 0 && relay->view.yield == 0 && relay->front.fd < 0 && !relay->handover.retiring)
         listener_retry(&relay->front);
-    }
-    if (relay->view.ending != 0)
-        listener_close(&relay->thrift);
 }
 
 static bool changed(const struct front_view *a, const struct front_view *b)
@@ -150,6 +147,7 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
     const struct front_view old = relay->view;
     char text[2048];
     bool routes = view_routes(fresh->route), ran_out = !view_routes(relay_route(relay));
+    bool other = changed(&old, fresh);
 
     if (view_describe(&old, fresh, why, text, sizeof(text)))
         log_info("%s", text);
@@ -157,11 +155,13 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
     if (why == NULL)
         handover_view(relay, fresh);
     arm_valid(relay);
+    if (fresh->yield != 0)
+        listener_last(&relay->front);
     if (routes)
         relay->nobody_since = 0;
     else if (relay->nobody_since == 0)
         relay->nobody_since = clock_boot_ms();
-    if (changed(&old, fresh)) {
+    if (other) {
         if (routes)
             target_set(&relay->target, fresh->livy_url);
         apply_all(relay, view_fate(&old, fresh), old.tls != fresh->tls);
@@ -175,7 +175,7 @@ void relay_view(struct relay *relay, const struct front_view *fresh, const char 
         if (relay_closing(relay))
             apply_all(relay, VIEW_KEEP, false);
     }
-    arm_drain(relay, fresh->ending != 0 && old.ending == 0);
+    arm_drain(relay, fresh->ending != 0 && old.ending == 0, other && routes);
     listen_or_not(relay);
     channels_counts(relay);
 }
@@ -210,12 +210,6 @@ static void on_drain(evutil_socket_t fd, short what, void *arg)
             exchange_cut(conn, "front.drain has passed");
         else if (conn->state == CONN_OPAQUE)
             conn_end(conn, true);
-        if (relay->view.ending == 0)
-            continue;
-        if (conn->state == CONN_HELD || conn->state == CONN_CONNECT)
-            request_unavailable(conn, "this member of livy-ha ends: try again, or another one");
-        else if (conn->state == CONN_HEAD)
-            conn_end(conn, false);
     }
 }
 
@@ -320,7 +314,7 @@ static int open_events(struct relay *relay)
         return -1;
     /* What says where bytes may go comes before the bytes. */
     event_priority_set(relay->on_valid, 0);
-    return event_add(relay->on_valid, NULL) == 0 &&
+    return leave_open(relay) == 0 && event_add(relay->on_valid, NULL) == 0 &&
                    target_init(&relay->target, relay->base, on_target, relay) == 0
                ? channels_open(relay)
                : -1;
@@ -402,6 +396,7 @@ static void close_all(struct relay *relay)
     event_free(relay->on_drain);
     event_free(relay->on_retry);
     event_free(relay->on_turn);
+    event_free(relay->on_leave);
     close(relay->timerfd);
     event_base_free(relay->base);
     conf_free(relay->conf);

@@ -26,6 +26,15 @@
 #define RELAY_RETRY_MS 50
 #define RELAY_CANARIES 4 /* of the held requests, how many look whether Livy is there by now */
 
+/* Where the front is on its way out (leave.c). */
+enum relay_leave {
+    RELAY_STAYS,
+    RELAY_TELLS,  /* health says so, for balancers to see; all else is as before */
+    RELAY_TAKES,  /* new connections are refused, those that were being made are taken; none is kept */
+    RELAY_AWAITS, /* none comes any more; those that are there may still ask something */
+    RELAY_LEFT,   /* idle ones are closed */
+};
+
 struct ssl_ctx_st;
 struct admin;
 struct snapshot;
@@ -34,11 +43,12 @@ struct relay {
     struct event_base *base;
     struct conf *conf;
     int channel, peer, timerfd; /* keeper; elector (-1: none); valid_until */
-    struct event *on_channel, *on_peer, *on_valid, *on_drain, *on_retry, *on_turn;
+    struct event *on_channel, *on_peer, *on_valid, *on_drain, *on_retry, *on_turn, *on_leave;
     struct front_view view;
     struct target target;
     bool failed;   /* it cannot serve, and ends */
     bool draining; /* on_drain is armed, or has fired */
+    enum relay_leave leaving;
     struct listener front, thrift;
     struct handover handover;
     struct quota quota;
@@ -67,6 +77,11 @@ bool relay_make_room(struct relay *relay);
 
 /* A snapshot of the elector, of msg->size bytes in `fd`, which stays the caller's (-1: none came). */
 void relay_snapshot(struct relay *relay, const struct front_msg *msg, int fd);
+
+/* leave.c */
+int leave_open(struct relay *relay);
+void leave_follow(struct relay *relay);       /* a view has come */
+bool leave_awaits(const struct relay *relay); /* there may be requests yet of those who could not know */
 
 /* channels.c */
 int channels_open(struct relay *relay);

@@ -3,9 +3,9 @@
  * port.
  *
  * <EAR_DIR>/<id>.views gets the lines; <EAR_DIR>/<id>.ear, where there is one, is a list of words, read again
- * every few milliseconds: running=N (what it says of requests that run), mute (no word at all), no-ready,
- * no-pong, fatal=CODE (instead of READY), exit-at-once; in an elector's place: exit-when-welcomed. It shares
- * livy-ha's messages and nothing else.
+ * every few milliseconds: running=N and held=N (what it says of requests that run, or wait), mute (no word at
+ * all), no-ready, no-pong, fatal=CODE (instead of READY), exit-at-once; in an elector's place:
+ * exit-when-welcomed. It shares livy-ha's messages and nothing else.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +28,7 @@ struct ear {
     int peer;
     FILE *views;
     uint64_t serial;
-    unsigned told_running;
+    unsigned told_running, told_held;
     bool ready;
 };
 
@@ -68,17 +68,20 @@ static void say(uint32_t type, int code)
     }
 }
 
-static unsigned running(const struct ear *ear)
+static unsigned number(const struct ear *ear, const char *name)
 {
     char text[256];
-    const char *value = word(ear, "running", text);
+    const char *value = word(ear, name, text);
     return value ? (unsigned)strtoul(value, NULL, 10) : 0;
 }
 
 static void tell_counts(struct ear *ear)
 {
-    struct front_msg msg = {.type = FRONT_COUNTS, .counts = {.serial = ear->serial, .running = running(ear)}};
+    struct front_msg msg = {
+        .type = FRONT_COUNTS,
+        .counts = {.serial = ear->serial, .running = number(ear, "running"), .held = number(ear, "held")}};
     ear->told_running = msg.counts.running;
+    ear->told_held = msg.counts.held;
     if (ear->peer >= 0 && front_send(ear->peer, &msg, -1) != 0 && errno == EPIPE) {
         close(ear->peer);
         ear->peer = -1;
@@ -197,7 +200,8 @@ int main(void)
         }
         hear_keeper(&ear);
         hear_elector(&ear);
-        if (ear.peer >= 0 && ear.serial > 0 && running(&ear) != ear.told_running) {
+        if (ear.peer >= 0 && ear.serial > 0 &&
+            (number(&ear, "running") != ear.told_running || number(&ear, "held") != ear.told_held)) {
             tell_counts(&ear);
         }
     }

@@ -80,10 +80,10 @@ def test_what_the_image_copies_is_installed(stages: list[Stage], tmp_path: Path)
 
 def test_the_build_is_the_one_that_is_tested(stages: list[Stage]) -> None:
     command = " ".join(stages[0].commands)
-    with open(os.path.join(ROOT, "tests", "run"), encoding="utf-8") as file:
-        tested = re.search(r"^build_package\(\) \{ build package (.*); \}$", file.read(), re.M)
-    assert tested
-    assert all(option in command for option in tested[1].split()), (tested[1], command)
+    with open(os.path.join(ROOT, "tests", "system", "package"), encoding="utf-8") as file:
+        tested = re.findall(r"-D(?!LIVY_HA_WERROR)[A-Z_]+=[^\s\"]+", file.read().replace("CMAKE_C_COMPILER_LAUNCHER=ccache", ""))
+    assert len(tested) == 3
+    assert all(option in command for option in tested), (tested, command)
     assert "DESTDIR=/out cmake --install" in command
 
 

@@ -16,6 +16,7 @@ from livyha.wait import wait_for
 def _reaches(cluster: Cluster, member: Member, active: Member) -> None:
     """Through `member`'s front, the Livy of `active` answers."""
     life = active.wait_serving()
+    member.wait(lambda: _listens(member), 20, "its front is open")
     with Client(member) as client:
         answer = client.get()
         assert (answer.status, answer.standin) == (200, (active.name, life.pid)), cluster.failure_text()

@@ -15,6 +15,9 @@ from livyha.ports import free_port
 from livyha.wait import boot_ms, let_pass
 
 
+ENDS, CUT = 1, 2  # view.ending
+
+
 def _one(make_cluster: ClusterMaker, **settings: object) -> tuple[Cluster, Member, Ears]:
     cluster = make_cluster(1, fronts=True, **settings)
     return cluster, cluster["a"], Ears(cluster)
@@ -481,3 +484,56 @@ def test_a_stop_with_nothing_running_is_quick(make_cluster: ClusterMaker, fronts
         active.start()
     print(f"ms from TERM to Livy's end, {'with' if fronts else 'without'} fronts:", sorted(took))
     assert sorted(took)[len(took) // 2] < 500, took
+
+
+# ---- the end, with clients who came before it was known ---------------------------------------------------------------
+
+
+def test_who_waits_at_the_end_is_waited_for(make_cluster: ClusterMaker) -> None:
+    """Those who wait in the front of a member that ends get the next Livy by way of it; nobody else waits for them."""
+    cluster = make_cluster(2, fronts=True, front__drain="1s")
+    ears = Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    ears.wait_route(active, "local")
+    ears.set(active, "held=3")
+    active.stop_begin()
+    successor = cluster.wait_active(other_than=active)
+    view = ears.wait_route(active, "remote", successor)
+    assert view["ending"] == ENDS
+    gap = cluster.oracle.gaps()[-1]
+    assert gap.ns < 1_000_000_000, "the hand-over has not waited"
+    let_pass(2, active.running, "who waits is waited for, longer than front.drain", cluster.failure_text)
+    ears.set(active, "")
+    assert active.wait_exit(2) == 0
+    assert all(view["ending"] != CUT for view in ears.views(active))
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_who_waits_at_the_end_is_told_in_time(make_cluster: ClusterMaker, running: bool) -> None:
+    """Where no answer comes: within the keeper's patience."""
+    cluster = make_cluster(2, fronts=True)
+    ears = Ears(cluster)
+    cluster.start()
+    active = cluster.wait_settled()
+    standby = cluster.standbys()[0]
+    ears.wait_route(standby, "remote", active)
+    ears.set(standby, "running=1" if running else "held=1")
+    began = boot_ms()
+    standby.stop_begin()
+    ears.wait(standby, "that it is over", lambda view: view["ending"] == CUT)
+    assert 7500 <= boot_ms() - began < 9500
+    assert standby.wait_exit(2) == 0
+    assert "the elector (pid" not in standby.log(), "it has ended by itself"
+
+
+def test_nobody_waits_for_a_next_livy_that_cannot_come(make_cluster: ClusterMaker) -> None:
+    _, member, ears = _one(make_cluster)
+    member.start()
+    member.wait_serving()
+    ears.wait_route(member, "local")
+    ears.set(member, "held=1")
+    began = boot_ms()
+    assert member.stop() == 0
+    assert boot_ms() - began < 3000
+    assert ears.last(member)["ending"] == CUT

@@ -1,11 +1,13 @@
 """What a view changes: hand-overs without an error and without a byte to the old Livy, views that run out, the end."""
+import signal
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
+from livyha import proc
 from livyha.ports import free_port
-from livyha.relaybed import Client, Livy, Peer, Relay, Request
+from livyha.relaybed import CUT, ENDS, Client, Livy, Peer, Relay, Request
 from livyha.wait import let_pass, wait_for
 
 MakeRelay = Callable[..., Relay]
@@ -272,46 +274,116 @@ def test_the_elector_is_gone(make_relay: MakeRelay) -> None:
 
 
 def test_ending(make_relay: MakeRelay) -> None:
+    """For a while all goes on; then who connects is refused, and no connection is kept."""
     relay = make_relay()
     gate = Gate()
-    with Livy(gate) as livy, Client(relay.port) as idle, Client(relay.port) as runs:
+    with Livy(gate) as livy, Client(relay.port) as idle, Client(relay.port) as runs, Client(relay.port) as fresh:
         relay.view("local", livy.port)
         idle.ask()
         runs.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_for(lambda: len(livy.requests) == 2, 5, "it runs")
-        relay.view("local", livy.port, ending=True)
-        assert idle.ended()
+        relay.view("local", livy.port, ending=ENDS)
+        assert fresh.ask().status == 200 and fresh.ask().status == 200
+        with Client(relay.port) as late:
+            assert late.ask().status == 200 and late.ask().status == 200
+        assert relay.asked().coming == 1
+        wait_for(lambda: relay.asked().coming == 0, 5, "nobody is waited for any more", relay.tail)
         with pytest.raises(ConnectionRefusedError):
             Client(relay.port)
+        assert idle.ended()
+        assert relay.asked().running == 1
         gate.event.set()
         assert runs.answer().status == 200 and runs.ended()
 
 
-def test_ending_takes_front_drain_at_most(make_relay: MakeRelay) -> None:
+def test_ending_loses_nobody_who_waits_to_be_accepted(make_relay: MakeRelay) -> None:
+    """Their connections are made as far as they know, and their requests are sent: the kernel has them in its queue."""
+    relay = make_relay()
+    with Livy() as livy:
+        relay.view("local", livy.port)
+        relay.view("local", livy.port, ending=ENDS)
+        relay.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: proc.stopped(relay.process.pid), 5, "the relay is stopped")
+        clients = [Client(relay.port) for _ in range(200)]
+        for client in clients:
+            client.send(GET)
+        let_pass(1.3, lambda: not livy.requests, "the time comes at which it is to close")
+        relay.process.send_signal(signal.SIGCONT)
+        assert [client.answer().status for client in clients] == [200] * 200
+        wait_for(lambda: relay.asked().coming == 0, 5, "nobody is waited for any more", relay.tail)
+        with pytest.raises(ConnectionRefusedError):
+            Client(relay.port)
+        for client in clients:
+            client.close()
+
+
+def test_ending_who_is_held_gets_the_next_livy(make_relay: MakeRelay) -> None:
+    """front.drain is for what runs: those who came before the end was known wait for the next active member, which has a
+    front.drain of its own to answer them."""
+    relay = make_relay(front__drain="300ms")
+    with Livy() as old, Client(relay.port) as held, Client(relay.port) as slow:
+        relay.view("local", old.port)
+        relay.view("pause", old.port, ending=ENDS)
+        held.send(GET)
+        slow.send(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        wait_for(lambda: relay.asked().held == 2, 5, "they wait", relay.tail)
+        let_pass(0.6, lambda: relay.asked().held == 2, "they go on waiting", relay.tail)
+        gate = Gate()
+        with Livy(gate) as new:
+            relay.view("remote", new.port, epoch=2, ending=ENDS)
+            assert held.answer().status == 200
+            assert slow.answer().status == 502, "front.drain has passed once more"
+            gate.event.set()
+        assert not old.requests
+
+
+def test_ending_cuts_what_runs_after_front_drain(make_relay: MakeRelay) -> None:
     relay = make_relay(front__drain="200ms")
     gate = Gate()
-    with Livy(gate) as livy, Client(relay.port) as runs, Client(relay.port) as held, Client(relay.port) as head:
+    with Livy(gate) as livy, Client(relay.port) as runs:
+        relay.view("local", livy.port)
+        runs.send(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        wait_for(lambda: livy.requests, 5, "it runs")
+        relay.view("pause", livy.port, ending=ENDS)
+        assert runs.answer().status == 502
+        gate.event.set()
+
+
+def test_the_end_of_waiting(make_relay: MakeRelay) -> None:
+    """Who cannot be served any more is told so."""
+    relay = make_relay(front__drain="20s")
+    gate = Gate()
+    with Livy(gate) as livy, Client(relay.port) as runs, Client(relay.port) as held, Client(relay.port) as head, \
+            Client(relay.port) as idle:
         relay.view("local", livy.port)
         runs.send(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         head.send(b"GET / HT")
         wait_for(lambda: livy.requests, 5, "it runs")
-        relay.view("pause", livy.port)
+        relay.view("pause", livy.port, ending=ENDS)
         held.send(GET)
         wait_for(lambda: relay.asked().held == 1, 5, "held")
-        relay.view("pause", livy.port, ending=True)
-        assert runs.answer().status == 502 and held.answer().status == 503 and head.ended()
+        relay.view("pause", livy.port, ending=CUT)
+        assert runs.answer().status == 502 and head.ended() and idle.ended()
+        answer = held.answer()
+        assert answer.status == 503 and answer.fields["retry-after"] == "1" and b"this member of livy-ha ends" in answer.body
+        counts = relay.asked()
+        assert (counts.running, counts.held, counts.coming) == (0, 0, 0)
         gate.event.set()
 
 
-def test_ending_after_a_hand_over_that_took_its_time(make_relay: MakeRelay) -> None:
-    """Who is held is told, though front.drain of the hand-over is over."""
-    relay = make_relay(front__drain="100ms")
-    with Client(relay.port) as held:
-        relay.view("pause", "http://127.0.0.1:1")
-        held.send(GET)
-        let_pass(0.3, lambda: relay.process.poll() is None, "front.drain is over")
-        relay.view("pause", "http://127.0.0.1:1", ending=True)
-        assert held.answer().status == 503
+def test_the_end_of_waiting_for_those_who_have_just_come(make_relay: MakeRelay) -> None:
+    relay = make_relay()
+    relay.view("nobody", ending=ENDS)
+    with Client(relay.port) as idle:
+        wait_for(lambda: relay.asked().connections == 1, 5, "it is accepted")
+        relay.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: proc.stopped(relay.process.pid), 5, "the relay is stopped")
+        with Client(relay.port) as fresh:
+            for client in (idle, fresh):
+                client.send(GET)
+            relay.view("nobody", ending=CUT, wait=False)
+            relay.process.send_signal(signal.SIGCONT)
+            assert [client.answer().status for client in (idle, fresh)] == [503, 503]
 
 
 def test_yield_to_livy_on_the_same_port(make_relay: MakeRelay) -> None:

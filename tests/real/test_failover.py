@@ -7,60 +7,21 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
 
+from pair import START_S, Pair, serving
 from realmember import CONF_DIR, RealMember, cache_dir, listens
 
 # pylint: disable=wrong-import-order
 from livyha import proc
-from livyha.wait import wait_for
 from livyha.zookeeper import Ensemble
 
-START_S = 120  # to a Livy that answers; seconds on a quiet machine, many more on a busy one
 SESSION_MS = 10_000  # zookeeper.session_timeout as it is by default
-_T = TypeVar("_T")
-
-
-class Pair:
-    """Two members, and what can be asked of them together."""
-
-    def __init__(self, directory: Path) -> None:
-        # ZooKeeper's own default tick, with which it grants livy-ha's default session time-out.
-        self.zookeeper = Ensemble(str(directory), tick_ms=2000).start()
-        self.members = [RealMember(name, str(directory / name), self.zookeeper.hosts, cache_dir(), {"livy.guard": "process"})
-                        for name in ("livy-a", "livy-b")]
-
-    def wait(self, condition: Callable[[], _T], what: str, timeout: float = START_S) -> _T:
-        return wait_for(condition, timeout, what, lambda: "\n".join(each.failure_text() for each in self.members))
-
-    def active(self) -> RealMember | None:
-        return next((member for member in self.members if serving(member)), None)
-
-    def settled(self) -> tuple[RealMember, RealMember]:
-        """Waits for one active and one standby, and returns them."""
-        active = self.wait(self.active, "a member serves")
-        standby = next(member for member in self.members if member is not active)
-        self.wait(lambda: standby.row().get("role") == "standby", f"{standby.name} stands by")
-        return active, standby
-
-    def rejoin(self, member: RealMember) -> None:
-        member.start()
-        self.settled()
-
-    def close(self) -> None:
-        for member in self.members:
-            member.destroy()
-        self.zookeeper.stop()
-
-
-def serving(member: RealMember) -> bool:
-    row = member.row() if member.running() else {}
-    return (row.get("role"), row.get("livy")) == ("active", "serving")
 
 
 def java_of(member: RealMember) -> int:
@@ -88,14 +49,9 @@ def wait_handover(pair: Pair, old: RealMember, heir: RealMember, old_java: int) 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    made = Pair(tmp_path_factory.mktemp("real"))
+    made = Pair(tmp_path_factory.mktemp("real"), lambda _name: {"livy.guard": "process"})
     try:
-        first, second = made.members
-        first.start()
-        made.wait(lambda: first.row().get("role") == "active", f"{first.name} is elected")
-        second.start()
-        made.settled()
-        yield made
+        yield made.start()
     finally:
         made.close()
 

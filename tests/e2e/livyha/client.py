@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from .member import Member
 from .wait import boot_ms
 
+Target = Member | tuple[str, int]  # a member's front, or an address and a port
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -24,10 +26,11 @@ class Answer:
 
 
 class Client:
-    """One kept connection to a member's front."""
+    """One kept connection to a member's front, or to what stands before the fronts."""
 
-    def __init__(self, member: Member, timeout: float = 60) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", member.front_port, timeout=timeout)
+    def __init__(self, target: Target, timeout: float = 60) -> None:
+        address = ("127.0.0.1", target.front_port) if isinstance(target, Member) else target
+        self._connection = http.client.HTTPConnection(*address, timeout=timeout)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """X_Request=… is the header X-Request. OSError or http.client.HTTPException where it goes wrong."""
@@ -57,16 +60,16 @@ class Client:
         self.close()
 
 
-def get(member: Member, path: str = "/version", timeout: float = 60) -> Answer:
+def get(target: Target, path: str = "/version", timeout: float = 60) -> Answer:
     """On a connection of its own."""
-    with Client(member, timeout) as client:
+    with Client(target, timeout) as client:
         return client.get(path)
 
 
 @dataclass
 class Loop:
     """A client in a closed loop over one member's front, GET and POST by turns, until stop()."""
-    member: Member
+    member: Target
     name: str
     answers: list[Answer] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -78,14 +81,17 @@ class Loop:
         self._thread.start()
         return self
 
+    def _ask(self, client: Client, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        return client.ask(method, path, body, **headers)
+
     def _one(self, client: Client, number: int) -> None:
         if number % 2:
             identity = f"{self.name}-{number}"
-            answer = client.ask("POST", "/batches", b"x" * 1000, X_Request=identity)
+            answer = self._ask(client, "POST", "/batches", b"x" * 1000, X_Request=identity)
             if answer.status == 201:
                 self.posted.append(identity)
         else:
-            answer = client.get()
+            answer = self._ask(client, "GET", "/version")
         self.answers.append(answer)
         if answer.status not in (200, 201):
             self.errors.append(f"request {number} at {answer.began}: HTTP {answer.status} {answer.body[:200]!r}")

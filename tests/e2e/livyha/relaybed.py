@@ -20,6 +20,7 @@ IPC_RELOAD, IPC_PING, IPC_PEER = 70, 71, 73
 VIEW, SNAPSHOT, COUNTS = 1, 2, 65
 ROUTES = {"nobody": 0, "pause": 1, "local": 2, "remote": 3}
 MODES = {"forward": 0, "redirect": 1}
+ENDS, CUT = 1, 2  # view.ending
 FRONT_MAGIC, IPC_MAGIC = 0x31464C48, 0x32414C48
 
 
@@ -60,7 +61,7 @@ class _View(ctypes.Structure):
 
 class Counts(ctypes.Structure):
     _fields_ = [("serial", ctypes.c_uint64), ("running", ctypes.c_uint32), ("held", ctypes.c_uint32),
-                ("connections", ctypes.c_uint32)]
+                ("connections", ctypes.c_uint32), ("coming", ctypes.c_uint32)]
 
 
 class FrontMsg(ctypes.Structure):
@@ -172,9 +173,9 @@ class Relay:
     # ---- the elector's part
 
     def view(self, route: str, livy: "str | int" = "", mode: str = "forward", epoch: int = 1, front: str = "",
-             valid: int | None = 600_000, tls: bool = False, ending: bool = False, yields: bool = False,
+             valid: int | None = 600_000, tls: bool = False, ending: int = 0, yields: bool = False,
              wait: bool = True) -> None:
-        """livy: a URL, or a port of this host. valid: for how many ms; None: valid_until is 0."""
+        """livy: a URL, or a port of this host. valid: for how many ms; None: valid_until is 0. ending: 0, ENDS, CUT."""
         url = f"http{'s' if tls else ''}://127.0.0.1:{livy}" if isinstance(livy, int) else livy
         self.serial += 1
         view = _View(serial=self.serial, route=ROUTES[route], mode=MODES[mode], tls=tls, ending=ending, yield_=yields,

@@ -190,7 +190,8 @@ static void test_manner_is_passed_on(void **state)
 
     (void)state;
     self.mode = FRONT_REDIRECT;
-    self.ending = self.yield = true;
+    self.ending = FRONT_ENDS;
+    self.yield = true;
     struct front_view view = decide(&self, "{}");
     assert_int_equal(view.mode, FRONT_REDIRECT);
     assert_int_equal(view.ending, 1);
@@ -236,6 +237,29 @@ static void test_whether_anybody_is_to_be_told(void **state)
     assert_false(route_others_forward(members, "a"));
     assert_true(route_others_forward(members, "b"));
     json_decref(members);
+}
+
+static void test_whether_there_may_be_a_next_one(void **state)
+{
+    static const struct {
+        const char *text;
+        bool stands;
+    } rows[] = {
+        {"{}", false},
+        {"{" RECORD("a", "active", "serving", "7", "") "}", false}, /* ourselves */
+        {"{" RECORD("b", "standby", "none", "null", "") "}", true},
+        {"{" RECORD("b", "active", "serving", "8", "") "}", true},
+        {"{" RECORD("b", "drained", "none", "null", "") "}", false},
+        {"{" RECORD("b", "joining", "none", "null", "") "}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *members = json_loads(rows[i].text, 0, NULL);
+        assert_non_null(members);
+        assert_int_equal(route_others_stand(members, "a"), rows[i].stands);
+        json_decref(members);
+    }
 }
 
 /* It becomes a Location, and the name another field, of what clients are answered. */
@@ -287,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_manner_is_passed_on),
         cmocka_unit_test(test_who_is_waited_for),
         cmocka_unit_test(test_whether_anybody_is_to_be_told),
+        cmocka_unit_test(test_whether_there_may_be_a_next_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,12 +128,19 @@ static void test_absolute_form(void **state)
 
 static void test_targets(void **state)
 {
-    static const char *const good[] = {
-        "/", "/a/b;c=1,2/@:!$&'()*+-._~", "/?", "/%00%fF", "/a//", "/?//x", "/..", "/%2F%2fevil"};
+    static const char *const good[] = {"/",
+                                       "/a/b;c=1,2/@:!$&'()*+-._~",
+                                       "/?",
+                                       "/%00%fF",
+                                       "/a//",
+                                       "/?//x",
+                                       "/..",
+                                       "/%2F%2fevil",
+                                       "/[1]?{a}|b^c`"};
     static const char *const bad[] = {
-        "",     "x",    "*",     "host:80", "//evil",    "//",    "/\\evil", "\\\\evil", "/a\\b", "/%",
-        "/%4",  "/%4g", "/%g4",  "/%%41",   "/a#b",      "/\"",   "/<a>",    "/{a}",     "/a|b",  "/[1]",
-        "/a^b", "/`",   "/\x7f", "/\x01",   "/\xc3\xa4", "/a\tb", "?x",      "./x",      "/a\rb", "%2fx"};
+        "",     "x",     "*",     "host:80",   "//evil", "//",  "/\\evil", "\\\\evil", "/a\\b", "/%",
+        "/%4",  "/%4g",  "/%g4",  "/%%41",     "/a#b",   "/\"", "/<a>",    "/a?\\",    "/a?<",  "/a?\"",
+        "/a b", "/\x7f", "/\x01", "/\xc3\xa4", "/a\tb",  "?x",  "./x",     "/a\rb",    "%2fx"};
     char head[128];
 
     (void)state;
