@@ -105,9 +105,9 @@ int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
         if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
             continue;
         bool submit = is_spark_submit(pid);
-        if (submit && !all)
-            left++;
-        else if (submit || !orphans->livy_alive) {
+        if (submit)
+            left++; /* one that is being killed too, until it is reaped: we are to outlive it */
+        if (submit ? all : !orphans->livy_alive) {
             end_orphan(pid);
             *ended = true;
         }
