@@ -357,8 +357,13 @@ void command_begin(struct command *c)
         command_end(c, COMMAND_REFUSED, "this daemon is stopping");
         return;
     }
-    if (!local && (!e->core.connected || e->zk == NULL || !orders_known(e->commands->orders))) {
+    if (!local && (!e->core.connected || e->zk == NULL)) {
         command_end(c, COMMAND_OFFLINE, "not connected to ZooKeeper: nothing can be asked of the cluster");
+        return;
+    }
+    if (!local && !orders_known(e->commands->orders)) { /* it has not been let in */
+        command_end(c, COMMAND_OFFLINE, "%s has not joined the cluster (%s): ask another member", e->conf->id,
+                    e->core.may_stand ? core_phase_name(e->core.phase) : e->core.stand_reason);
         return;
     }
     switch (c->kind) {
