@@ -110,8 +110,11 @@ void helpers_drain(struct keeper *k, bool last_words)
             continue;
         for (size_t j = i + 1; j < n; j++)
             event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;
-        if (batch[i].type == IPC_FATAL)
+        if (batch[i].type == IPC_FATAL) {
             log_error("%s", batch[i].text);
+            if (upgrade_fatal(k, &batch[i]))
+                continue;
+        }
         keeper_step(k, &event);
         if (batch[i].type == IPC_CHANGED)
             hook_changed(k, &batch[i]);

@@ -93,6 +93,9 @@ static void said(struct ucore *u, const struct ucore_event *event, int64_t now, 
     if (event->message == IPC_FATAL && u->state >= UCORE_TRYING && u->state <= UCORE_WAITING) {
         snprintf(why, sizeof(why), "the installed %s gives up: %.150s", name_of(event->who), text);
         drop(u, out, why);
+    } else if (event->message == IPC_FATAL && event->who == UCORE_ELECTOR && u->state == UCORE_PROVING) {
+        snprintf(why, sizeof(why), "the installed %s gives up: %.150s", name_of(event->who), text);
+        revert(u, out, now, why);
     } else if (event->message == IPC_HELLO && u->state == UCORE_TRYING) {
         u->hello[event->who] = true;
         snprintf(u->version[event->who], sizeof(u->version[0]), "%.31s", text);

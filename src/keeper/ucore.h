@@ -9,7 +9,8 @@
  *   LISTENING  the new relay gets the old one's listening sockets, and has to say READY.
  *   WAITING    until the lease has room for two changes of elector.
  *   SWAPPING   the old elector is killed; its session is handed on only once it has been reaped.
- *   PROVING    the new elector has to work: READY, PONG, and where Livy runs a lease. Else it is killed, and
+ *   PROVING    the new elector has to work: READY, PONG, and where Livy runs a lease. Else, also where it
+ *              says that the daemon must end, it is killed, and
  *   BACK       the old program, kept open, takes the session over again; nobody's relay has changed yet.
  * Then the new relay begins, and the old one ends what runs. Times are CLOCK_BOOTTIME ms.
  */

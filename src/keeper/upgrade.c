@@ -395,6 +395,18 @@ bool upgrade_take_office(struct keeper *k)
     return true;
 }
 
+bool upgrade_fatal(struct keeper *k, const struct ipc_msg *msg)
+{
+    if (k->upgrade.core.state ==
+        UCORE_BACK) /* of the one that is killed: the old one has not said HELLO yet */
+        return true;
+    if (k->upgrade.core.state != UCORE_PROVING)
+        return false;
+    step(k, (struct ucore_event){
+                .type = UCORE_EV_SAID, .who = UCORE_ELECTOR, .message = msg->type, .text = msg->text});
+    return true;
+}
+
 void upgrade_heard(struct keeper *k, uint32_t message)
 {
     struct upgrade *u = &k->upgrade;

@@ -5,7 +5,7 @@
  * <EAR_DIR>/<id>.views gets the lines; <EAR_DIR>/<id>.ear, where there is one, is a list of words, read again
  * every few milliseconds: running=N and held=N (what it says of requests that run, or wait), mute (no word at
  * all), no-ready, no-pong, fatal=CODE (instead of READY), exit-at-once; in an elector's place:
- * exit-when-welcomed. It shares livy-ha's messages and nothing else.
+ * exit-when-welcomed, fatal-when-welcomed. It shares livy-ha's messages and nothing else.
  */
 #include <errno.h>
 #include <poll.h>
@@ -135,6 +135,9 @@ static void hear_keeper(struct ear *ear)
         }
         if (msg.type == IPC_WELCOME && word(ear, "exit-when-welcomed", text)) {
             exit(1);
+        }
+        if (msg.type == IPC_WELCOME && word(ear, "fatal-when-welcomed", text)) {
+            say(IPC_FATAL, 78);
         }
         if (msg.type == IPC_PEER && fd >= 0) {
             if (ear->peer >= 0) {

@@ -374,9 +374,9 @@ def test_one_that_is_no_good_by_signal(two: tuple[Cluster, Programs]) -> None:
 
 
 @pytest.mark.parametrize("role", ["active", "standby"])
-@pytest.mark.parametrize("words", ["no-pong", "exit-when-welcomed"])
+@pytest.mark.parametrize("words", ["no-pong", "exit-when-welcomed", "fatal-when-welcomed"])
 def test_one_that_fails_in_office(make_cluster: ClusterMaker, words: str, role: str) -> None:
-    """It says HELLO, gets the session, and hangs or ends: the old program takes the session over again, in time."""
+    """It says HELLO, gets the session, and hangs, ends or says that the daemon must end: the old program takes the session over again, in time."""
     cluster = make_cluster(2)
     programs = Programs(cluster)
     cluster.start()
@@ -393,6 +393,7 @@ def test_one_that_fails_in_office(make_cluster: ClusterMaker, words: str, role: 
     assert result.code == 1 and "elector and relay are the old ones again: the installed livy-ha-elector" in result.err, \
         f"{result}\n{member.failure_text()}"
     assert ("ended as soon as" in result.err) == (words == "exit-when-welcomed"), result
+    assert ("gives up: the ear was told to" in result.err) == (words == "fatal-when-welcomed"), result
     assert result.err.count("\n") == 1
     new = member.wait_elector(other_than=elector)
     assert proc.executable(new) == programs.path(ELECTOR) and not runs(new, programs.path(ELECTOR)), \

@@ -234,6 +234,24 @@ static void test_one_that_ends_in_office(void **state)
     idle_again(&bed);
 }
 
+/* What the one on trial takes for the daemon's end is the end of the trial. */
+static void test_one_that_gives_up_in_office(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    reach(&bed, UCORE_PROVING);
+    say(&bed, UCORE_ELECTOR, IPC_FATAL, "the root is not mine");
+    assert_true(did(&bed, UCORE_ACT_REVERT) && did(&bed, UCORE_ACT_DROP));
+    assert_int_equal(bed.u.state, UCORE_BACK);
+    say(&bed, UCORE_ELECTOR, IPC_FATAL, "the root is not mine"); /* said again before it was killed */
+    assert_int_equal(bed.out.count, 0);
+    happen(&bed, (struct ucore_event){.type = UCORE_EV_HELLO});
+    told(&bed, IPC_ANSWER_FAILED,
+         "the old ones again: the installed livy-ha-elector gives up: the root is not mine");
+    idle_again(&bed);
+}
+
 /* Between the SIGKILL and the end of the old elector. */
 static void test_failing_while_it_is_swapped(void **state)
 {
@@ -303,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_the_lease_has_to_have_room),
         cmocka_unit_test(test_proof_within_half_the_lease),
         cmocka_unit_test(test_one_that_ends_in_office),
+        cmocka_unit_test(test_one_that_gives_up_in_office),
         cmocka_unit_test(test_failing_while_it_is_swapped),
         cmocka_unit_test(test_one_at_a_time),
         cmocka_unit_test(test_out_of_place),
