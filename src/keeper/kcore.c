@@ -342,6 +342,8 @@ void kcore_init(struct kcore *k, const struct kcore_config *config, int64_t now)
 
 int64_t kcore_lease_left(const struct kcore *k, int64_t now)
 {
+    if (!k->elector_alive || kcore_not_replaceable(k) != NULL)
+        return 0;
     if (k->livy == KCORE_RUNNING)
         return k->kill_at > now ? k->kill_at - now : 0;
     return k->has_session ? k->session.timeout : CLOCK_NEVER;

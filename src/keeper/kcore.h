@@ -146,7 +146,8 @@ int64_t kcore_next(const struct kcore *k, int64_t now);
 /* Why the elector must not be replaced now; NULL: it may be. Of the lease see kcore_lease_left(). */
 const char *kcore_not_replaceable(const struct kcore *k);
 /* For how long the session may go without an elector at no cost, ms: Livy's lease; where Livy does not run,
- * T; CLOCK_NEVER: there is none. */
+ * T; CLOCK_NEVER: there is none. 0 also where no elector is there to be replaced (its death would be waited
+ * for in vain), and where it must not be. */
 int64_t kcore_lease_left(const struct kcore *k, int64_t now);
 
 /* What WELCOME and LIVY carry. */

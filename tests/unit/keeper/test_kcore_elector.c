@@ -116,8 +116,26 @@ static void test_not_replaceable(void **state)
     begin_running(&bed);
     terminate(&bed);
     assert_non_null(kcore_not_replaceable(&bed.k));
+    assert_int_equal(kcore_lease_left(&bed.k, bed.now), 0); /* nor by what was decided a moment before */
     begin(&bed);
     assert_int_equal(kcore_lease_left(&bed.k, bed.now), CLOCK_NEVER);
+}
+
+/* Whoever waits for the death of one that is not there waits for ever. */
+static void test_not_replaceable_between_two(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_running(&bed);
+    elector_ends(&bed);
+    assert_true(did(&bed, KCORE_ACT_SPAWN_ELECTOR)); /* at once; the second time in a row it takes a while */
+    assert_true(kcore_lease_left(&bed.k, bed.now) > 0);
+    elector_ends(&bed);
+    assert_false(did(&bed, KCORE_ACT_SPAWN_ELECTOR));
+    assert_int_equal(kcore_lease_left(&bed.k, bed.now), 0);
+    while (!did(&bed, KCORE_ACT_SPAWN_ELECTOR))
+        at(&bed, kcore_next(&bed.k, bed.now));
+    assert_int_equal(kcore_lease_left(&bed.k, bed.now), bed.k.kill_at - bed.now);
 }
 
 static void test_ping_and_pong(void **state)
@@ -447,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_replaced_by_one_that_hangs),
         cmocka_unit_test(test_not_replaceable),
+        cmocka_unit_test(test_not_replaceable_between_two),
         cmocka_unit_test(test_ping_and_pong),
         cmocka_unit_test(test_no_hello_in_time),
         cmocka_unit_test(test_back_off),
