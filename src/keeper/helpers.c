@@ -28,6 +28,7 @@ void helpers_spawn_elector(struct keeper *k)
     struct child_program *program = &k->program[UCORE_ELECTOR];
     bool open = program->fd >= 0 || child_program_open(program, "livy-ha-elector", why, sizeof(why)) == 0;
 
+    k->elector_conf = k->reloads;
     if (open && packet_pair(pair) != 0) {
         snprintf(why, sizeof(why), "socketpair: %s", strerror(errno));
     } else if (open && child_elector(program, k->conf, k->livyconf, pair[1], k->lock,
@@ -62,6 +63,21 @@ static void tell_end(const struct keeper *k, int status)
         log_warn("the elector (pid %d) exited with status %d", (int)k->elector.pid, status);
 }
 
+/* A memfd each for elector and relay: they share no position in it. */
+static void reload_elector(struct keeper *k)
+{
+    struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
+    int fd = child_conf_memfd(k->conf);
+
+    k->elector_conf = k->reloads;
+    if (fd < 0 || (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0)) {
+        log_error("the elector could not be given the new configuration (%s): a new one takes over",
+                  strerror(errno));
+        child_signal(&k->elector, SIGKILL);
+    }
+    close_fd(&fd);
+}
+
 void helpers_send(struct keeper *k, const struct kcore_action *a)
 {
     struct ipc_msg msg = {.type = a->message, .run = a->answer};
@@ -85,6 +101,8 @@ void helpers_send(struct keeper *k, const struct kcore_action *a)
         log_warn("the elector does not take messages (%s): killing it", strerror(errno));
         child_signal(&k->elector, SIGKILL);
     }
+    if (a->message == IPC_WELCOME && k->elector_conf != k->reloads) /* since it was started */
+        reload_elector(k);
 }
 
 void helpers_drain(struct keeper *k, bool last_words)
@@ -158,25 +176,25 @@ void helpers_pair(struct keeper *k)
     close_fd(&pair[1]);
 }
 
-void helpers_reload(struct keeper *k)
+void helpers_reload_relay(struct keeper *k)
 {
-    struct ipc_msg to_elector = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
-    struct ipc_msg to_relay = to_elector;
-    /* One each: they share no position in it. */
-    int elector = child_conf_memfd(k->conf), relay = k->relay.channel >= 0 ? child_conf_memfd(k->conf) : -1;
+    struct ipc_msg msg = {.type = IPC_RELOAD, .pending_restart = k->pending_restart};
+    int fd = k->relay.channel >= 0 ? child_conf_memfd(k->conf) : -1;
 
-    if (elector < 0 || (k->channel >= 0 && ipc_send(k->channel, &to_elector, elector) != 0)) {
-        log_error("the elector could not be given the new configuration (%s): a new one takes over",
-                  strerror(errno));
-        child_signal(&k->elector, SIGKILL);
-    }
-    if (relay >= 0) {
-        relay_send(k, &to_relay, relay);
+    if (fd >= 0) {
+        relay_send(k, &msg, fd);
     } else if (k->relay.channel >= 0) {
         log_error("the relay could not be given the new configuration (%s): a new one takes over",
                   strerror(errno));
         child_signal(&k->relay.child, SIGKILL);
     }
-    close_fd(&elector);
-    close_fd(&relay);
+    close_fd(&fd);
+}
+
+void helpers_reload(struct keeper *k)
+{
+    k->reloads++;
+    if (k->core.elector_said_hello) /* else after WELCOME: what comes before it is not read */
+        reload_elector(k);
+    helpers_reload_relay(k);
 }

@@ -23,9 +23,10 @@ struct keeper {
     struct hook hook;
     struct child_program program[2]; /* what is run, by enum ucore_who; opened when it is first started */
     struct upgrade upgrade;
-    struct guard guard; /* of the Livy that runs */
-    pid_t last_livy;    /* whose orphans are looked for */
-    int channel;        /* to the elector, -1 where there is none */
+    struct guard guard;             /* of the Livy that runs */
+    pid_t last_livy;                /* whose orphans are looked for */
+    int channel;                    /* to the elector, -1 where there is none */
+    unsigned reloads, elector_conf; /* how many there were, and up to which of them the elector knows */
     int lock, epoll, signals, timer;
     int64_t livy_since; /* its last change of state */
     int64_t armed_for, stepped_at,
@@ -57,5 +58,6 @@ void helpers_elector_ended(struct keeper *k, int status); /* reaped; status as i
 /* Makes a channel between elector and relay, where both are there and have none. */
 void helpers_pair(struct keeper *k);
 void helpers_reload(struct keeper *k);
+void helpers_reload_relay(struct keeper *k);
 
 #endif

@@ -33,6 +33,7 @@ static int start_one(struct keeper *k, enum ucore_who who, char *why, size_t siz
     int pair[2], rc;
 
     c->hello = (struct ipc_msg){0};
+    c->conf = k->reloads;
     if (child_program_open(&c->program, program_names[who], why, size) != 0)
         return -1;
     if (packet_pair(pair) != 0) {
@@ -118,6 +119,8 @@ static void commit_relay(struct keeper *k)
     child_program_close(&k->program[UCORE_RELAY]);
     k->program[UCORE_RELAY] = c->program;
     relay_replace(k, &c->child, c->channel);
+    if (c->conf != k->reloads)
+        helpers_reload_relay(k);
     *c = (struct upgrade_candidate){
         .program = {.fd = -1}, .child = {.pidfd = -1, .status = -1}, .channel = -1};
     log_info("relay -> pid %d: upgraded; pid %d ends what runs there", (int)k->relay.child.pid,
@@ -376,6 +379,7 @@ bool upgrade_take_office(struct keeper *k)
         return false;
     k->elector = c->child;
     k->channel = c->channel;
+    k->elector_conf = c->conf;
     u->before = k->program[UCORE_ELECTOR];
     k->program[UCORE_ELECTOR] = c->program;
     u->office = true;

@@ -17,6 +17,7 @@ struct upgrade_candidate {
     struct child_program program;
     struct child child; /* pid 0: none */
     int channel;        /* -1: none */
+    unsigned conf;      /* keeper.reloads when it was started */
     struct ipc_msg hello;
 };
 

@@ -463,6 +463,59 @@ def test_during_a_switchover(make_cluster: ClusterMaker, role: str, how: str) ->
         cluster.assert_exclusive()
 
 
+def _takes_a_while(programs: Programs) -> None:
+    """Two seconds before it says its first word: by then it has been given its configuration."""
+    programs.install_script(ELECTOR, f"sleep 2; exec {program(ELECTOR)} \"$@\"")
+
+
+def _reload(member: Member, **settings: object) -> None:
+    at = len(member.log())
+    member.settings |= {key.replace("__", "."): value for key, value in settings.items()}
+    member.write_conf()
+    member.signal(signal.SIGHUP)
+    member.wait_log("reload:", "changed", after=at)
+
+
+def _shown(member: Member, key: str) -> str:
+    lines = [line for line in order(member, "config").out.splitlines() if key in line]
+    return lines[0] if lines else ""
+
+
+def test_a_reload_in_the_middle(make_cluster: ClusterMaker) -> None:
+    """Those that were started before it, and come to office after it, know of it."""
+    cluster = make_cluster(2, fronts=True, log__level="info")
+    programs = Programs(cluster)
+    member = cluster.start().wait_settled()
+    before, elector, relay = picture(cluster, member), member.wait_elector(), member.wait_relay()
+    _takes_a_while(programs)
+    at = len(member.log())
+    member.signal(signal.SIGUSR2)
+    member.wait_log("upgrade:", "is tried, pid", after=at)
+    _reload(member, livy__stop_grace="7s", log__level="debug")
+    member.wait_log("upgrade:", "run now", timeout=20, after=at)
+    member.wait_elector(other_than=elector)
+    assert "7s" in _shown(member, "livy.stop_grace"), "the new elector"
+    member.wait_gone(relay, 10, "(the relay before)")
+    at = len(member.log())
+    programs.install_all()
+    upgrade(member)
+    member.wait_log("the elector talks to the new relay", after=at)  # which the relay says at log.level debug alone
+    assert picture(cluster, member) == before
+
+
+def test_a_reload_while_an_elector_starts(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(1)
+    programs = Programs(cluster)
+    _takes_a_while(programs)
+    member = cluster.start().wait_settled()
+    elector = member.wait_elector()
+    proc.send(elector, signal.SIGKILL)
+    member.wait_gone(elector, 5, "(the elector)")
+    _reload(member, livy__stop_grace="7s")
+    member.wait(lambda: "7s" in _shown(member, "livy.stop_grace"), 15, "the new elector knows of it")
+    cluster.assert_exclusive()
+
+
 def test_a_stop_in_the_middle(make_cluster: ClusterMaker) -> None:
     """TERM while the new version is being tried: it stops in order, and nothing is left behind."""
     cluster = make_cluster(2)
