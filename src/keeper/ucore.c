@@ -9,6 +9,7 @@
 #include "livy-ha/clock.h"
 
 #define LOOK_AGAIN 50 /* ms between looks at the lease */
+#define REKILL 1000
 
 static struct ucore_action *act(struct ucore_actions *out, enum ucore_action_type type)
 {
@@ -74,7 +75,7 @@ static void begin(struct ucore *u, const struct ucore_event *event, int64_t now,
         snprintf(a->text, sizeof(a->text), "an upgrade is under way already");
         return;
     }
-    *u = (struct ucore){.number = event->number, .relay = event->relay};
+    *u = (struct ucore){.number = event->number, .relay = event->relay, .retired_by = u->retired_by};
     enter(u, UCORE_TRYING, now + UCORE_TRY_WITHIN);
     act(out, UCORE_ACT_START);
     tell(u, out, IPC_ANSWER_GOES_ON, "the installed version is tried");
@@ -156,11 +157,13 @@ static void swapped(struct ucore *u, int64_t lease_left, int64_t now)
     enter(u, UCORE_PROVING, now + within);
 }
 
-static void works(struct ucore *u, struct ucore_actions *out)
+static void works(struct ucore *u, int64_t now, struct ucore_actions *out)
 {
     if (u->state != UCORE_PROVING)
         return;
     act(out, UCORE_ACT_COMMIT);
+    if (u->relay)
+        u->retired_by = now + UCORE_RETIRE_WITHIN;
     if (u->relay)
         tell(u, out, IPC_ANSWER_DONE, "elector %s and relay %s run now", u->version[UCORE_ELECTOR],
              u->version[UCORE_RELAY]);
@@ -213,7 +216,7 @@ static void too_late(struct ucore *u, int64_t now, struct ucore_actions *out)
 
 void ucore_init(struct ucore *u)
 {
-    *u = (struct ucore){.by = CLOCK_NEVER};
+    *u = (struct ucore){.by = CLOCK_NEVER, .retired_by = CLOCK_NEVER};
 }
 
 void ucore_step(struct ucore *u, const struct ucore_event *event, int64_t now, struct ucore_actions *out)
@@ -239,11 +242,14 @@ void ucore_step(struct ucore *u, const struct ucore_event *event, int64_t now, s
             revert(u, out, now, "the installed livy-ha-elector ended as soon as it was in office");
         break;
     case UCORE_EV_WORKS:
-        works(u, out);
+        works(u, now, out);
         break;
     case UCORE_EV_HELLO:
         if (u->state == UCORE_BACK)
             back(u, out);
+        break;
+    case UCORE_EV_GONE:
+        u->retired_by = CLOCK_NEVER;
         break;
     case UCORE_EV_FORBID:
         forbid(u, event, now, out);
@@ -255,6 +261,10 @@ void ucore_step(struct ucore *u, const struct ucore_event *event, int64_t now, s
         swap(u, event->lease_left, now, out);
     else if (now >= u->by)
         too_late(u, now, out);
+    if (now >= u->retired_by) {
+        act(out, UCORE_ACT_CUT);
+        u->retired_by = now + REKILL;
+    }
 }
 
 int64_t ucore_next(const struct ucore *u, int64_t now)
@@ -263,6 +273,8 @@ int64_t ucore_next(const struct ucore *u, int64_t now)
 
     if (u->state == UCORE_WAITING && now + LOOK_AGAIN < next)
         next = now + LOOK_AGAIN;
+    if (u->retired_by < next)
+        next = u->retired_by;
     return next > now ? next : now + 1;
 }
 

@@ -12,7 +12,8 @@
  *   PROVING    the new elector has to work: READY, PONG, and where Livy runs a lease. Else, also where it
  *              says that the daemon must end, it is killed, and
  *   BACK       the old program, kept open, takes the session over again; nobody's relay has changed yet.
- * Then the new relay begins, and the old one ends what runs. Times are CLOCK_BOOTTIME ms.
+ * Then the new relay begins, and the old one ends what runs; one that hangs is killed. Times are
+ * CLOCK_BOOTTIME ms.
  */
 #ifndef LIVY_HA_KEEPER_UCORE_H
 #define LIVY_HA_KEEPER_UCORE_H
@@ -24,11 +25,12 @@
 #include "livy-ha/ipc.h"
 
 #define UCORE_MAX_ACTIONS 4
-#define UCORE_TRY_WITHIN 5000    /* for both to say HELLO */
-#define UCORE_LISTEN_WITHIN 5000 /* for READY of the relay */
-#define UCORE_WAIT_WITHIN 10000  /* for a lease with room */
-#define UCORE_PROVE_WITHIN 5000  /* for the new elector to work, if the lease allows as much */
-#define UCORE_LEASE_ROOM 1000    /* the least lease with which an elector is replaced */
+#define UCORE_TRY_WITHIN 5000     /* for both to say HELLO */
+#define UCORE_LISTEN_WITHIN 5000  /* for READY of the relay */
+#define UCORE_WAIT_WITHIN 10000   /* for a lease with room */
+#define UCORE_PROVE_WITHIN 5000   /* for the new elector to work, if the lease allows as much */
+#define UCORE_RETIRE_WITHIN 70000 /* for the old relay to end, which by itself it does within a minute */
+#define UCORE_LEASE_ROOM 1000     /* the least lease with which an elector is replaced */
 #define UCORE_BACK_WITHIN                                                                                    \
     30000 /* for the old one to say HELLO again; then the outcome is told all the same */
 
@@ -53,6 +55,7 @@ enum ucore_event_type {
     UCORE_EV_LOST,    /* the elector in office has ended, or one has come to office by another way */
     UCORE_EV_WORKS,   /* the elector in office: READY, PONG, and a lease where Livy runs */
     UCORE_EV_HELLO,   /* the elector in office has said so */
+    UCORE_EV_GONE,    /* the relay that was replaced has ended */
     UCORE_EV_FORBID,  /* the daemon is stopping, or the session is being closed: text */
 };
 
@@ -72,6 +75,7 @@ enum ucore_action_type {
     UCORE_ACT_COMMIT, /* the new programs are the ones to run from now on; the new relay begins */
     UCORE_ACT_REVERT, /* the old elector's program is; kill the new elector */
     UCORE_ACT_DROP,   /* kill those that are not in office */
+    UCORE_ACT_CUT,    /* kill the relay that was replaced: it hangs */
     UCORE_ACT_TELL,   /* code: enum ipc_answer; text */
 };
 
@@ -94,6 +98,7 @@ struct ucore {
     bool hello[2];       /* by enum ucore_who */
     char version[2][32]; /* as told with HELLO */
     int64_t by;          /* the deadline of this state */
+    int64_t retired_by;  /* that of a relay that was replaced */
     char why[IPC_TEXT_SIZE];
 };
 

@@ -125,6 +125,8 @@ static void commit_relay(struct keeper *k)
         .program = {.fd = -1}, .child = {.pidfd = -1, .status = -1}, .channel = -1};
     log_info("relay -> pid %d: upgraded; pid %d ends what runs there", (int)k->relay.child.pid,
              (int)u->retired.pid);
+    if (u->retired.pid == 0) /* it has crashed since */
+        step(k, (struct ucore_event){.type = UCORE_EV_GONE});
 }
 
 static void commit(struct keeper *k)
@@ -186,6 +188,11 @@ static void perform(struct keeper *k, const struct ucore_action *a)
     case UCORE_ACT_DROP:
         drop(&k->upgrade.fresh[UCORE_ELECTOR]);
         drop(&k->upgrade.fresh[UCORE_RELAY]);
+        break;
+    case UCORE_ACT_CUT:
+        log_warn("the relay that was replaced (pid %d) does not end: killing it",
+                 (int)k->upgrade.retired.pid);
+        child_signal(&k->upgrade.retired, SIGKILL);
         break;
     case UCORE_ACT_TELL:
         tell(k, a);
@@ -279,7 +286,7 @@ void upgrade_time(struct keeper *k)
 {
     const char *why = kcore_not_replaceable(&k->core);
 
-    if (k->upgrade.core.state == UCORE_IDLE)
+    if (k->upgrade.core.state == UCORE_IDLE && k->upgrade.retired.pid == 0)
         return;
     if (why != NULL)
         step(k, (struct ucore_event){.type = UCORE_EV_FORBID, .text = why});
@@ -361,6 +368,7 @@ bool upgrade_reaped(struct keeper *k, pid_t pid, int status)
     child_forget(&u->retired);
     close(u->retired_channel);
     u->retired_channel = -1;
+    step(k, (struct ucore_event){.type = UCORE_EV_GONE});
     return true;
 }
 

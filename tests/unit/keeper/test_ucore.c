@@ -114,6 +114,29 @@ static void test_it_works(void **state)
     assert_true(did(&bed, UCORE_ACT_COMMIT));
     assert_false(did(&bed, UCORE_ACT_DROP));
     told(&bed, IPC_ANSWER_DONE, "elector 0.2.0 and relay 0.2.0 run now");
+    assert_int_equal(bed.u.state, UCORE_IDLE);
+    happen(&bed, (struct ucore_event){.type = UCORE_EV_GONE});
+    idle_again(&bed);
+}
+
+/* What a relay that hangs would keep from going on is the next upgrade. */
+static void test_a_replaced_relay_that_does_not_end(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    reach(&bed, UCORE_PROVING);
+    happen(&bed, (struct ucore_event){.type = UCORE_EV_WORKS});
+    assert_int_equal(ucore_next(&bed.u, bed.now), bed.now + UCORE_RETIRE_WITHIN);
+    pass(&bed, UCORE_RETIRE_WITHIN - 1);
+    assert_int_equal(bed.out.count, 0);
+    pass(&bed, 1);
+    assert_true(did(&bed, UCORE_ACT_CUT));
+    happen(&bed, (struct ucore_event){.type = UCORE_EV_TIME});
+    assert_int_equal(bed.out.count, 0); /* it is dying */
+    pass(&bed, 1000);
+    assert_true(did(&bed, UCORE_ACT_CUT));
+    happen(&bed, (struct ucore_event){.type = UCORE_EV_GONE});
     idle_again(&bed);
 }
 
@@ -315,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_works),
+        cmocka_unit_test(test_a_replaced_relay_that_does_not_end),
         cmocka_unit_test(test_without_a_relay),
         cmocka_unit_test(test_dropped_before_anything_is_touched),
         cmocka_unit_test(test_time_outs),
