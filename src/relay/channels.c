@@ -167,6 +167,8 @@ void channels_counts(struct relay *relay)
                    .coming = leave_awaits(relay)}};
 
     handover_counts(relay);
+    if (!handover_counted(&relay->handover))
+        return;
     /* One that does not fit is said again with the next view. */
     if (relay->peer >= 0 && front_send(relay->peer, &msg, -1) != 0)
         log_debug("the elector does not take counts: %s", strerror(errno));

@@ -273,6 +273,7 @@ static bool take(struct relay *relay, const struct packet_head *head, const char
         take_connection(relay, head->kind, bytes, length, fd);
         return true;
     case PACKET_RUNNING:
+        h->counted = true;
         relay->stats.running_before = head->number;
         channels_counts(relay);
         return true;
@@ -326,6 +327,11 @@ void handover_view(struct relay *relay, const struct front_view *view)
     if (relay->handover.role == HANDOVER_TAKES && relay->handover.socket >= 0 &&
         !put(relay, (struct packet_head){.type = PACKET_VIEW}, view, sizeof(*view), -1))
         log_debug("the relay before this one does not take a view: %s", strerror(errno)); /* the next one */
+}
+
+bool handover_counted(const struct handover *handover)
+{
+    return handover->role != HANDOVER_TAKES || handover->socket < 0 || handover->counted;
 }
 
 void handover_begin(struct relay *relay)

@@ -34,6 +34,7 @@ struct handover {
     enum handover_role role;
     bool waits;            /* the new one: opens and accepts nothing yet */
     bool begun;            /* the new one has its place: it accepts */
+    bool counted;          /* the new one: the old one has told what runs there */
     bool retiring;         /* the old one has been told to hand its connections over and go */
     int socket;            /* to the other one; -1: none */
     int admin;             /* the listening socket of admin.listen, until that port is opened; -1: none */
@@ -56,5 +57,7 @@ void handover_begin(struct relay *relay);
 void handover_turn(struct relay *relay);
 void handover_view(struct relay *relay, const struct front_view *view); /* passes it on to the old one */
 void handover_counts(struct relay *relay); /* the old one tells how many requests run */
+/* False in the new one until it knows what runs in the old one: "nothing runs" would end Livy under that. */
+bool handover_counted(const struct handover *handover);
 
 #endif

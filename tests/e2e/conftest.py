@@ -102,8 +102,8 @@ def make_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """Starts relays for one test; keyword settings as make_cluster's."""
     made: list[Relay] = []
 
-    def make(nofile: int | None = None, **settings: object) -> Relay:
-        made.append(Relay(str(tmp_path_factory.mktemp("r")), nofile, **settings))
+    def make(nofile: int | None = None, follows: bool = False, **settings: object) -> Relay:
+        made.append(Relay(str(tmp_path_factory.mktemp("r")), nofile, follows, **settings))
         return made[-1].ready()
     yield make
     for relay in made:

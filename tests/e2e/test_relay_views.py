@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from livyha import proc
 from livyha.ports import free_port
-from livyha.relaybed import CUT, ENDS, Client, Livy, Peer, Relay, Request
+from livyha.relaybed import CUT, ENDS, RUNNING, Client, Livy, Peer, Relay, Request
 from livyha.wait import let_pass, wait_for
 
 MakeRelay = Callable[..., Relay]
@@ -43,6 +43,26 @@ def test_counts(make_relay: MakeRelay) -> None:
         wait_for(lambda: len(relay.elector.poll()) > said, 5, "COUNTS by itself")
         counts = relay.counts()
         assert counts is not None and counts.running == 0 and counts.serial == relay.serial
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_counts_of_one_that_follows_another(make_relay: MakeRelay, tells: bool) -> None:
+    """Nothing is said of what runs before the other one has told, or is gone: at "nothing" Livy would be stopped."""
+    relay = make_relay(follows=True)
+    relay.peer()
+    with Livy() as livy, Client(relay.port) as client:
+        relay.view("local", livy.port, wait=False)
+        assert client.ask().status == 200, "the view is in force"
+        assert relay.counts() is None
+        if tells:
+            relay.handover(RUNNING, 3)
+            counts = wait_for(relay.counts, 5, "COUNTS")
+            assert (counts.running, counts.serial) == (3, relay.serial)
+            relay.handover(RUNNING, 0)
+        else:
+            relay.before.ours.close()
+        wait_for(lambda: (c := relay.counts()) is not None and c.running == 0, 5, "nothing runs")
+        assert relay.asked().running == 0
 
 
 def test_idle_clients_are_kept_and_joined_to_the_new_livy(make_relay: MakeRelay) -> None:

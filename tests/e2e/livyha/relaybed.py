@@ -16,12 +16,13 @@ from .ports import free_port
 from .wait import boot_ms, die_with_parent, tail, wait_for
 
 IPC_HELLO, IPC_READY, IPC_PONG, IPC_FATAL = 1, 2, 9, 10
-IPC_RELOAD, IPC_PING, IPC_PEER = 70, 71, 73
+IPC_RELOAD, IPC_PING, IPC_PEER, IPC_HANDOVER = 70, 71, 73, 75
 VIEW, SNAPSHOT, COUNTS = 1, 2, 65
 ROUTES = {"nobody": 0, "pause": 1, "local": 2, "remote": 3}
 MODES = {"forward": 0, "redirect": 1}
 ENDS, CUT = 1, 2  # view.ending
-FRONT_MAGIC, IPC_MAGIC = 0x31464C48, 0x32414C48
+FRONT_MAGIC, IPC_MAGIC, HANDOVER_MAGIC = 0x31464C48, 0x32414C48, 0x314F4852
+LISTENERS, RUNNING = 2, 4
 
 
 class _Livy(ctypes.Structure):
@@ -69,6 +70,10 @@ class FrontMsg(ctypes.Structure):
                 ("size", ctypes.c_uint64), ("view", _View), ("counts", Counts)]
 
 
+class HandoverMsg(ctypes.Structure):
+    _fields_ = [("magic", ctypes.c_uint32), ("type", ctypes.c_uint32), ("kind", ctypes.c_uint32), ("number", ctypes.c_uint32)]
+
+
 class _Channel:
     """One end of a SEQPACKET pair; keeps what comes in."""
 
@@ -110,9 +115,10 @@ def _wire(settings: dict[str, str]) -> bytes:
 
 
 class Relay:
-    """A running relay. Keyword settings are dotted keys with "__" for the dot."""
+    """A running relay. Keyword settings are dotted keys with "__" for the dot. follows: as in an upgrade, another one, which
+    the test plays, is to hand over to it."""
 
-    def __init__(self, directory: str, nofile: int | None = None, **settings: object) -> None:
+    def __init__(self, directory: str, nofile: int | None = None, follows: bool = False, **settings: object) -> None:
         self.port, self.serial, self.at = free_port(), 0, 0
         self.log_path = os.path.join(directory, "relay.log")
         self.settings = {
@@ -134,11 +140,18 @@ class Relay:
 
         environment = {"PATH": os.environ["PATH"], **build.sanitizer_environment()}
         self.process = subprocess.Popen(
-            [build.program("livy-ha-relay"), "--channel", str(fd), "--conf", str(memfd)], pass_fds=(fd, memfd),
-            env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=prepare)
+            [build.program("livy-ha-relay"), "--channel", str(fd), "--conf", str(memfd), *(["--wait"] if follows else [])],
+            pass_fds=(fd, memfd), env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            preexec_fn=prepare)
         os.close(memfd)
         self.keeper.theirs.close()
-        self.peer()
+        self.before = _Channel(HandoverMsg)
+        if follows:
+            self.tell(IPC_HANDOVER, self.before.theirs.fileno())
+            self.handover(LISTENERS)
+        else:
+            self.peer()
+        self.before.theirs.close()
 
     def _memfd(self) -> int:
         memfd = os.memfd_create("conf")
@@ -163,6 +176,10 @@ class Relay:
         self.elector = _Channel(FrontMsg)
         self.tell(IPC_PEER, self.elector.theirs.fileno())
         self.elector.theirs.close()
+
+    def handover(self, kind: int, number: int = 0) -> None:
+        """What the relay before it says."""
+        self.before.send(HandoverMsg(magic=HANDOVER_MAGIC, type=kind, number=number))
 
     def reload(self, **settings: object) -> None:
         self.settings.update({key.replace("__", "."): str(value) for key, value in settings.items()})
@@ -252,6 +269,7 @@ class Relay:
             raise AssertionError(f"the relay does not end with its keeper\n{self.tail()}") from None
         finally:
             self.elector.close()
+            self.before.close()
             self.log.close()
         report = build.sanitizer_report(self.text())
         assert not report, report
