@@ -124,7 +124,7 @@ void helpers_drain(struct keeper *k, bool last_words)
     }
     for (size_t i = 0; i < n; i++) {
         struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &batch[i], .superseded = n == MAX_BATCH};
-        if (last_words && batch[i].type == IPC_RELEASING)
+        if ((last_words || upgrade_has_killed(k)) && batch[i].type == IPC_RELEASING)
             continue;
         for (size_t j = i + 1; j < n; j++)
             event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;

@@ -77,8 +77,9 @@ static void begin(struct ucore *u, const struct ucore_event *event, int64_t now,
     }
     *u = (struct ucore){.number = event->number, .relay = event->relay, .retired_by = u->retired_by};
     enter(u, UCORE_TRYING, now + UCORE_TRY_WITHIN);
+    tell(u, out, IPC_ANSWER_GOES_ON,
+         "the installed version is tried"); /* before it can be told to have failed */
     act(out, UCORE_ACT_START);
-    tell(u, out, IPC_ANSWER_GOES_ON, "the installed version is tried");
 }
 
 static void wait_for_room(struct ucore *u, int64_t now)

@@ -407,10 +407,15 @@ bool upgrade_take_office(struct keeper *k)
     return true;
 }
 
+/* In BACK until the old program says HELLO: until then what is read is of the one that is killed. */
+bool upgrade_has_killed(const struct keeper *k)
+{
+    return k->upgrade.core.state == UCORE_SWAPPING || k->upgrade.core.state == UCORE_BACK;
+}
+
 bool upgrade_fatal(struct keeper *k, const struct ipc_msg *msg)
 {
-    if (k->upgrade.core.state ==
-        UCORE_BACK) /* of the one that is killed: the old one has not said HELLO yet */
+    if (upgrade_has_killed(k))
         return true;
     if (k->upgrade.core.state != UCORE_PROVING)
         return false;

@@ -47,6 +47,8 @@ bool upgrade_reaped(struct keeper *k, pid_t pid, int status); /* status: exit st
  * false: the keeper's machine is to be told. */
 bool upgrade_take_office(struct keeper *k);
 void upgrade_heard(struct keeper *k, uint32_t message); /* of the elector in office, after its step */
+/* The elector in office has its SIGKILL, so its successor gets the session, whatever it may still say. */
+bool upgrade_has_killed(const struct keeper *k);
 /* FATAL of the elector in office. True: it was on trial there, so it goes and the daemon stays. */
 bool upgrade_fatal(struct keeper *k, const struct ipc_msg *msg);
 

@@ -68,6 +68,7 @@ static void begin(struct bed *bed, bool relay)
     happen(bed, (struct ucore_event){.type = UCORE_EV_BEGIN, .number = NUMBER, .relay = relay});
     assert_true(did(bed, UCORE_ACT_START));
     told(bed, IPC_ANSWER_GOES_ON, "tried");
+    assert_true(found(bed, UCORE_ACT_TELL) < found(bed, UCORE_ACT_START)); /* which may fail at once */
 }
 
 static void reach(struct bed *bed, enum ucore_state state)
