@@ -116,9 +116,9 @@ class Bed:
 
     def hold_close(self, member: Member, *servers: Server) -> None:
         """The member's requests to close a session do not arrive; TCP sends them again until they do, whether their
-        process lives or not."""
+        process lives or not. (kmp: bm misses what lies across two pieces of a packet's data, lib/ts_bm.c.)"""
         for server in servers:
-            self.host(server).filter([f"-A INPUT -s {self.host(member).address} -p tcp -m string --algo bm "
+            self.host(server).filter([f"-A INPUT -s {self.host(member).address} -p tcp -m string --algo kmp "
                                       f'--hex-string "{_CLOSE_SESSION}" -j DROP'])
 
     def refuse(self, member: Member, *servers: Server) -> None:
