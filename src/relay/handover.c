@@ -94,6 +94,13 @@ static bool may_go(const struct conn *conn)
            conn->state == CONN_CONNECT;
 }
 
+bool handover_wants(const struct conn *conn)
+{
+    const struct handover *h = &conn->relay->handover;
+
+    return h->retiring && h->socket >= 0 && may_go(conn);
+}
+
 /* False: not now, the other side has to read first. */
 static bool give(struct relay *relay, struct conn *conn)
 {

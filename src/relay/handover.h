@@ -57,6 +57,8 @@ void handover_begin(struct relay *relay);
 void handover_turn(struct relay *relay);
 void handover_view(struct relay *relay, const struct front_view *view); /* passes it on to the old one */
 void handover_counts(struct relay *relay); /* the old one tells how many requests run */
+/* In the old one: nothing more is begun on this connection, for it goes with its next request. */
+bool handover_wants(const struct conn *conn);
 /* False in the new one until it knows what runs in the old one: "nothing runs" would end Livy under that. */
 bool handover_counted(const struct handover *handover);
 

@@ -240,8 +240,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         conn->on_turn = false;
         conn_step(conn);
     }
+    handover_turn(relay); /* first: what may go is not begun here */
     hold_run(relay);
-    handover_turn(relay);
     while ((conn = TAILQ_FIRST(&relay->dead)) != NULL)
         conn_free(conn);
 }

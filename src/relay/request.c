@@ -244,7 +244,7 @@ void request_dispatch(struct conn *conn)
         request_redirect(conn);
         return;
     }
-    if (view_routes(route) && upstream_usable(conn)) {
+    if (view_routes(route) && !handover_wants(conn) && upstream_usable(conn)) {
         exchange_begin(conn);
         return;
     }

@@ -1,8 +1,11 @@
 """Elector and relay replaced while Livy runs: what stays as it is, and what is left in place where the new ones are no good."""
+import http.client
 import json
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -212,6 +215,30 @@ def test_a_kept_connection_and_a_long_request(two: tuple[Cluster, Programs]) -> 
         member.wait_gone(relay, 10, "(the relay before)")
     refused_while_old = order(member, "upgrade")
     assert refused_while_old.code == 0, refused_while_old
+
+
+def _answer(sock: socket.socket, method: str) -> int:
+    """The status of the next answer on it."""
+    response = http.client.HTTPResponse(sock, method=method)
+    response.begin()
+    response.read()
+    return response.status
+
+
+def test_the_next_request_is_the_new_ones(two: tuple[Cluster, Programs]) -> None:
+    """The old relay ends what runs, and begins nothing more, though it has the next request already."""
+    cluster, _ = two
+    member = cluster.wait_settled()
+    with socket.create_connection(("127.0.0.1", member.front_port), timeout=30) as sock:
+        sock.sendall(b"".join(b"GET /slow/%d HTTP/1.1\r\nHost: x\r\n\r\n" % ms for ms in (3000, 8000)))
+        member.wait(lambda: _running(member) == 1, 5, "the first one runs")
+        relay = member.wait_relay()
+        upgrade(member)
+        assert _answer(sock, "GET") == 200
+        member.wait_gone(relay, 4, "(the relay before)")
+        assert not select.select([sock], [], [], 0)[0], "the second one runs"
+        assert _running(member) == 1
+        assert _answer(sock, "GET") == 200
 
 
 def _running(member: Member) -> int:
