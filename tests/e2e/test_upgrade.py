@@ -531,7 +531,8 @@ def test_a_reload_in_the_middle(make_cluster: ClusterMaker) -> None:
 
 
 def test_a_reload_while_an_elector_starts(make_cluster: ClusterMaker) -> None:
-    cluster = make_cluster(1)
+    """As after a crash: it has been given the old configuration, and does not listen yet."""
+    cluster = make_cluster(1, zookeeper__session_timeout="10s")
     programs = Programs(cluster)
     _takes_a_while(programs)
     member = cluster.start().wait_settled()
