@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from livyha.build import ROOT, program
 from livyha.cluster import Cluster
 from livyha.curator import class_path
 from livyha.member import Member
-from livyha.peers import LIVYAPI, front_of, host_names, open_fronts, wait_ready
+from livyha.peers import LIVYAPI, admin_of, front_of, host_names, open_fronts, wait_ready
 from livyha.wait import spawn, wait_for
 
 PAGE = os.path.join(ROOT, "docs", "clients.md")
@@ -106,12 +107,18 @@ def _run(block: Block, cluster: Cluster, directory: str) -> str:
     return done.stdout
 
 
+def _tells(member: Member) -> bool:
+    with urllib.request.urlopen("http://%s:%d/cluster" % admin_of(member), timeout=5) as answer:
+        return bool(json.load(answer)["serving"])
+
+
 @_of("active")
 def test_it_prints_the_active_front(block: Block, tier: Cluster, tmp_path: str) -> None:
     active = tier.wait_settled()
     tier.wait(lambda: tier.node("server.uri"), 10, "server.uri is there")
     for member in tier.members:
         member.wait(lambda: member.ctl("active").code == 0, 10, "it knows who is active")  # noqa: B023
+        member.wait(lambda: _tells(member), 10, "its admin port tells it too, from a snapshot")  # noqa: B023
     assert _run(block, tier, str(tmp_path)) == f"{_url(active)}\n"
 
 
