@@ -223,7 +223,7 @@ def test_killed_container_and_its_next_start(make: Maker) -> None:
     assert active.wait_exit(10) != 0
     standby.wait(lambda: serving(standby), 30, "the standby serves")
     active.start().wait(lambda: active.own_row().get("role") == "standby", 30, "it stands by")
-    assert active.probe("livenessProbe") == 200
+    active.wait(lambda: active.probe("livenessProbe") == 200, 20, "the relay has heard of the elector")
 
 
 def test_killed_container_started_again_at_once(make: Maker) -> None:

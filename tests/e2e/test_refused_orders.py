@@ -47,7 +47,11 @@ def test_switchover_where_nobody_is_active(make_cluster: ClusterMaker) -> None:
     done(standby, "drain")
     done(active, "drain", "--force")
     for member in cluster.members:
+        member.wait(lambda member=member: [row["role"] for row in (member.status() or {}).get("members", [])] == 2 * ["drained"],
+                    20, "it knows that nobody is active")
+    for member in cluster.members:
         refused(member, "switchover", why="there is no active member that could hand over")
+    for member in cluster.members:
         done(member, "undrain")
     cluster.wait_active()
 
