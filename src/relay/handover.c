@@ -141,6 +141,16 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     relay_soon(arg);
 }
 
+static void on_least(evutil_socket_t fd, short what, void *arg)
+{
+    struct relay *relay = arg;
+
+    (void)fd;
+    (void)what;
+    relay->handover.least = true;
+    relay_soon(relay);
+}
+
 static void on_longest(evutil_socket_t fd, short what, void *arg)
 {
     struct relay *relay = arg;
@@ -177,13 +187,14 @@ void handover_retire(struct relay *relay)
     listener_close(&relay->front);
     listener_close(&relay->thrift);
     show_refuse(relay);
-    h->least = clock_boot_ms() + HANDOVER_LEAST;
-    h->on_least = evtimer_new(relay->base, on_writable, relay);
+    h->on_least = evtimer_new(relay->base, on_least, relay);
     h->on_longest = evtimer_new(relay->base, on_longest, relay);
     if (h->on_longest == NULL || h->on_least == NULL ||
-        event_add(h->on_least, &(struct timeval){.tv_usec = (HANDOVER_LEAST + 1) * 1000L}) != 0 ||
-        event_add(h->on_longest, &(struct timeval){.tv_sec = HANDOVER_LONGEST / 1000}) != 0)
-        log_error("no memory for a timer"); /* it ends with its last connection */
+        event_add(h->on_least, &(struct timeval){.tv_usec = HANDOVER_LEAST * 1000L}) != 0 ||
+        event_add(h->on_longest, &(struct timeval){.tv_sec = HANDOVER_LONGEST / 1000}) != 0) {
+        log_error("no memory for a timer");
+        h->least = true; /* it ends with its last connection */
+    }
     h->told_running = UINT32_MAX;
     handover_counts(relay);
     TAILQ_FOREACH(conn, &relay->all, all)
@@ -200,7 +211,7 @@ void handover_turn(struct relay *relay)
         return;
     give_connections(relay);
     handover_counts(relay);
-    if (relay->stats.open > 0 || clock_boot_ms() < relay->handover.least)
+    if (relay->stats.open > 0 || !relay->handover.least)
         return;
     log_info("the last connection has ended: so does this relay");
     event_base_loopbreak(relay->base);

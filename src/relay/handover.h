@@ -40,8 +40,8 @@ struct handover {
     int admin;             /* the listening socket of admin.listen, until that port is opened; -1: none */
     uint32_t told_running; /* the old one: as last told */
     struct event *on_readable, *on_writable, *on_least, *on_longest;
-    int64_t least; /* CLOCK_BOOTTIME ms: the old one does not end before */
-    char *packet;  /* one */
+    bool least;   /* HANDOVER_LEAST is over: the old one may end */
+    char *packet; /* one */
 };
 
 void handover_init(struct handover *handover, bool waits);
