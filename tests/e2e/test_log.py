@@ -23,6 +23,7 @@ def test_each_form(make_cluster: ClusterMaker, form: str) -> None:
     member.wait_serving()
     elector = member.wait_elector()
     assert member.ctl("reload").code == 0 and member.elector() == elector
+    member.wait(lambda: "front nobody -> local" in member.log(), 15, "its relay has said something too")
     assert member.stop() == 0
     lines = _lines(member)
     assert len(lines) > 20

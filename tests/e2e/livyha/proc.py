@@ -19,9 +19,9 @@ def _stat(pid: int) -> list[str]:
 
 
 def alive(pid: int) -> bool:
-    """A zombie is not alive."""
+    """A zombie is not alive, once the last of its threads has ended: until then its sockets listen on."""
     fields = _stat(pid)
-    return bool(fields) and fields[0] not in "ZX"
+    return bool(fields) and (fields[0] not in "ZX" or int(fields[17]) > 1)
 
 
 def state(pid: int) -> str:
