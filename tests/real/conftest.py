@@ -1,5 +1,42 @@
-"""Makes the helpers importable from wherever pytest is called."""
+"""Makes the helpers importable from wherever pytest is called; the bed of the tests with YARN, and their report."""
 import os
 import sys
+from collections.abc import Iterator
+
+import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# pylint: disable=wrong-import-position
+import realmember  # noqa: E402,F401  (makes livyha importable)
+from livyha import netns  # noqa: E402
+from timeline import Timeline  # noqa: E402
+from yarnbed import YarnBed  # noqa: E402
+
+_REPORT = pytest.StashKey[list[Timeline]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--markdown", metavar="FILE", help="write what the tests with YARN have measured to FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "core: with YARN, and part of the suite `yarn` of tests/run")
+    config.stash[_REPORT] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tests on the bed run in namespaces of their own: all of this run moves there, before its first test."""
+    if not session.config.option.collectonly and any("yarn_bed" in getattr(item, "fixturenames", ()) for item in session.items):
+        netns.enter(session.config)
+
+
+@pytest.fixture(scope="session")
+def yarn_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[YarnBed]:
+    with YarnBed(str(tmp_path_factory.mktemp("yarn"))) as bed:
+        yield bed
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> list[Timeline]:
+    return pytestconfig.stash[_REPORT]

@@ -19,7 +19,6 @@ from livyha.zookeeper import Ensemble, Place
 
 START_S = 180
 LIVY_PORT, FRONT_PORT = 18998, 8998
-MODES = ("forward", "redirect")
 _T = TypeVar("_T")
 
 
@@ -35,15 +34,16 @@ class YarnBed:
         self.zookeeper = Ensemble(directory, tick_ms=2000, places=[Place(server.address, server.wrapper, 2181)])
         os.makedirs(os.path.join(directory, "yarn"))
         self.yarn = Yarn(os.path.join(directory, "yarn"), self.cache, node.address, node.wrapper)
-        self.members = [self._member(name, number) for number, name in enumerate(("livy-a", "livy-b"), 11)]
+        # One of each mode: it is the standby's that matters.
+        self.members = [self._member("livy-a", 11, "forward"), self._member("livy-b", 12, "redirect")]
         self.stopped: list[int] = []
 
-    def _member(self, name: str, number: int) -> RealMember:
+    def _member(self, name: str, number: int, mode: str) -> RealMember:
         host = self.network.add(name, number)
         directory = os.path.join(self.directory, name)
         conf_dir = write_livy_conf(os.path.join(directory, "conf"), self.yarn, self.cache)
         member = RealMember(name, directory, self.zookeeper.hosts, self.cache, {
-            "livy.conf_dir": conf_dir, "livy.port": None, "admin.listen": None, "front.listen": None,
+            "livy.conf_dir": conf_dir, "livy.port": None, "admin.listen": None, "front.listen": None, "front.mode": mode,
             "front.advertise": f"http://{host.address}:{FRONT_PORT}"})
         member.address, member.wrapper, member.port, member.front_port = host.address, host.wrapper, LIVY_PORT, FRONT_PORT
         return member
@@ -88,16 +88,18 @@ class YarnBed:
         self.wait(lambda: standby.row().get("role") == "standby", f"{standby.name} stands by")
         return active, standby
 
-    def set_mode(self, mode: str) -> None:
-        """front.mode of both, by a reload."""
-        for member in self.members:
-            if member.settings.get("front.mode") == mode:
-                continue
-            member.settings["front.mode"] = mode
-            member.write_conf()
-            if member.running():
-                result = member.ctl("reload")
-                assert result.code == 0, result
+    def standing_by(self, mode: str) -> tuple[RealMember, RealMember]:
+        """The same, with the member of that front.mode as the standby."""
+        active, standby = self.settled()
+        if self.mode(standby) != mode:
+            result = active.ctl("switchover", timeout=f"{START_S}s")
+            assert result.code == 0, result
+            active, standby = self.settled()
+        assert self.mode(standby) == mode
+        return active, standby
+
+    def mode(self, member: RealMember) -> str:
+        return str(member.settings["front.mode"])
 
     # ---- faults -----------------------------------------------------------------------------------------------------
 
@@ -135,9 +137,9 @@ class YarnBed:
         return {"file": f"local:{programs(self.cache)}/job.jar", "className": "SleepJob", "args": [str(seconds)],
                 "name": unique(prefix), "conf": conf}
 
-    def by_tag(self, batch: dict[str, Any]) -> list[str]:
-        """The applications in YARN of a batch, by the name that Livy gives its tag (livy-batch-<id>-<random>)."""
-        prefix = f"livy-batch-{batch['id']}-"
+    def by_tag(self, kind: str, number: int) -> list[str]:
+        """The applications in YARN of a batch or session, by the tag that Livy gives it (livy-<kind>-<id>-<random>)."""
+        prefix = f"livy-{kind}-{number}-"
         return [name for name, each in self.yarn.applications().items() if any(t.startswith(prefix) for t in each["tags"])]
 
 
