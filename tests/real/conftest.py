@@ -10,10 +10,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 import realmember  # noqa: E402,F401  (makes livyha importable)
 from livyha import netns  # noqa: E402
-from timeline import Timeline  # noqa: E402
+from timeline import Report  # noqa: E402
 from yarnbed import YarnBed  # noqa: E402
+import yarnreport  # noqa: E402
 
-_REPORT = pytest.StashKey[list[Timeline]]()
+_REPORT = pytest.StashKey[Report]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "core: with YARN, and part of the suite `yarn` of tests/run")
-    config.stash[_REPORT] = []
+    config.stash[_REPORT] = Report()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -38,5 +39,12 @@ def yarn_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[YarnBed]:
 
 
 @pytest.fixture(scope="session")
-def report(pytestconfig: pytest.Config) -> list[Timeline]:
+def report(pytestconfig: pytest.Config) -> Report:
     return pytestconfig.stash[_REPORT]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A report of what has passed alone would be no report."""
+    path = session.config.getoption("--markdown")
+    if path and exitstatus == 0 and session.config.stash[_REPORT].lines:
+        yarnreport.write(path, session.config.stash[_REPORT])

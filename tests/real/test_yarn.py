@@ -6,6 +6,8 @@ The tests go in order on one bed; each leaves one member active, one standby, an
 marked `core` are what the suite `yarn` of tests/run takes; tests/real/run takes all."""
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +15,9 @@ from typing import Any
 import pytest
 
 from realmember import RealMember
-from rest import Rest, unique
-from timeline import Timeline, Watch, memory_mb
-from yarnbed import YarnBed
+from rest import ENDED, Rest, unique
+from timeline import Report, Watch, memory_mb
+from yarnbed import START_S, YarnBed
 
 # pylint: disable=wrong-import-order
 from livyha import proc
@@ -105,7 +107,7 @@ _JAVA_OF_YARN = {"MiniYarn": "YARN (both of its daemons)", "SleepJob": "the batc
                  "org.apache.spark.executor.YarnCoarseGrainedExecutorBackend": "an executor"}
 
 
-def remember_memory(bed: YarnBed, line: Timeline, active: RealMember, standby: RealMember) -> None:
+def memory(bed: YarnBed, active: RealMember, standby: RealMember) -> dict[str, float]:
     assert bed.yarn.process
     pids: dict[str, int | None] = {}
     for role, member in (("active", active), ("standby", standby)):
@@ -116,20 +118,18 @@ def remember_memory(bed: YarnBed, line: Timeline, active: RealMember, standby: R
         if os.path.basename(proc.executable(pid)) == "java":
             pids[next((name for word, name in _JAVA_OF_YARN.items() if word in arguments), f"pid {pid}")] = pid
     pids["ZooKeeper"] = bed.zookeeper.servers[0].pid
-    line.memory = memory_mb(pids)
+    return memory_mb(pids)
 
 
 @pytest.mark.parametrize(("fault", "mode"), [core(*each) for each in ORDER])
-def test_jobs_survive(yarn_bed: YarnBed, jobs: Jobs, report: list[Timeline], fault: str, mode: str) -> None:
+def test_jobs_survive(yarn_bed: YarnBed, jobs: Jobs, report: Report, fault: str, mode: str) -> None:
     what = FAULTS[fault]
     active, standby = yarn_bed.standing_by(mode)
     client = yarn_bed.front(standby)
     batch, session = jobs.ready(client)
-    remember = Timeline("", "")
-    remember_memory(yarn_bed, remember, active, standby)
     heir = standby if what.takes_over else active
     watch = Watch(what.text, active, heir, what.frozen)
-    watch.line.mode, watch.line.memory = mode, remember.memory
+    watch.line.mode, watch.line.memory = mode, memory(yarn_bed, active, standby)
     try:
         watch.begin(lambda: what.make(yarn_bed, active))
         if what.other_livy:
@@ -152,7 +152,7 @@ def test_jobs_survive(yarn_bed: YarnBed, jobs: Jobs, report: list[Timeline], fau
     assert yarn_bed.yarn.state(session["appId"]) == "RUNNING"
     jobs.delete_batch(client)
     jobs.submit(client)
-    report.append(watch.line)
+    report.lines.append(watch.line)
 
 
 def elector_replaced(member: RealMember, java: int) -> None:
@@ -165,3 +165,88 @@ def after_mending(bed: YarnBed, old: RealMember, java: int) -> None:
     if java:
         old.wait_gone(java, what="(the old Livy)")
     bed.settled()
+
+
+# ---- a batch whose spark-submit still runs ---------------------------------------------------------------------------
+
+
+def submitting(member: RealMember) -> bool:
+    """True while a spark-submit of the member's Livy runs."""
+    java = member.java()
+    return java is not None and any("org.apache.spark.deploy.SparkSubmit" in proc.cmdline(pid) for pid in proc.descendants(java))
+
+
+@pytest.mark.parametrize("fault", [pytest.param("keeper", marks=pytest.mark.core), "term"])
+def test_batch_in_submission_is_found_again(yarn_bed: YarnBed, jobs: Jobs, report: Report, fault: str) -> None:
+    """spark-submit outlives its Livy (livy.orphan_grace); the next one finds the application by its tag."""
+    active, standby = yarn_bed.standing_by("forward")
+    client = yarn_bed.front(standby)
+    jobs.ready(client)  # so that no spark-submit but the one of this test runs
+    wait_for(lambda: not submitting(active), 60, "no spark-submit runs")
+    made = client.post("/batches", yarn_bed.batch(prefix="orphan"))
+    path = f"/batches/{made['id']}"
+    active.wait(lambda: submitting(active), 60, "spark-submit runs")
+    assert client.get(path)["appId"] is None and not yarn_bed.by_tag("batch", made["id"])
+    watch = Watch(f"spark-submit still running: {FAULTS[fault].text}", active, standby)
+    try:
+        watch.begin(lambda: FAULTS[fault].make(yarn_bed, active))
+        watch.wait_start()
+        watch.wait_answer(client)
+        found = client.wait_state(path, "running")
+        watch.line.mark("the batch is right")
+        watch.tell_history()
+    finally:
+        watch.close()
+    assert [found["appId"]] == yarn_bed.by_tag("batch", made["id"]), "one application, and that one"
+    assert found["name"] == made["name"]
+    report.lines.append(watch.line)
+    assert client.ask("DELETE", path).status == 200
+    wait_for(lambda: yarn_bed.yarn.state(found["appId"]) == "KILLED", 30, "YARN sees it killed")
+    yarn_bed.settled()
+
+
+# ---- ten batches while the active member changes ---------------------------------------------------------------------
+
+
+def test_batches_submitted_during_a_switchover(yarn_bed: YarnBed, jobs: Jobs, report: Report) -> None:
+    """Each POST that was answered with 201 is there afterwards, once; what was refused is not there."""
+    active, standby = yarn_bed.standing_by("forward")
+    client = yarn_bed.front(standby)
+    jobs.ready(client)
+    bodies = [yarn_bed.batch(prefix="ten") for _ in range(10)]
+    answers: dict[str, int] = {}
+
+    def post(body: dict[str, Any]) -> None:
+        answers[body["name"]] = client.ask("POST", "/batches", body, timeout=START_S).status
+
+    threads = [threading.Thread(target=post, args=(body,)) for body in bodies]
+    for thread in threads[:5]:
+        thread.start()
+    wait_for(lambda: answers or submitting(active), 60, "the first are on their way")
+    begin = time.monotonic()
+    switch = threading.Thread(target=lambda: active.ctl("switchover", timeout=f"{START_S}s"))
+    switch.start()
+    wait_for(lambda: active.row().get("livy") != "serving", 60, "the old Livy is being stopped", active.failure_text)
+    for thread in threads[5:]:
+        thread.start()
+    for thread in [*threads, switch]:
+        thread.join()
+    took = time.monotonic() - begin
+    assert yarn_bed.settled() == (standby, active)
+    listed = client.get("/batches?size=1000")["sessions"]
+    names = [each["name"] for each in listed]
+    accepted = [name for name, status in answers.items() if status == 201]
+    assert sorted(name for name in names if name.startswith("ten-")) == sorted(accepted), answers
+    ids = {each["name"]: each["id"] for each in listed}
+
+    def applications() -> list[int]:
+        return [len(yarn_bed.by_tag("batch", ids[name])) for name in accepted]
+    wait_for(lambda: 0 not in applications(), START_S, "each has its application", lambda: f"{applications()}")
+    for name in accepted:
+        found = client.get(f"/batches/{ids[name]}")
+        assert found["state"] not in ENDED, found
+    assert applications() == [1] * len(accepted)
+    for name in accepted:
+        assert client.ask("DELETE", f"/batches/{ids[name]}").status == 200
+    report.notes.append(f"Ten batches were sent during a switchover (5 right before it, 5 once the old Livy was being stopped; it took {took:.1f} s): "
+                        f"{len(accepted)} were accepted, and each was there afterwards with one application in YARN.")

@@ -37,10 +37,16 @@ class Timeline:
     marks: dict[str, float] = field(default_factory=dict)
     steps: dict[str, float] = field(default_factory=dict)  # of the start of Livy, each its own duration
     memory: dict[str, float] = field(default_factory=dict)  # MB
-    notes: list[str] = field(default_factory=list)
 
     def mark(self, what: str) -> None:
         self.marks[what] = time.time() - self.fault
+
+
+@dataclass
+class Report:
+    """Of a whole run."""
+    lines: list[Timeline] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # paragraphs on what is no fail-over
 
 
 def start_steps(log: str, started: float, answered: float) -> dict[str, float]:

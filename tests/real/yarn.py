@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(homes.HERE), "e2e"))
 from livyha.ports import free_port  # noqa: E402
 from livyha.wait import tail, wait_for  # noqa: E402
 
-MEMORY_MB = 8192
+MEMORY_MB = 5120  # five containers: batch, session, and one driver more
 JAVA_FLAGS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 _START_S = 120
 _PARTS = ("-Xmx384m", *JAVA_FLAGS.split(), "--add-opens=java.base/java.lang=ALL-UNNAMED")  # Guice's cglib

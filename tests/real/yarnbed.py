@@ -18,6 +18,7 @@ from livyha.wait import wait_for
 from livyha.zookeeper import Ensemble, Place
 
 START_S = 180
+ORPHANS_S = 300
 LIVY_PORT, FRONT_PORT = 18998, 8998
 _T = TypeVar("_T")
 
@@ -41,9 +42,12 @@ class YarnBed:
     def _member(self, name: str, number: int, mode: str) -> RealMember:
         host = self.network.add(name, number)
         directory = os.path.join(self.directory, name)
-        conf_dir = write_livy_conf(os.path.join(directory, "conf"), self.yarn, self.cache)
+        # Ten spark-submit at once on a busy machine of two cores take longer than a minute, and Livy's two.
+        conf_dir = write_livy_conf(os.path.join(directory, "conf"), self.yarn, self.cache,
+                                   extra=f"livy.server.yarn.app-lookup-timeout = {ORPHANS_S}s\n")
         member = RealMember(name, directory, self.zookeeper.hosts, self.cache, {
             "livy.conf_dir": conf_dir, "livy.port": None, "admin.listen": None, "front.listen": None, "front.mode": mode,
+            "livy.orphan_grace": f"{ORPHANS_S}s",
             "front.advertise": f"http://{host.address}:{FRONT_PORT}"})
         member.address, member.wrapper, member.port, member.front_port = host.address, host.wrapper, LIVY_PORT, FRONT_PORT
         return member
