@@ -4,15 +4,17 @@ survives, in both of its modes.
 
 The tests go in order on one bed; each leaves one member active, one standby, and a batch and a session that run. Those
 marked `core` are what the suite `yarn` of tests/run takes; tests/real/run takes all."""
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from kazoo.client import KazooClient
 
 from realmember import RealMember
 from rest import ENDED, Rest, unique
@@ -250,3 +252,78 @@ def test_batches_submitted_during_a_switchover(yarn_bed: YarnBed, jobs: Jobs, re
         assert client.ask("DELETE", f"/batches/{ids[name]}").status == 200
     report.notes.append(f"Ten batches were sent during a switchover (5 right before it, 5 once the old Livy was being stopped; it took {took:.1f} s): "
                         f"{len(accepted)} were accepted, and each was there afterwards with one application in YARN.")
+
+
+# ---- a store with many records -----------------------------------------------------------------------------------------
+
+RECORDS = 1000  # of each kind
+FIRST_ID = 100_000  # far from those that Livy gives
+
+
+class Store:
+    """Livy's records in ZooKeeper, multiplied."""
+
+    def __init__(self, hosts: str) -> None:
+        self._client = KazooClient(hosts=hosts)
+        self._client.start(timeout=30)
+
+    def multiply(self, kind: str, original: int, change: dict[str, Any]) -> None:
+        """As many as RECORDS of the record that Livy itself has written, each with an id, a name and a tag of its own."""
+        record = json.loads(self._client.get(f"/livy/v1/{kind}/{original}")[0])
+        for number in range(FIRST_ID, FIRST_ID + RECORDS):
+            own = {**record, **change, "id": number, "name": f"stored-{kind}-{number}", "appTag": f"livy-stored-{kind}-{number}"}
+            self._client.create(f"/livy/v1/{kind}/{number}", json.dumps(own).encode())
+
+    def clear(self, kind: str) -> None:
+        for name in self._client.get_children(f"/livy/v1/{kind}"):
+            if name.isdigit() and int(name) >= FIRST_ID:
+                self._client.delete(f"/livy/v1/{kind}/{name}")
+
+    def close(self) -> None:
+        self._client.stop()
+        self._client.close()
+
+
+@pytest.fixture
+def store(yarn_bed: YarnBed) -> Iterator[Store]:
+    made = Store(yarn_bed.zookeeper.hosts)
+    try:
+        yield made
+    finally:
+        made.clear("batch")
+        made.clear("interactive")
+        made.close()
+
+
+def start_seconds(member: RealMember) -> float:
+    """How long the member's last start of Livy took, from the order to the first answer, as its history tells."""
+    events = [each for each in member.ctl("history").json if each["event"] == "serving" and each["member"] == member.name]
+    return events[-1]["took_ms"] / 1000
+
+
+def test_two_thousand_records(yarn_bed: YarnBed, jobs: Jobs, report: Report, store: Store) -> None:
+    """Livy reads all of its records before it answers: that has to fit into livy.start_timeout, with room."""
+    active, standby = yarn_bed.settled()
+    batch, session = jobs.ready(yarn_bed.front(active))
+    before = start_seconds(active)
+    application = batch["appId"]
+    store.multiply("batch", batch["id"], {})
+    jobs.delete_batch(yarn_bed.front(active))  # so that the application of all of them has ended
+    store.multiply("interactive", session["id"], {"appId": application, "rscDriverUri": "rsc://nobody:x@10.77.0.20:9"})
+    batch, session = jobs.ready(yarn_bed.front(active))
+    took = []
+    for _ in range(2):
+        result = active.ctl("switchover", timeout=f"{START_S}s")
+        assert result.code == 0, result
+        active, standby = yarn_bed.settled()
+        took.append(start_seconds(active))
+        client = yarn_bed.front(standby)
+        assert client.get("/batches?size=1")["total"] >= RECORDS
+        client.wait_state(f"/batches/{batch['id']}", "running")
+        client.wait_state(f"/sessions/{session['id']}", "idle")
+        jobs.check_view(client)
+    limit = next(each for each in active.ctl("config").json["settings"] if each["key"] == "livy.start_timeout")
+    assert max(took) < float(str(limit["value"]).removesuffix("s")) / 3, (took, limit)
+    report.notes.append(f"With {2 * RECORDS} stored records ({RECORDS} batches whose application has ended, {RECORDS} sessions whose "
+                        f"driver is gone) a start took {' and '.join(f'{each:.1f} s' for each in took)}, {before:.1f} s without; "
+                        "`livy.start_timeout` is 300 s by default.")

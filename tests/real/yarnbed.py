@@ -48,6 +48,8 @@ class YarnBed:
         member = RealMember(name, directory, self.zookeeper.hosts, self.cache, {
             "livy.conf_dir": conf_dir, "livy.port": None, "admin.listen": None, "front.listen": None, "front.mode": mode,
             "livy.orphan_grace": f"{ORPHANS_S}s",
+            # Else the deaths of one test would make the starts of the next ones wait.
+            "livy.restart_window": "1s",
             "front.advertise": f"http://{host.address}:{FRONT_PORT}"})
         member.address, member.wrapper, member.port, member.front_port = host.address, host.wrapper, LIVY_PORT, FRONT_PORT
         return member
