@@ -239,6 +239,16 @@ struct command *command_new(struct elector *e)
     return found;
 }
 
+struct command *command_running(struct elector *e, enum command_kind kind, const struct command *other)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state == COMMAND_RUNS && c->kind == kind && c != other)
+            return c;
+    }
+    return NULL;
+}
+
 static bool draw_id(char id[static COMMAND_ID_SIZE])
 {
     unsigned char bits[(COMMAND_ID_SIZE - 1) / 2];

@@ -151,6 +151,8 @@ void command_record_self(const struct elector *e, json_t *self);
 struct command *
 command_new(struct elector *e); /* a free slot, or that of the one that ended longest ago; NULL */
 const char *command_name(enum command_kind kind);
+/* The first command of this kind that is under way, other than `other` (or NULL); NULL: none. */
+struct command *command_running(struct elector *e, enum command_kind kind, const struct command *other);
 void command_end(struct command *c, enum command_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void command_begin(struct command *c);                        /* checks it, and begins it or ends it */

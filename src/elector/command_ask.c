@@ -168,23 +168,11 @@ void command_write_down(struct command *c)
 /* ---- forget
  * ------------------------------------------------------------------------------------------------------- */
 
-/* The command of a request to ZooKeeper is found again by its number: its slot may have become another's. */
-static struct command *find_number(struct elector *e, uint32_t number, enum command_kind kind)
-{
-    for (size_t i = 0; i < COMMANDS; i++) {
-        struct command *c = &e->commands->list[i];
-        if (c->state == COMMAND_RUNS && c->kind == kind && c->number == number && number != 0)
-            return c;
-    }
-    return NULL;
-}
-
+/* The command of a request to ZooKeeper is found again by its kind, of which there is one at a time: its slot
+ * may have become another's. */
 static struct command *the_forget(struct elector *e)
 {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (e->commands->list[i].state == COMMAND_RUNS && e->commands->list[i].kind == COMMAND_FORGET)
-            return &e->commands->list[i];
-    return NULL;
+    return command_running(e, COMMAND_FORGET, NULL);
 }
 
 static void on_forgotten(void *arg, const struct zk_reply *reply)
@@ -223,10 +211,8 @@ static void forget(struct command *c)
 {
     struct elector *e = c->e;
     char path[PATH_SIZE];
+    bool another = command_running(e, COMMAND_FORGET, c) != NULL;
 
-    c->state = COMMAND_FREE; /* not itself */
-    bool another = the_forget(e) != NULL;
-    c->state = COMMAND_RUNS;
     if (another || strchr(c->target, '/') != NULL || c->target[0] == '\0' || strcmp(c->target, ".") == 0 ||
         strcmp(c->target, "..") == 0) {
         command_end(c, COMMAND_REFUSED,
@@ -254,12 +240,15 @@ static void ask_keeper(struct command *c)
 
 void command_answered(struct elector *e, uint32_t number, int code, const char *text)
 {
-    for (int kind = COMMAND_RELOAD; kind <= COMMAND_UPGRADE; kind++) {
-        struct command *c = find_number(e, number, (enum command_kind)kind);
-        if (c != NULL && code == IPC_ANSWER_GOES_ON)
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state != COMMAND_RUNS || c->number != number || number == 0)
+            continue;
+        if (code == IPC_ANSWER_GOES_ON)
             snprintf(c->text, sizeof(c->text), "%s", text);
-        else if (c != NULL)
+        else
             command_end(c, code == IPC_ANSWER_DONE ? COMMAND_DONE : COMMAND_FAILED, "%s", text);
+        return; /* the keeper is asked under a number of its own each time */
     }
 }
 
@@ -290,14 +279,9 @@ void command_adopt(struct elector *e, const char *upgrade)
  * the id of the command by then. */
 static void upgrade(struct command *c)
 {
-    for (size_t i = 0; i < COMMANDS; i++) {
-        const struct command *other = &c->e->commands->list[i];
-        if (other != c && other->state == COMMAND_RUNS && other->kind == COMMAND_UPGRADE) {
-            command_end(c, COMMAND_REFUSED, "an upgrade is under way already");
-            return;
-        }
-    }
-    if (command_active_here(c->e) && c->e->core.connected && !core_livy_alive(&c->e->core))
+    if (command_running(c->e, COMMAND_UPGRADE, c) != NULL)
+        command_end(c, COMMAND_REFUSED, "an upgrade is under way already");
+    else if (command_active_here(c->e) && c->e->core.connected && !core_livy_alive(&c->e->core))
         command_end(c, COMMAND_REFUSED, "Livy is just being started or stopped: try again once it serves");
 }
 
