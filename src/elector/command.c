@@ -483,8 +483,14 @@ void command_registered(struct elector *e)
 
 void command_connect(struct elector *e)
 {
-    e->commands->registering = false;
-    orders_connect(e->commands->orders, e->zk);
+    struct command_table *t = e->commands;
+
+    t->registering = false;
+    if (e->zk == NULL) { /* a handle that is gone answers nothing any more */
+        t->ask_to_begin.under_way = t->ask_to_drain.under_way = 0;
+        t->forgetting = false;
+    }
+    orders_connect(t->orders, e->zk);
 }
 
 void command_livy(struct elector *e, bool serves)

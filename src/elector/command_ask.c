@@ -168,10 +168,11 @@ void command_write_down(struct command *c)
 /* ---- forget
  * ------------------------------------------------------------------------------------------------------- */
 
-/* The command of a request to ZooKeeper is found again by its kind, of which there is one at a time: its slot
- * may have become another's. */
+/* The command that ZooKeeper has answered is found again by its kind, of which there is one at a time: its
+ * slot may have become another's. NULL: it has timed out. */
 static struct command *the_forget(struct elector *e)
 {
+    e->commands->forgetting = false;
     return command_running(e, COMMAND_FORGET, NULL);
 }
 
@@ -203,7 +204,9 @@ static void on_absent(void *arg, const struct zk_reply *reply)
         return;
     }
     path_make(path, e->conf->zookeeper.root, "known", c->target);
-    if (reply->rc != ZNONODE || e->zk == NULL || zk_delete(e->zk, path, -1, on_forgotten, e) != ZOK)
+    e->commands->forgetting =
+        reply->rc == ZNONODE && e->zk != NULL && zk_delete(e->zk, path, -1, on_forgotten, e) == ZOK;
+    if (!e->commands->forgetting)
         command_end(c, COMMAND_FAILED, "members/%s could not be looked at: %s", c->target, zerror(reply->rc));
 }
 
@@ -211,7 +214,7 @@ static void forget(struct command *c)
 {
     struct elector *e = c->e;
     char path[PATH_SIZE];
-    bool another = command_running(e, COMMAND_FORGET, c) != NULL;
+    bool another = e->commands->forgetting || command_running(e, COMMAND_FORGET, c) != NULL;
 
     if (another || strchr(c->target, '/') != NULL || c->target[0] == '\0' || strcmp(c->target, ".") == 0 ||
         strcmp(c->target, "..") == 0) {
@@ -221,7 +224,8 @@ static void forget(struct command *c)
         return;
     }
     path_make(path, e->conf->zookeeper.root, "members", c->target);
-    if (e->zk == NULL || zk_exists(e->zk, path, 0, 0, on_absent, e) != ZOK)
+    e->commands->forgetting = e->zk != NULL && zk_exists(e->zk, path, 0, 0, on_absent, e) == ZOK;
+    if (!e->commands->forgetting)
         command_end(c, COMMAND_OFFLINE, "not connected to ZooKeeper");
 }
 

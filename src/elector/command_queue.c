@@ -28,10 +28,7 @@ static void on_children(void *arg, const struct zk_reply *reply)
 
 void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer)
 {
-    if (ask->zk != e->zk)
-        ask->under_way = 0; /* a handle that is gone answers nothing any more */
     ask->e = e;
-    ask->zk = e->zk;
     ask->answer = answer;
     if (e->zk != NULL && latch_list(e, true, on_children, ask) == ZOK)
         ask->under_way++;
