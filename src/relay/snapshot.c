@@ -175,6 +175,17 @@ int snapshot_elector(const struct snapshot *s)
     return (int)json_integer_value(json_object_get(s->document, "pid"));
 }
 
+const char *snapshot_text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value != NULL ? value : "";
+}
+
+bool snapshot_is(const json_t *object, const char *key, const char *value)
+{
+    return strcmp(snapshot_text(object, key), value) == 0;
+}
+
 int64_t snapshot_lease_left(const struct snapshot *s, int64_t now)
 {
     const json_t *left = json_object_get(snapshot_status(s), "lease_left_ms");

@@ -37,6 +37,10 @@ const json_t *snapshot_history(const struct snapshot *snapshot); /* an array, th
 const json_t *snapshot_metrics(const struct snapshot *snapshot); /* an array of metric families */
 int snapshot_elector(const struct snapshot *snapshot);           /* its pid, 0 where none has come */
 
+/* The text of a field of one of these objects; "" where there is none. Borrowed like the object. */
+const char *snapshot_text(const json_t *object, const char *key);
+bool snapshot_is(const json_t *object, const char *key, const char *value); /* it is this one */
+
 /* ms of this member's lease that are left now, by what was left then; -1: it had none. */
 int64_t snapshot_lease_left(const struct snapshot *snapshot, int64_t now);
 
