@@ -157,19 +157,6 @@ const json_t *snapshot_metrics(const struct snapshot *s)
     return json_object_get(s->document, "metrics");
 }
 
-const json_t *snapshot_self(const struct snapshot *s)
-{
-    const json_t *member;
-    size_t i;
-
-    json_array_foreach(json_object_get(snapshot_cluster(s), "members"), i, member)
-    {
-        if (json_is_true(json_object_get(member, "self")))
-            return member;
-    }
-    return NULL;
-}
-
 int snapshot_elector(const struct snapshot *s)
 {
     return (int)json_integer_value(json_object_get(s->document, "pid"));

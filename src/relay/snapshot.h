@@ -32,7 +32,6 @@ bool snapshot_fresh(const struct snapshot *snapshot,
 /* Borrowed until the next snapshot_take; NULL where none has come. */
 const json_t *snapshot_status(const struct snapshot *snapshot);  /* an object, as in /status */
 const json_t *snapshot_cluster(const struct snapshot *snapshot); /* an object, as in /cluster */
-const json_t *snapshot_self(const struct snapshot *snapshot);    /* this member's row of it, or NULL */
 const json_t *snapshot_history(const struct snapshot *snapshot); /* an array, the oldest one first */
 const json_t *snapshot_metrics(const struct snapshot *snapshot); /* an array of metric families */
 int snapshot_elector(const struct snapshot *snapshot);           /* its pid, 0 where none has come */
