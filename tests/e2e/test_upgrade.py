@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pytest
 from conftest import ClusterMaker
 from livyha import proc
+from livyha.admin import status_of, wait_status
 from livyha.build import program
 from livyha.client import Client, Loop, get
 from livyha.cluster import Cluster
@@ -301,15 +302,12 @@ def test_health_checks_go_on(two: tuple[Cluster, Programs]) -> None:
     member = cluster.wait_settled()
     seen: list[str] = []
     end = threading.Event()
-    member.wait(lambda: b" 200 " in subprocess.run(["curl", "-si", f"http://127.0.0.1:{member.admin_port}/active"],
-                                                   capture_output=True, check=False).stdout, 10, "it is known to be active")
+    wait_status(member, "/active", 200)
 
     def check() -> None:
         while not end.is_set():
             for path in ("/active", "/livez", "/readyz"):
-                asked = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
-                                        f"http://127.0.0.1:{member.admin_port}{path}"], capture_output=True, text=True, check=False)
-                seen.append(f"{path} {asked.stdout}")
+                seen.append(f"{path} {status_of(member, path)}")
     thread = threading.Thread(target=check)
     thread.start()
     try:
@@ -526,7 +524,7 @@ def test_a_reload_in_the_middle(make_cluster: ClusterMaker) -> None:
     at = len(member.log())
     programs.install_all()
     upgrade(member)
-    member.wait_log("the elector talks to the new relay", after=at)  # which the relay says at log.level debug alone
+    member.wait_log("relay debug:", after=at)
     assert picture(cluster, member) == before
 
 
