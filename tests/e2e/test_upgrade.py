@@ -485,7 +485,7 @@ def test_a_reload_in_the_middle(make_cluster: ClusterMaker) -> None:
     at = len(member.log())
     programs.install_all()
     upgrade(member)
-    member.wait_log("the elector talks to the new relay", after=at)  # which the relay says at log.level debug alone
+    member.wait_log("relay debug:", after=at)
     assert picture(cluster, member) == before
 
 

@@ -52,6 +52,7 @@ class Member:
         self.address = "127.0.0.1"  # where its ports are reached from the test
         self.wrapper: list[str] = []  # a command to run livy-ha under, ["unshare", …]
         self.daemon = ""  # another livy-ha than the build's, with others beside it
+        self.listens = True  # its relay is one that opens ports
         self.front_port = free_port() if fronts else 0
         self.admin_port = free_port() if fronts else 0
         front = {"front.listen": f"127.0.0.1:{self.front_port}", "front.advertise": self.front_url,
@@ -160,6 +161,12 @@ class Member:
             life = self.serving()
             return life if life and (other_than is None or life.path != other_than.path) else None
         return self.wait(found, timeout, "the member's Livy serves")
+
+    def wait_listening(self, timeout: float = 15) -> None:
+        """Until its front and its admin port are there, where it has them."""
+        ports = {int(port) for key in ("front.listen", "admin.listen") if self.listens
+                 and (port := str(self.settings[key]).rpartition(":")[2]).isdigit()}
+        self.wait(lambda: ports <= proc.listened_ports(self.pid), timeout, f"the ports {ports} are listened on")
 
     def wait_gone(self, pid: int, timeout: float = 15, what: str = "") -> None:
         self.wait(lambda: not proc.alive(pid), timeout, f"process {pid} {what} is gone")
