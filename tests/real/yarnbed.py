@@ -91,7 +91,8 @@ class YarnBed:
                 member.start()
         active = self.wait(lambda: next((m for m in self.members if serving(m)), None), "a member serves")
         standby = next(member for member in self.members if member is not active)
-        self.wait(lambda: standby.row().get("role") == "standby", f"{standby.name} stands by")
+        for member in (standby, active):  # the active one hears of it a moment later
+            self.wait(lambda: member.row(standby.name).get("role") == "standby", f"{standby.name} stands by, as {member.name} tells")
         return active, standby
 
     def standing_by(self, mode: str) -> tuple[RealMember, RealMember]:
