@@ -33,8 +33,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def yarn_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[YarnBed]:
+def yarn_bed(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[YarnBed]:
     with YarnBed(str(tmp_path_factory.mktemp("yarn"))) as bed:
+        report.zookeeper = bed.zookeeper.servers[0].ask("srvr").partition("version: ")[2].partition("-")[0]
         yield bed
 
 

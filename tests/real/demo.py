@@ -122,8 +122,8 @@ def start_yarn(show: Show) -> None:
     assert show.yarn
     begin = time.monotonic()
     show.yarn.start()
-    say(f"YARN {homes.yarn_version(show.yarn.cache)}, one node, on {show.yarn.address}, {time.monotonic() - begin:.1f} s after it was "
-        "started")
+    say(f"YARN {homes.yarn_version(show.yarn.cache)}, one node, on {show.yarn.address}, ready after "
+        f"{time.monotonic() - begin:.1f} s")
 
 
 def settings_of(show: Show, name: str) -> dict[str, str]:

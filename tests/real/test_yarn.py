@@ -264,7 +264,8 @@ def test_batches_submitted_during_a_switchover(yarn_bed: YarnBed, jobs: Jobs, re
     assert applications() == [1] * len(accepted)
     for name in accepted:
         assert client.ask("DELETE", f"/batches/{ids[name]}").status == 200
-    report.notes.append(f"Ten batches were sent during a switchover (5 right before it, 5 once the old Livy was being stopped; it took {took:.1f} s): "
+    report.notes.append("Ten batches were sent during a switchover (5 right before it, 5 once the old Livy was being stopped; it took "
+                        f"{took:.1f} s): "
                         f"{len(accepted)} were accepted, and each was there afterwards with one application in YARN.")
 
 
@@ -338,7 +339,7 @@ def test_two_thousand_records(yarn_bed: YarnBed, jobs: Jobs, report: Report, sto
         jobs.check_view(client)
     limit = next(each for each in active.ctl("config").json["keys"] if each["key"] == "livy.start_timeout")
     assert max(took) < float(str(limit["value"]).strip('"').removesuffix("s")) / 3, (took, limit)
-    report.notes.append(f"With {2 * RECORDS} stored records ({RECORDS} batches whose application has ended, {RECORDS} sessions whose "
-                        f"driver is gone) a start took {' and '.join(f'{each:.1f} s' for each in took)}, {before:.1f} s without; "
+    report.notes.append(f"With {2 * RECORDS} stored records ({RECORDS} batches whose application has ended, {RECORDS} sessions "
+                        f"whose driver is gone) a start took {' and '.join(f'{each:.1f} s' for each in took)}, {before:.1f} s without; "
                         "`livy.start_timeout` is 300 s by default. What takes longer than `front.hold` (30 s), clients notice as 503 with "
                         "Retry-After.")

@@ -46,6 +46,7 @@ class Timeline:
 class Report:
     """Of a whole run."""
     lines: list[Timeline] = field(default_factory=list)
+    zookeeper: str = ""  # its version
     notes: list[str] = field(default_factory=list)  # paragraphs on what is no fail-over
 
 

@@ -92,7 +92,8 @@ class YarnBed:
         active = self.wait(lambda: next((m for m in self.members if serving(m)), None), "a member serves")
         standby = next(member for member in self.members if member is not active)
         for member in (standby, active):  # the active one hears of it a moment later
-            self.wait(lambda: member.row(standby.name).get("role") == "standby", f"{standby.name} stands by, as {member.name} tells")
+            self.wait(lambda each=member: each.row(standby.name).get("role") == "standby",  # type: ignore[misc]
+                      f"{standby.name} stands by, as {member.name} tells")
         return active, standby
 
     def standing_by(self, mode: str) -> tuple[RealMember, RealMember]:
