@@ -194,9 +194,10 @@ static bool read_thrown(const char *text, size_t size, struct livyend *end)
         if (!inside || frame(&line))
             continue;
         enum livyend_why why = apply(thrown, sizeof(thrown) / sizeof(thrown[0]), &line);
-        if (end->why == LIVYEND_UNKNOWN) {
+        if (why != LIVYEND_UNKNOWN ||
+            end->why == LIVYEND_UNKNOWN) { /* the last cause is nearest to the truth */
             end->why = why;
-            keep(end, &line); /* where none of them is known, the last cause is the nearest to the truth */
+            keep(end, &line);
         }
     }
     return any;
@@ -264,7 +265,7 @@ static const char *cause(enum livyend_why why)
     case LIVYEND_MEMORY:
         return "out of memory: look at -Xmx in livy-env.sh, and at the host's memory";
     case LIVYEND_ZOOKEEPER:
-        return "it ends itself when it loses its ZooKeeper: look at that one";
+        return "it ends itself, as its ZooKeeper is away: look there, and at livy.state_store_url";
     }
     return "";
 }

@@ -15,15 +15,15 @@
 #include "livy-ha/clock.h"
 #include "livy-ha/log.h"
 
-#define CHUNK 4096            /* what a pipe takes unmixed with other lines */
-#define TURNS 32              /* chunks in one go */
-#define TURNS_LAST 256        /* the same once Livy is dead: nobody waits for its lease then */
-#define AGAIN 20              /* ms, where stderr does not take it now */
-#define BACKLOG 4194304       /* what may wait for stderr … */
-#define BACKLOG_KEPT 1048576  /* … and what of it is kept */
-#define TAIL 32768            /* a stack trace with its causes */
+#define CHUNK 4096           /* what a pipe takes unmixed with other lines */
+#define TURNS 32             /* chunks in one go */
+#define TURNS_LAST 256       /* the same once Livy is dead: nobody waits for its lease then */
+#define AGAIN 20             /* ms, where stderr does not take it now */
+#define BACKLOG 4194304      /* what may wait for stderr … */
+#define BACKLOG_KEPT 1048576 /* … and what of it is kept */
+#define TAIL 32768           /* a stack trace with its causes */
 #define WAITS_TAIL 8192
-#define HOLE 262144           /* room is given back in pieces of this size */
+#define HOLE 262144 /* room is given back in pieces of this size */
 #define PAGE 4096
 
 static void close_fd(int *fd)
@@ -122,7 +122,8 @@ static void give_back(struct said *said)
 
     if (until - said->freed < HOLE)
         return;
-    if (fallocate(said->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, said->freed, until - said->freed) != 0)
+    if (fallocate(said->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, said->freed, until - said->freed) !=
+        0)
         log_debug("livy.out: %s", strerror(errno));
     said->freed = until;
 }

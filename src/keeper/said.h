@@ -5,12 +5,12 @@
  *   - why a Livy has ended stands in the last lines that it wrote, and out of a journal, a terminal or a
  *     container's pipe nobody can read those back;
  *   - a pipe whose reader is stopped or slow stops Livy, one whose reader is gone takes its output away. A
- *     file takes all that is written: Livy goes on while the keeper is stopped (and dies by its guards alone),
- *     and while stderr's reader hangs, which has held it up before;
+ *     file takes all that is written: Livy goes on while the keeper is stopped (and dies by its guards
+ * alone), and while stderr's reader hangs, which has held it up before;
  *   - a process that copies for each Livy would have to be watched, replaced and ended in its turn.
- * What it costs: a keeper that is killed takes with it what it had not copied yet, which is what Livy wrote in
- * its own last instant (PDEATHSIG). Where stderr takes less than Livy writes, 4 MiB wait at the most; beyond
- * that the oldest part is left out, and the log says so.
+ * What it costs: a keeper that is killed takes with it what it had not copied yet, which is what Livy wrote
+ * in its own last instant (PDEATHSIG). Where stderr takes less than Livy writes, 4 MiB wait at the most;
+ * beyond that the oldest part is left out, and the log says so.
  *
  * Where this cannot be (no inotify, a file system without holes, a limit of file sizes) Livy inherits stderr
  * as it is, and nothing is known of its last words. Nothing here blocks, as far as runtime_dir is no network
