@@ -126,8 +126,9 @@ def test_never_serving_gives_the_latch_up(make_cluster: ClusterMaker) -> None:
     mute = [life for life in lives if life.name == first.name]
     # It may have been started again once, where the second member was not there yet to give the latch to.
     assert len(mute) <= 2 and all(1.5e9 < life.last - life.first < 8e9 for life in mute), cluster.oracle.describe()
-    assert "no answer within livy.start_timeout (2000 ms)" in _told(cluster, "livy-died")[0]["reason"]
-    assert any("the latch goes to another member" in entry["reason"] for entry in _told(cluster, "released"))
+    assert "no answer within livy.start_timeout (2000 ms)" in _wait_died(cluster, len(mute))
+    cluster.wait(lambda: any("the latch goes to another member" in entry["reason"] for entry in _told(cluster, "released")), 10,
+                 "the history tells why")
 
 
 def test_waiting_for_zookeeper_is_not_hanging(make_cluster: ClusterMaker, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_waiting_for_zookeeper_is_not_hanging(make_cluster: ClusterMaker, tmp_pa
     cluster.wait(lambda: second.serving() is not None, 30, "the second one's Livy serves")
     waited = next(life for life in cluster.oracle.lives() if life.name == first.name)
     assert 5e9 < waited.last - waited.first < 12e9, cluster.oracle.describe()
-    assert "it waits for its ZooKeeper" in _told(cluster, "livy-died")[0]["reason"]
+    assert "it waits for its ZooKeeper" in _wait_died(cluster)
 
 
 def test_end_for_want_of_zookeeper_is_no_crash(make_cluster: ClusterMaker) -> None:
