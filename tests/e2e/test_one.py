@@ -139,7 +139,7 @@ def test_history_tells_of_the_start(one: Cluster) -> None:
     for entry in one.history():
         assert entry["member"] == "a"
         assert {"at", "event", "member", "epoch", "reason"} <= set(entry)
-    assert one["a"].ctl("history").json == one.history()
+    one.wait(lambda: one["a"].ctl("history").json == one.history(), 10, "the member's picture of it is the same")
 
 
 def test_control_socket_is_not_for_everybody(one: Cluster) -> None:
