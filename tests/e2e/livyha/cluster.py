@@ -170,6 +170,10 @@ class Cluster:
         except NoNodeError:
             return None
 
+    def control(self) -> dict[str, Any]:
+        """What has been asked of the cluster."""
+        return dict(json.loads(self.node("control") or b"{}"))
+
     def history(self) -> list[dict[str, Any]]:
         data = self.node("history")
         return json.loads(data) if data else []

@@ -241,6 +241,15 @@ class Member:
             return row if row.get("role") == role else None
         return self.wait(found, timeout, f"the member's role is {role}")
 
+    def wait_lease_renewed(self) -> None:
+        """Until what is left of its lease has gone up."""
+        seen: list[int] = []
+
+        def renewed() -> bool:
+            seen.append(int(self.row().get("lease_left_ms") or 0))
+            return any(later > earlier for earlier, later in zip(seen, seen[1:], strict=False))
+        self.wait(renewed, 10, f"the lease is renewed: {seen}")
+
     def http_version(self) -> int:
         """The status of GET /version at Livy's port."""
         with urllib.request.urlopen(f"http://{self.address}:{self.port}/version", timeout=5) as answer:
