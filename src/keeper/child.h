@@ -32,6 +32,7 @@ struct child_order {
     int64_t session_ms;  /* the lease's T */
     int64_t kill_at;     /* CLOCK_BOOTTIME ms */
     struct guard *guard; /* NULL, or not opened: none */
+    int output;          /* for its stdout and stderr (said.h); -1: it inherits ours */
 };
 
 /* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),

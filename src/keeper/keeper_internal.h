@@ -11,6 +11,7 @@
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 #include "relay.h"
+#include "said.h"
 #include "upgrade.h"
 
 struct keeper {
@@ -24,6 +25,7 @@ struct keeper {
     struct child_program program[2]; /* what is run, by enum ucore_who; opened when it is first started */
     struct upgrade upgrade;
     struct guard guard;             /* of the Livy that runs */
+    struct said said;               /* what Livy writes */
     pid_t last_livy;                /* whose orphans are looked for */
     int channel;                    /* to the elector, -1 where there is none */
     unsigned reloads, elector_conf; /* how many there were, and up to which of them the elector knows */
