@@ -2,6 +2,7 @@
 import os
 import re
 import select
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,12 +85,28 @@ class Watch:
         self._old = os.pidfd_open(java)
         self._log_from = len(heir.log())
 
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
     def close(self) -> None:
+        self._closing.set()
+        if self._thread:
+            self._thread.join()
         os.close(self._old)
 
-    def begin(self, fault: Callable[[], object]) -> None:
+    def begin(self, fault: Callable[[], object], ends: bool = True) -> None:
+        """Now; `ends`: the old Livy ends by it."""
         self.line.fault = time.time()
+        if ends:
+            self._thread = threading.Thread(target=self._await_end)
+            self._thread.start()
         fault()
+
+    def _await_end(self) -> None:
+        while not self._closing.is_set():
+            if select.select([self._old], [], [], 0.2)[0]:
+                self.line.mark("the old Livy is dead")
+                return
 
     def _old_dead(self) -> bool:
         return bool(select.select([self._old], [], [], 0)[0])
@@ -102,8 +119,6 @@ class Watch:
             assert dead or (self.frozen and proc.stopped(self.old_java)), \
                 f"two Livys: {self.victim.name}'s {self.old_java} and {self.heir.name}'s {java}"
             self.line.marks.setdefault("Livy's JVM runs", time.time() - self.line.fault)
-        if dead:
-            self.line.marks.setdefault("the old Livy is dead", time.time() - self.line.fault)
         return "Livy's JVM runs" in self.line.marks
 
     def wait_start(self) -> None:
