@@ -21,6 +21,8 @@
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
 
+#define HELD_END 500 /* ms that one that was held may take to die before the next one is begun */
+
 int child_open_pidfd(pid_t pid)
 {
     return (int)syscall(SYS_pidfd_open, pid, 0);
@@ -137,36 +139,59 @@ static int take_livy_lock(const char *path)
     return lock;
 }
 
+/* Both would make the same overlay. A JVM with its heap takes tens of milliseconds to die. */
+static void let_end(int pidfd)
+{
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+    if (pidfd >= 0)
+        (void)poll(&ended, 1, HELD_END);
+}
+
+/* Why Livy's lock is not to be had, in `why`; or the descriptor. */
+static int livy_lock(const struct child_order *order, char *why, size_t size)
+{
+    char path[PATH_MAX];
+
+    if (order->hold)
+        return order->lock;
+    if (lockfile_livy_path(order->conf->runtime_dir, path, sizeof(path)) != 0) {
+        snprintf(why, size, "runtime_dir is too long a path");
+        return -1;
+    }
+    int lock = take_livy_lock(path);
+    if (lock < 0)
+        snprintf(why, size, "%.300s: %s", path,
+                 errno == EWOULDBLOCK ? "an earlier Livy still holds it" : strerror(errno));
+    return lock;
+}
+
 __attribute__((noreturn)) static void become_livy(const struct child_order *order, pid_t keeper, int status)
 {
     const struct conf *conf = order->conf;
-    char why[512], lock_path[PATH_MAX], option[PATH_MAX + 64];
+    char why[512], option[2 * PATH_MAX + 64];
 
     setsid();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper)
         fail(status, "the keeper is gone");
-    if (!guard_pass(order->guard, option, sizeof(option))) {
+    let_end(order->after);
+    if (!guard_pass(order->guard, conf, order->hold, option, sizeof(option))) {
         snprintf(why, sizeof(why), "the guard of the lease could not be given to Livy: %s (livy.guard)",
                  strerror(errno));
         fail(status, why);
     }
     if (livyconf_overlay(conf, order->livyconf, order->session_ms, option, why, sizeof(why)) != 0)
         fail(status, why);
-    if (lockfile_livy_path(conf->runtime_dir, lock_path, sizeof(lock_path)) != 0)
-        fail(status, "runtime_dir is too long a path");
-    int lock = take_livy_lock(lock_path);
-    if (lock < 0) {
-        snprintf(why, sizeof(why), "%.300s: %s", lock_path,
-                 errno == EWOULDBLOCK ? "an earlier Livy still holds it" : strerror(errno));
+    int lock = livy_lock(order, why, sizeof(why));
+    if (lock < 0)
         fail(status, why);
-    }
     reset_oom_score();
     child_no_stdin();
     if (clean_environment(conf) != 0)
         fail(status, "out of memory");
     if (child_cloexec_from(3) != 0 || fcntl(lock, F_SETFD, 0) != 0 || !guard_keep(order->guard))
         fail(status, "the descriptors could not be marked close-on-exec");
-    if (clock_boot_ms() >= order->kill_at)
+    if (!order->hold && clock_boot_ms() >= order->kill_at)
         fail(status, "its lease was over before it could be run");
     child_reset_dispositions();
     child_unblock_signals();
@@ -326,6 +351,12 @@ int child_hook(const struct conf *conf, const struct child_change *change, struc
     }
     *child = (struct child){.pid = pid, .pidfd = -1, .status = -1};
     return 0;
+}
+
+void child_read_status(const struct child *child, char *text, size_t size)
+{
+    ssize_t n = child->status >= 0 ? read(child->status, text, size - 1) : 0;
+    text[n > 0 ? n : 0] = '\0';
 }
 
 void child_signal(const struct child *child, int number)
