@@ -57,7 +57,7 @@ def test_a_takeover_lets_the_held_one_go(hot: Cluster) -> None:
     lock = [fd for fd in life.environment["fds"].values() if fd.endswith("/livy.lock")]
     assert len(lock) == 1, "it has the lock"
     # The lease is renewed in its page: it lives on, and the elector has its pidfd.
-    let_pass(5, lambda: proc.alive(life.pid), "longer than a session", second.failure_text)
+    let_pass(4.5, lambda: proc.alive(life.pid), "longer than a session", second.failure_text)
     second.pause_process(second.pid)
     with continued([second.pid]):
         second.wait_gone(life.pid, 10, "(by the elector)")
@@ -79,7 +79,7 @@ def test_let_go_while_it_is_still_warming(hot: Cluster) -> None:
     first, second = hot.members
     first.start()
     first.wait_serving()
-    second.set_mode("gate-delay=6000")
+    second.set_mode("gate-delay=3000")
     second.start()
     second.wait_log("held Livy none -> warming")
     first.kill()
@@ -146,7 +146,7 @@ def test_the_keeper_is_frozen_and_killed(hot: Cluster) -> None:
     _, second, held = begin(hot)
     second.pause_process(second.pid)
     with continued([second.pid]):
-        let_pass(3, lambda: proc.alive(held.pid) and never_lived(second, held), "it stays where it is")
+        let_pass(2, lambda: proc.alive(held.pid) and never_lived(second, held), "it stays where it is")
     second.wait_role("standby")
     second.kill()
     second.wait_gone(held.pid, 2)
@@ -200,7 +200,7 @@ def test_a_session_that_is_lost_costs_it_nothing(make_cluster: MakeCluster, own_
     _, second, held = begin(cluster)
     own_zookeeper.pause()
     try:
-        let_pass(6, lambda: proc.alive(held.pid) and never_lived(second, held), "ZooKeeper is away for longer than a session")
+        let_pass(5, lambda: proc.alive(held.pid) and never_lived(second, held), "ZooKeeper is away for longer than a session")
     finally:
         own_zookeeper.resume()
     cluster.wait_active()
@@ -218,7 +218,7 @@ def test_refused_and_started_cold(hot: Cluster, mode: str, told: str) -> None:
     second.start()
     second.wait_log("will be started cold", told)
     second.wait(lambda: len(second.oracle.held("b")) == 1 and not proc.alive(second.oracle.held("b")[0].pid), 5, "it is ended")
-    let_pass(2, lambda: len(second.oracle.held("b")) == 1, "it is not tried again")
+    let_pass(1.5, lambda: len(second.oracle.held("b")) == 1, "it is not tried again")
     first.kill()
     second.wait_serving()
     second.set_mode("")
