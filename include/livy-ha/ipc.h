@@ -39,9 +39,10 @@ enum ipc_type {
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
     IPC_WELCOME = 65, /* answer to HELLO: livy (+ pidfd while it lives), session, quitting */
-    IPC_LIVY,   /* Livy's state changed, or a START was refused: livy (+ pidfd when it was started); text: why
-                 */
-    IPC_LEASED, /* answer to LEASE: kill_at is the deadline that I enforce now */
+    IPC_LIVY, /* Livy's state changed, or a START was refused: livy (+ pidfd when it was started); text: why;
+                 code: enum livyend_why of its end */
+    IPC_LEASED, /* answer to LEASE: kill_at is the deadline that I enforce now; code: 1 where Livy says that
+                   it waits for its ZooKeeper */
     IPC_QUIT,   /* orderly stop was requested */
     IPC_LEAVE,  /* Livy is dead and the session forgotten: close it */
     IPC_RELOAD, /* here is the new configuration (+ descriptor) */
@@ -175,7 +176,7 @@ const char *ipc_role_name(uint32_t role); /* "joining", "standby", "active", "dr
  * the whole group must not. */
 void ipc_ignore_signals(void);
 
-/* "exit status 1", "killed by signal 9", "stopped on command", …: a cause in words. */
+/* "exit status 1: …", "killed by signal 9", "stopped on command", …: a cause in words. */
 void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out, unsigned long size);
 
 #endif

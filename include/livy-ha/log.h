@@ -10,6 +10,8 @@
 #define LIVY_HA_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_JOURNAL };
@@ -29,5 +31,9 @@ enum log_format log_format_in_use(void);
 
 /* True where lines of `level` are written: to spare the work of preparing one. */
 bool log_enabled(enum log_level level);
+
+/* Puts lines of another program as they are into the log, at most 4096 bytes (PIPE_BUF). Returns how much of
+ * it stderr has taken, 0 where it takes nothing just now, -1 where nobody reads it any more. */
+ssize_t log_copy(char *data, size_t length);
 
 #endif

@@ -100,10 +100,11 @@ void ipc_livy_describe(const struct ipc_livy *livy, const char *text, char *out,
         snprintf(out, size, "not started");
         return;
     case IPC_CAUSE_EXITED:
-        snprintf(out, size, "exit status %d", livy->status);
+        snprintf(out, size, "exit status %d%s%s", livy->status, text[0] != '\0' ? ": " : "", text);
         return;
     case IPC_CAUSE_SIGNALLED:
-        snprintf(out, size, "killed by signal %d (%s)", livy->status, strsignal(livy->status));
+        snprintf(out, size, "killed by signal %d (%s)%s%s", livy->status, strsignal(livy->status),
+                 text[0] != '\0' ? ": " : "", text);
         return;
     case IPC_CAUSE_ORDERED:
         snprintf(out, size, "stopped on command");

@@ -289,6 +289,23 @@ static bool log_write(struct log_line *line)
     return log_write_now(line->data, line->used) > 0;
 }
 
+ssize_t log_copy(char *data, size_t length)
+{
+    struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int ready = poll(&stream, 1, 0);
+    if (ready == 1 && (stream.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+        return -1;
+    }
+    if (ready != 1 || (stream.revents & POLLOUT) == 0) {
+        return 0;
+    }
+    ssize_t written = log_write_now(data, length);
+    if (written < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return 0;
+    }
+    return written > 0 ? written : -1;
+}
+
 static void log_line(enum log_level level, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 

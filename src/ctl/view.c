@@ -175,11 +175,19 @@ static int print_own(FILE *out, const struct screen *screen, const json_t *clust
 {
     const char *phase = document_string(own, "phase");
     const char *reason = document_string(own, "reason");
+    const char *livy = document_string(own, "livy_reason");
+    bool serving = document_true(cluster, "serving");
     char line[LINE_SIZE];
 
-    if (!document_true(cluster, "serving") && reason != NULL && reason[0] != '\0') {
+    if (!serving && reason != NULL && reason[0] != '\0') {
         (void)snprintf(line, sizeof line, "This member%s%s%s: %s", phase != NULL ? " (" : "",
                        phase != NULL ? phase : "", phase != NULL ? ")" : "", reason);
+        if (print_line(out, screen, TABLE_PLAIN, false, line) != 0)
+            return -1;
+    }
+    /* The other one is cut off earlier, and goes on to what came after it. */
+    if (!serving && livy != NULL && livy[0] != '\0' && (reason == NULL || strcmp(reason, livy) != 0)) {
+        (void)snprintf(line, sizeof line, "Livy here, last: %s", livy);
         if (print_line(out, screen, TABLE_PLAIN, false, line) != 0)
             return -1;
     }

@@ -373,7 +373,7 @@ static void tell(struct elector *e, enum ipc_type type, const struct core_action
     struct ipc_msg msg = {
         .type = type, .epoch = a->epoch, .kill_at = a->kill_at, .grace = a->grace, .run = a->run};
 
-    snprintf(msg.text, sizeof(msg.text), "%s", a->text);
+    snprintf(msg.text, sizeof(msg.text), "%.*s", IPC_TEXT_SIZE - 1, a->text);
     channel_send(e, &msg, -1);
 }
 

@@ -67,6 +67,7 @@ void alarm_change(struct elector *e, const struct core_action *a)
     case CORE_ALARM_SLOW:
     case CORE_ALARM_TICK:
     case CORE_ALARM_LATE:
+    case CORE_ALARM_WAITS:
     case CORE_ALARMS:
         snprintf(text, ELECTOR_ALARM_SIZE, "%s", a->text);
         break;
@@ -81,6 +82,7 @@ void alarm_change(struct elector *e, const struct core_action *a)
     case CORE_ALARM_SLOW:
     case CORE_ALARM_TICK:
     case CORE_ALARM_LATE:
+    case CORE_ALARM_WAITS:
     case CORE_ALARMS:
         log_warn("alarm: %s", text);
         return;

@@ -51,6 +51,9 @@ static void livy(struct elector *e, const struct ipc_msg *msg, int *fd)
 {
     struct core_event event = {.type = CORE_EV_LIVY, .op = msg->run, .livy = msg->livy, .text = msg->text};
 
+    if (msg->code < LIVYEND_WHYS)
+        event.why = (enum livyend_why)msg->code;
+
     take_pidfd(e, *fd);
     *fd = -1;
     metrics_livy(&e->metrics, &msg->livy);
@@ -77,7 +80,8 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
         livy(e, msg, fd);
         break;
     case IPC_LEASED:
-        elector_step(e, &(struct core_event){.type = CORE_EV_LEASED, .kill_at = msg->kill_at});
+        elector_step(e, &(struct core_event){
+                            .type = CORE_EV_LEASED, .kill_at = msg->kill_at, .waits = msg->code == 1});
         break;
     case IPC_QUIT:
         elector_step(e, &(struct core_event){.type = CORE_EV_QUIT});

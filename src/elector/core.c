@@ -218,6 +218,7 @@ static void apply(struct step *s, const struct core_event *event)
         break;
     case CORE_EV_LEASED:
         core_livy_leased(s, event->kill_at);
+        s->c->waits = event->waits && s->c->livy.state == IPC_LIVY_ALIVE && !s->c->served;
         break;
     case CORE_EV_LIVY_GONE:
         core_livy_gone(s);

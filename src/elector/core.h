@@ -23,10 +23,12 @@
 #include <stdint.h>
 
 #include "livy-ha/ipc.h"
+#include "livy-ha/livyend.h"
 
 #define CORE_NODE_SIZE IPC_NODE_SIZE
 #define CORE_UUID_SIZE 37
 #define CORE_TEXT_SIZE 160
+#define CORE_REASON_SIZE 320 /* of why Livy ended: its own words are in it */
 #define CORE_BEATS 32
 #define CORE_TENURE_SIZE 160
 #define CORE_DEATHS 64
@@ -125,10 +127,12 @@ enum core_event_type {
     CORE_EV_BEAT,   /* op, rc: a heartbeat was answered */
     CORE_EV_OWN_CHANGED, /* op = the OWN action's tag: the watch on the own node fired; deleted: it is gone */
     CORE_EV_PRED_CHANGED, /* the watch on the predecessor fired */
-    CORE_EV_LIVY,         /* livy, text: the keeper's word; op: the number of the ASK that it answers, or 0 */
-    CORE_EV_LEASED,       /* kill_at: the deadline that the keeper enforces */
-    CORE_EV_LIVY_GONE,    /* seen by the elector itself: pidfd dead and the lock free */
-    CORE_EV_PROBE,       /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
+    CORE_EV_LIVY,      /* livy, text, why: the keeper's word; op: the number of the ASK that it answers, or 0
+                        */
+    CORE_EV_LEASED,    /* kill_at: the deadline that the keeper enforces; waits: Livy says that it waits for
+                          its ZooKeeper */
+    CORE_EV_LIVY_GONE, /* seen by the elector itself: pidfd dead and the lock free */
+    CORE_EV_PROBE,     /* alive, foreign, status, text; untold: nothing was learnt, it counts for nothing */
     CORE_EV_PREDECESSOR, /* alive, untold, text: an answer to PROBE_PREDECESSOR; op as there */
     CORE_EV_FENCED,      /* op: of the FENCE; failed, text: how it ended */
     CORE_EV_STAND,       /* bar, stand (does it not hold?), text: why it does */
@@ -172,7 +176,8 @@ struct core_event {
     struct core_orders orders;
     const char *text; /* may be NULL; with DEATHS the names of those on which Livy died */
     int status;
-    bool deleted, alive, foreign, untold, stand, failed;
+    enum livyend_why why;
+    bool deleted, alive, foreign, untold, stand, failed, waits;
 };
 
 enum core_action_type {
@@ -259,6 +264,7 @@ enum core_alarm {
     CORE_ALARM_LATE,       /* this process is not run in time */
     CORE_ALARM_FENCING,    /* failover.fence_command does not succeed */
     CORE_ALARM_ANSWERS,    /* the predecessor's Livy still answers */
+    CORE_ALARM_WAITS,      /* Livy waits for its ZooKeeper instead of serving */
     CORE_ALARMS
 };
 
@@ -276,7 +282,7 @@ struct core_action {
     int code;
     enum core_phase old_phase, phase;
     enum core_history history;
-    char text[CORE_TEXT_SIZE];
+    char text[CORE_REASON_SIZE];
     char after[CORE_TENURE_SIZE];
 };
 
@@ -331,6 +337,7 @@ struct core_backoff {
     struct core_death list[CORE_DEATHS]; /* in the order in which they were told */
     size_t n;
     uint64_t standing;
+    bool hung;                  /* the last Livy did not answer within livy.start_timeout */
     bool noted;                 /* `names` is of the list as it is */
     int64_t told;               /* until when a start waits, as last told */
     char names[CORE_TEXT_SIZE]; /* "livy-a, livy-b": on whom Livy died */
@@ -430,7 +437,8 @@ struct core {
     int probe_failures;
     int64_t probe_at, start_at /* no start before */, rejoin_at, elected_at;
     struct core_backoff backoff;
-    char livy_reason[CORE_TEXT_SIZE]; /* why Livy was last stopped or died */
+    bool waits;                         /* Livy says that it waits for its ZooKeeper */
+    char livy_reason[CORE_REASON_SIZE]; /* why Livy was last stopped or died */
 
     /* what is wanted */
     unsigned barred; /* bit for bit an enum core_bar */

@@ -14,6 +14,7 @@
 #define LATENCY_ENOUGH 20 /* heartbeats before their latency is judged */
 #define LATENCY_LEAST 100 /* ms that are never slow */
 #define LATE_LEAST 500    /* the same for a step that comes late */
+#define WAITS_LONG 20000  /* ms that a Livy may take to reach its ZooKeeper before it is told */
 #define LATE_QUIET 60000  /* ms without a late step after which all is well again */
 #define MIN_TICKS 2       /* minSessionTimeout and maxSessionTimeout, where zoo.cfg does not set them */
 #define MAX_TICKS 20
@@ -61,12 +62,12 @@ static int64_t percentile(const struct core_latency *l)
     return sorted[(l->n * 19 + 19) / 20 - 1];
 }
 
-/* How long a silence of ZooKeeper is ridden out where it answers at once: T(1-2 rho) - tick/2 - h - eps - K.
- * An answer that takes L costs twice L: the proof is of a heartbeat that was acknowledged tick/2 + eps before
- * the newest acknowledged one was sent, and each of the two took its L. */
+/* How long a silence of ZooKeeper is ridden out where it answers at once: T(1-2 rho) - tick/2 - 2h - eps - K.
+ * An answer that takes L costs thrice L: the proof is of three heartbeats, each sent some time after the one
+ * before was answered (core_lease.c), and each of them took its L. */
 static int64_t ride_out(const struct core *c)
 {
-    return c->timeout - (c->timeout + 49) / 50 - core_lease_half_tick(c) - core_lease_interval(c) -
+    return c->timeout - (c->timeout + 49) / 50 - core_lease_half_tick(c) - 2 * core_lease_interval(c) -
            CORE_EPSILON - c->config.kill_margin;
 }
 
@@ -74,7 +75,7 @@ static int64_t ride_out(const struct core *c)
  * twice that the connection is given up. */
 static int64_t slow_limit(const struct core *c)
 {
-    int64_t h = core_lease_interval(c), spare = (ride_out(c) - 3 * h - 500) / 2;
+    int64_t h = core_lease_interval(c), spare = (ride_out(c) - 3 * h - 500) / 3;
     int64_t limit = spare < h ? spare : h;
 
     return limit > LATENCY_LEAST ? limit : LATENCY_LEAST;
@@ -92,7 +93,7 @@ static void judge_latency(struct step *s)
     if (c->latency.n < LATENCY_ENOUGH || c->latency.judged)
         return;
     c->latency.judged = true;
-    int64_t took = percentile(&c->latency), limit = slow_limit(c), left = ride_out(c) - 2 * took;
+    int64_t took = percentile(&c->latency), limit = slow_limit(c), left = ride_out(c) - 3 * took;
     if (took >= limit)
         core_alarm(
             s, CORE_ALARM_SLOW, true,
@@ -158,6 +159,21 @@ static void judge_death(struct step *s)
             c->livy.pid, (double)(s->now - c->killed_at) / 1000);
 }
 
+/* ---- Livy waits -------------------------------------------------------------------------------------- */
+
+static void judge_waiting(struct step *s)
+{
+    struct core *c = s->c;
+
+    if (!c->waits || c->served || c->livy.state != IPC_LIVY_ALIVE)
+        core_alarm(s, CORE_ALARM_WAITS, false, "Livy does not wait for its ZooKeeper any more");
+    else if (s->now - c->livy.started_at >= WAITS_LONG)
+        core_alarm(s, CORE_ALARM_WAITS, true,
+                   "Livy (pid %d) waits for its ZooKeeper: look at the ensemble of its state store "
+                   "(livy.state_store_url), and at the way there from this host",
+                   c->livy.pid);
+}
+
 /* ---- this process is late ---------------------------------------------------------------------------- */
 
 static int64_t late_limit(const struct core *c)
@@ -203,6 +219,7 @@ void core_alarm_reconcile(struct step *s)
                s->c->keeper_stuck ? "the keeper (livy-ha) does not answer: its process is stopped or hangs"
                                   : "the keeper answers again");
     judge_death(s);
+    judge_waiting(s);
     judge_latency(s);
     judge_lateness(s);
 }
@@ -213,6 +230,8 @@ int64_t core_alarm_next(const struct core *c, int64_t now)
 
     if (c->killed_at != 0)
         core_earliest(&next, now, c->killed_at + c->config.kill_margin);
+    if (c->waits && !c->served)
+        core_earliest(&next, now, c->livy.started_at + WAITS_LONG);
     if (c->late_at != 0)
         core_earliest(&next, now, c->late_at + LATE_QUIET);
     return next;

@@ -8,7 +8,9 @@
  *
  * The latch is given up after livy.restarts restarts here only where another member stands that has not given
  * it up within the window itself. So within one window it moves at most once from each member; the last one
- * keeps it and goes on trying.
+ * keeps it and goes on trying. A Livy that has not answered within livy.start_timeout has cost that much
+ * once: there the latch is given up at once, under the same condition. (Several such times make no
+ * livy.restarts deaths within livy.restart_window, so that one would hold the latch for ever.)
  */
 #include "core_internal.h"
 
@@ -125,9 +127,12 @@ static void give_up(struct step *s)
     char window[CORE_TEXT_SIZE];
 
     duration(window, c->config.restart_window);
-    core_say(c->livy_reason,
-             "Livy died %d time(s) here within %s (livy.restarts = %d): the latch goes to another member",
-             count(c, s->now, true), window, c->config.restarts);
+    if (c->backoff.hung)
+        core_say(c->livy_reason, "%.100s: the latch goes to another member", c->livy_reason);
+    else
+        core_say(c->livy_reason,
+                 "Livy died %d time(s) here within %s (livy.restarts = %d): the latch goes to another member",
+                 count(c, s->now, true), window, c->config.restarts);
     core_say(c->reason, "%s", c->livy_reason);
     note(s, true, c->livy_reason);
     c->doomed = true;
@@ -153,7 +158,7 @@ void core_backoff_reconcile(struct step *s)
     if (!c->leading || c->doomed || core_livy_alive(c) || c->start_run != 0 ||
         !core_latch_wanted(c, s->now) || core_command_paused(c, s->now) || core_command_giving(c))
         return;
-    if (count(c, s->now, true) > c->config.restarts && somebody_fresh(c, s->now)) {
+    if ((c->backoff.hung || count(c, s->now, true) > c->config.restarts) && somebody_fresh(c, s->now)) {
         give_up(s);
         return;
     }

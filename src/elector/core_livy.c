@@ -17,6 +17,8 @@
 #define PROBE_LATER 100 /* the same, once it has been starting for a while */
 #define PROBE_LATER_AFTER 3000
 #define ZOOKEEPER_GRACE 30000 /* Livy 0.7 ends itself 16 s after it lost ZooKeeper: no crash */
+#define ZOOKEEPER_LEAST 5000  /* one that lived for less can not have waited for ZooKeeper */
+#define WAITS_MOST 3          /* times livy.start_timeout, for a Livy that waits for its ZooKeeper */
 
 bool core_livy_alive(const struct core *c)
 {
@@ -81,7 +83,7 @@ static void started(struct step *s)
     if (c->livy.kill_at > c->max_sent)
         c->max_sent = c->livy.kill_at;
     c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->failed = c->counted = false;
-    c->serving = c->served = c->unhealthy = false;
+    c->serving = c->served = c->unhealthy = c->waits = c->backoff.hung = false;
     c->probe_failures = 0;
     c->probe_at = s->now;
     c->command.start = false;
@@ -95,30 +97,53 @@ static bool zookeeper_was_away(const struct core *c, int64_t now)
                              c->livy.started_at <= c->outage_end);
 }
 
-static void died(struct step *s, const char *text)
+/* Its store may be in another ensemble than our latch, so it is taken at its word: once it has served (so it
+ * had reached its store), and not for a reason that comes back at once. */
+static bool says_zookeeper_was_away(const struct core *c, enum livyend_why why, int64_t now)
+{
+    return why == LIVYEND_ZOOKEEPER && c->served && now - c->livy.started_at >= ZOOKEEPER_LEAST;
+}
+
+/* What is told of an end; `excused`: it is not counted. */
+static void describe_end(const struct core *c, const char *text, bool excused,
+                         char how[static CORE_REASON_SIZE])
+{
+    char end[CORE_REASON_SIZE - 40];
+
+    if (c->livy.cause != IPC_CAUSE_ORDERED)
+        ipc_livy_describe(&c->livy, text, end, sizeof(end));
+    else
+        snprintf(end, sizeof(end), "%.90s%s%.180s", c->livy_reason, text[0] != '\0' ? ": " : "", text);
+    bool told = excused && (c->livy.cause == IPC_CAUSE_EXITED || c->livy.cause == IPC_CAUSE_SIGNALLED);
+    snprintf(how, CORE_REASON_SIZE, "%s%s", end, told ? "; not counted as a crash" : "");
+}
+
+static void died(struct step *s, const struct core_event *event)
 {
     struct core *c = s->c;
-    char how[CORE_TEXT_SIZE];
+    char how[CORE_REASON_SIZE];
     bool fenced = c->livy.cause == IPC_CAUSE_DEADLINE || c->kill_sent || (c->stop_sent && c->stop_grace == 0);
     bool ordered = c->livy.cause == IPC_CAUSE_ORDERED;
 
-    ipc_livy_describe(&c->livy, text != NULL ? text : "", how, sizeof(how));
+    /* The death of the keeper is none of Livy's. */
+    bool excused = !c->counted && (zookeeper_was_away(c, s->now) || c->livy.cause == IPC_CAUSE_ORPHANED ||
+                                   says_zookeeper_was_away(c, event->why, s->now));
+    describe_end(c, event->text != NULL ? event->text : "", excused, how);
     if (c->fence_told) {
         /* when this process saw it dead itself */
     } else if (fenced) {
         core_history(s, CORE_HIST_FENCED, 0, "%s",
                      c->stop_sent ? c->livy_reason : "the lease ended without renewal");
     } else if (!ordered || c->counted) {
-        core_history(s, CORE_HIST_LIVY_DIED, 0, "%s", ordered ? c->livy_reason : how);
+        core_history(s, CORE_HIST_LIVY_DIED, 0, "%s", how);
         c->failed = true;
-        /* The death of the keeper is none of Livy's. */
-        if (c->counted || (!zookeeper_was_away(c, s->now) && c->livy.cause != IPC_CAUSE_ORPHANED))
-            core_backoff_died(s, ordered ? c->livy_reason : how);
+        if (!excused)
+            core_backoff_died(s, how);
     }
-    if (!c->stop_sent)
-        core_say(c->livy_reason, "%s", how);
+    if (!c->stop_sent || c->counted)
+        memcpy(c->livy_reason, how, sizeof(how));
     core_command_died(s);
-    c->serving = c->unhealthy = false;
+    c->serving = c->unhealthy = c->waits = false;
     c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->counted = false;
     c->probe_failures = 0;
     c->max_sent = c->leased = c->lease_sent = 0;
@@ -165,7 +190,7 @@ void core_livy_event(struct step *s, const struct core_event *event)
         if (c->livy.run != old_run && c->livy.state == IPC_LIVY_ALIVE)
             started(s);
     } else if (was_alive) {
-        died(s, event->text);
+        died(s, event);
     }
 }
 
@@ -239,6 +264,16 @@ void core_livy_probe(struct step *s, const struct core_event *event)
         not_answered(s, event);
 }
 
+/* From then on a Livy that has not answered yet is taken for hung. One that waits for an absent ZooKeeper is
+ * not: not while we have no connection ourselves (its store is in the same ensemble, as a rule), and where it
+ * says so itself not before three times the time, after which another member may reach what this one cannot.
+ */
+static int64_t hung_at(const struct core *c)
+{
+    int64_t from = c->outage_end > c->livy.started_at ? c->outage_end : c->livy.started_at;
+    return from + c->config.start_timeout * (c->waits ? WAITS_MOST : 1);
+}
+
 static void watch_health(struct step *s)
 {
     struct core *c = s->c;
@@ -249,13 +284,11 @@ static void watch_health(struct step *s)
         core_act(s, CORE_ACT_PROBE);
         c->probe_at = CLOCK_NEVER; /* until its result is there */
     }
-    /* A Livy that waits for an absent ZooKeeper is not hung: it is not counted while we have no connection.
-     */
-    if (!c->served && c->connected && !core_command_paused(c, s->now) &&
-        s->now - c->livy.started_at >= c->config.start_timeout) {
+    if (!c->served && c->connected && !core_command_paused(c, s->now) && s->now >= hung_at(c)) {
         char why[CORE_TEXT_SIZE];
-        core_say(why, "no answer within livy.start_timeout (%lld ms)", (long long)c->config.start_timeout);
-        c->counted = true;
+        core_say(why, "no answer within%s livy.start_timeout (%lld ms)%s", c->waits ? " three times" : "",
+                 (long long)c->config.start_timeout, c->waits ? ", it waits for its ZooKeeper" : "");
+        c->counted = c->backoff.hung = true;
         core_livy_stop(s, c->config.stop_grace, why);
     }
 }
@@ -383,7 +416,7 @@ int64_t core_livy_next(const struct core *c, int64_t now)
     if (c->livy.state == IPC_LIVY_ALIVE && !c->stop_sent) {
         core_earliest(&next, now, c->probe_at);
         if (!c->served)
-            core_earliest(&next, now, c->livy.started_at + c->config.start_timeout);
+            core_earliest(&next, now, hung_at(c));
     }
     core_earliest(&next, now, c->start_at);
     return next;

@@ -130,6 +130,8 @@ static const char *alarm_name(enum core_alarm alarm)
         return "fencing";
     case CORE_ALARM_ANSWERS:
         return "predecessor-answers";
+    case CORE_ALARM_WAITS:
+        return "waits";
     case CORE_ALARMS:
         return NULL;
     }

@@ -341,7 +341,7 @@ void takeover_fence(struct elector *e, const struct core_action *a)
 
     msg.fence.number = a->op;
     msg.fence.member = e->core.takeover.victim.member;
-    snprintf(msg.text, sizeof(msg.text), "%s", a->text);
+    snprintf(msg.text, sizeof(msg.text), "%.*s", IPC_TEXT_SIZE - 1, a->text);
     channel_send(e, &msg, -1);
 }
 

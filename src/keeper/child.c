@@ -193,6 +193,9 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
         fail(status, "the descriptors could not be marked close-on-exec");
     if (!order->hold && clock_boot_ms() >= order->kill_at)
         fail(status, "its lease was over before it could be run");
+    if (order->output >= 0 &&
+        (dup2(order->output, STDOUT_FILENO) < 0 || dup2(order->output, STDERR_FILENO) < 0))
+        fail(status, "it could not be given its output");
     child_reset_dispositions();
     child_unblock_signals();
     execl(conf->livy.command, conf->livy.command, (char *)NULL);

@@ -35,6 +35,7 @@ struct child_order {
     bool hold;           /* Livy stands at the gate, under no lease, until it is let go */
     int lock;            /* with `hold`: Livy's lock file, opened and not locked */
     int after;           /* a pidfd: one that was held and is just being killed; 0, -1: none */
+    int output;          /* for its stdout and stderr (said.h); -1: it inherits ours */
 };
 
 /* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),

@@ -94,10 +94,12 @@ static void start(struct keeper *k)
                                 .kill_at = CLOCK_NEVER,
                                 .guard = &h->guard,
                                 .hold = true,
-                                .after = -1};
+                                .after = -1,
+                                .output = k->said.fd};
 
     if (open_all(k, why, sizeof(why))) {
         order.lock = h->lock;
+        said_begin(&k->said); /* what it says from here on is its own: no other Livy lives beside it */
         if (child_livy(&order, &h->child, why, sizeof(why)) == 0)
             event.pid = h->child.pid;
     }
@@ -237,7 +239,8 @@ void held_ending(struct keeper *k, pid_t pid)
 bool held_reaped(struct keeper *k, pid_t pid, int status)
 {
     struct held *h = &k->held;
-    char text[256];
+    char text[LIVYEND_TEXT_SIZE];
+    struct livyend end;
 
     if (pid == h->stamp.pid) {
         stamped(k);
@@ -246,6 +249,9 @@ bool held_reaped(struct keeper *k, pid_t pid, int status)
     if (pid != h->child.pid)
         return false;
     child_read_status(&h->child, text, sizeof(text));
+    said_ended(&k->said, clock_boot_ms(), &end);
+    if (text[0] == '\0' && status < 256 && status != GATE_EXIT_REFUSED)
+        livyend_text(&end, text);
     forget(k);
     step(k, (struct hcore_event){.type = HCORE_EV_EXITED, .status = status, .text = text});
     return true;

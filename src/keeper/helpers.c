@@ -85,6 +85,10 @@ void helpers_send(struct keeper *k, const struct kcore_action *a)
 
     kcore_livy(&k->core, &msg.livy);
     msg.kill_at = k->core.kill_at;
+    if (a->message == IPC_LIVY)
+        msg.code = (int32_t)k->core.why;
+    if (a->message == IPC_LEASED)
+        msg.code = said_waits(&k->said) ? 1 : 0;
     msg.quitting = k->core.quitting;
     msg.pending_restart = k->pending_restart;
     bool alive = a->message == IPC_LIVY && msg.livy.state == IPC_LIVY_ALIVE;

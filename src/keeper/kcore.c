@@ -108,6 +108,15 @@ static void gone(struct kstep *s)
     kcore_stop_grant_leave(s);
 }
 
+/* What is killed has said nothing of that: there its last words count only where they are known to matter. */
+static void last_words(struct kcore *k, const struct livyend *end)
+{
+    if (end->why == LIVYEND_UNKNOWN && k->cause != IPC_CAUSE_EXITED)
+        return;
+    k->why = end->why;
+    livyend_text(end, k->text);
+}
+
 static void livy_exited(struct kstep *s, const struct kcore_event *event)
 {
     struct kcore *k = s->k;
@@ -124,6 +133,9 @@ static void livy_exited(struct kstep *s, const struct kcore_event *event)
         k->cause = event->status >= 256 ? IPC_CAUSE_SIGNALLED : IPC_CAUSE_EXITED;
     k->reaped_at = s->now;
     kcore_say(k->text, "%s", exec_failed ? event->text : "");
+    k->why = LIVYEND_UNKNOWN;
+    if (!exec_failed && event->end != NULL)
+        last_words(k, event->end);
     set_livy(s, KCORE_REAPED, exec_failed ? "could not be run" : "reaped");
     kcore_act(s, KCORE_ACT_FREE_LOCK); /* rule 2: dead means reaped, and the lock that it inherited free */
 }
@@ -173,6 +185,7 @@ void kcore_livy_start(struct kstep *s, const struct kcore_event *event)
     k->kill_at = event->msg->kill_at;
     k->started_at = s->now;
     k->cause = IPC_CAUSE_NONE;
+    k->why = LIVYEND_UNKNOWN;
     k->ending = IPC_CAUSE_ORDERED;
     k->text[0] = '\0';
     kcore_act(s, KCORE_ACT_FORK_LIVY);

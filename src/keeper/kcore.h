@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "livy-ha/ipc.h"
+#include "livy-ha/livyend.h"
 
 #define KCORE_MAX_ACTIONS 16
 
@@ -38,7 +39,8 @@ enum kcore_event_type {
     KCORE_EV_ELECTOR_EXITED,   /* status: its exit status, 256 + signal */
     KCORE_EV_ELECTOR_REPLACED, /* it is dead, and another one, which is about to say HELLO, is in its place */
     KCORE_EV_FORKED,           /* pid > 0, or text says why not */
-    KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not */
+    KCORE_EV_LIVY_EXITED, /* status: exit status, or 256 + signal; text: why exec failed, "" if it did not;
+                             end: its last words, may be NULL */
     KCORE_EV_LOCK_FREE,
     KCORE_EV_QUIT,         /* TERM or INT */
     KCORE_EV_FATAL,        /* the daemon must end: status; what is not the elector's to tell (the relay) */
@@ -55,6 +57,7 @@ struct kcore_event {
     int status;
     int count;
     const char *text;
+    const struct livyend *end;
 };
 
 enum kcore_action_type {
@@ -115,6 +118,7 @@ struct kcore {
     uint32_t cause; /* enum ipc_cause of the last end */
     int32_t status;
     uint32_t ending;          /* the cause that our signal will have had */
+    enum livyend_why why;     /* of the last end, by Livy's own words */
     char text[IPC_TEXT_SIZE]; /* of the last end or refusal */
 
     bool elector_alive, elector_said_hello;

@@ -60,7 +60,8 @@ static void fork_livy(struct keeper *k)
                                 .session_ms = k->core.session.timeout,
                                 .kill_at = k->core.kill_at,
                                 .guard = &k->guard,
-                                .after = -1};
+                                .after = -1,
+                                .output = k->said.fd};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
     keeper_describe_livy(k);
@@ -69,6 +70,7 @@ static void fork_livy(struct keeper *k)
         keeper_step(k, &event);
         return;
     }
+    said_begin(&k->said);
     bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
     if (guarded && guard_open(&k->guard, k->core.kill_at) != 0)
         snprintf(why, sizeof(why), "its guard could not be made: %s (livy.guard)", strerror(errno));
@@ -140,12 +142,15 @@ static void reaped(struct keeper *k, pid_t pid, int status)
 
     if (pid == k->livy.pid) {
         char text[256];
+        struct livyend end;
         child_read_status(&k->livy, text, sizeof(text));
         held_blame(k, text, sizeof(text));
+        said_ended(&k->said, clock_boot_ms(), &end);
         child_forget(&k->livy);
         guard_close(&k->guard);
         event.type = KCORE_EV_LIVY_EXITED;
         event.text = text;
+        event.end = &end;
         keeper_step(k, &event);
         sort_orphans(k, false);
     } else if (pid == k->elector.pid) {
@@ -392,6 +397,8 @@ static void arm(struct keeper *k)
     int64_t held = held_next(k, k->stepped_at);
     if (held < next)
         next = held;
+    if (k->said.again_at < next)
+        next = k->said.again_at;
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
         next = k->watchdog_at;
     if (next == k->armed_for)
@@ -421,12 +428,16 @@ static void loop(struct keeper *k)
         hook_time(k, clock_boot_ms());
         held_time(k);
         feed_watchdog(k, clock_boot_ms());
+        if (clock_boot_ms() >= k->said.again_at)
+            said_copy(&k->said, clock_boot_ms());
         for (int i = 0; i < n; i++) {
             uint64_t ticks;
             if (events[i].data.fd == k->signals)
                 read_signals(k);
             else if (events[i].data.fd == k->timer)
                 k->armed_for = read(k->timer, &ticks, sizeof(ticks)) > 0 ? 0 : k->armed_for;
+            else if (events[i].data.fd == k->said.watch)
+                said_copy(&k->said, clock_boot_ms());
             else if (events[i].data.fd == k->channel)
                 helpers_drain(k, false);
             else if (events[i].data.fd == k->relay.channel)
@@ -502,6 +513,14 @@ static int open_loop(struct keeper *k)
     return epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->timer, &event);
 }
 
+static void watch_output(struct keeper *k)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = k->said.watch};
+
+    if (k->said.watch >= 0 && epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->said.watch, &event) != 0)
+        said_close(&k->said);
+}
+
 /* What makes a late wake-up less likely, as far as it is allowed to us. */
 static void steady(void)
 {
@@ -541,6 +560,8 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
         log_error("the keeper's descriptors could not be made: %s", strerror(errno));
         return 75;
     }
+    said_open(&k.said, k.conf->runtime_dir);
+    watch_output(&k);
     steady();
     kcore_init(&k.core, &config, clock_boot_ms());
     relay_open(&k, clock_boot_ms());
@@ -554,6 +575,7 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     end_hook(&k);
     relay_close(&k);
     upgrade_close(&k);
+    said_close(&k.said);
     child_program_close(&k.program[UCORE_ELECTOR]);
     child_program_close(&k.program[UCORE_RELAY]);
     guard_close(&k.guard);

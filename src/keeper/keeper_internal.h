@@ -12,6 +12,7 @@
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
 #include "relay.h"
+#include "said.h"
 #include "upgrade.h"
 
 struct keeper {
@@ -26,6 +27,7 @@ struct keeper {
     struct upgrade upgrade;
     struct guard guard; /* of the Livy that runs */
     struct held held;
+    struct said said;               /* what Livy writes */
     pid_t last_livy;                /* whose orphans are looked for */
     int channel;                    /* to the elector, -1 where there is none */
     unsigned reloads, elector_conf; /* how many there were, and up to which of them the elector knows */

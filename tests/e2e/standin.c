@@ -9,8 +9,8 @@
  * STANDIN_MODE, or the file <STANDIN_DIR>/<STANDIN_NAME>.mode where there is one (so that a test can change
  * it between two lives), is a comma list of: start-delay=MS hang-term slow-term=MS exit-at-once=CODE
  * exit-after=MS:CODE exit-when-asked no-answer hang-after=MS status=CODE no-listen child-outlives
- * submit-outlives=MS keep-lock store-server=HOST:PORT, and of a held one: gate-delay=MS gate-refused
- * gate-listens
+ * submit-outlives=MS keep-lock store-server=HOST:PORT say=FILE (what is in it, to stderr) say-after=MS, and
+ * of a held one: gate-delay=MS gate-refused gate-listens
  *
  * Where livy-ha's agent is named in livy-env.sh it plays that one too, see standin_gate.h: while it is held
  * it has written nothing, so its life for the oracle begins when it is let go, and how it behaves is read
@@ -64,12 +64,13 @@ struct life {
 };
 
 struct mode {
-    long start_delay, slow_term, exit_after, hang_after, submit_outlives; /* ms, -1: not given */
-    int exit_at_once, exit_after_code;                                    /* -1: not given */
+    long start_delay, slow_term, exit_after, hang_after, submit_outlives, say_after; /* ms, -1: not given */
+    int exit_at_once, exit_after_code;                                               /* -1: not given */
     int status;
     bool hang_term, exit_when_asked, no_answer, no_listen, child_outlives, keep_lock;
     char store_server[64];
     struct gate_behaviour gate;
+    char say[512];
 };
 
 /* Signal handlers and the ticking thread need these. */
@@ -133,6 +134,10 @@ static void mode_apply(const char *word)
         mode.gate.listens = true;
     } else if (IS("store-server")) {
         snprintf(mode.store_server, sizeof mode.store_server, "%s", value);
+    } else if (IS("say-after")) {
+        mode.say_after = number;
+    } else if (IS("say")) {
+        snprintf(mode.say, sizeof mode.say, "%s", value);
     } else {
         fprintf(stderr, "standin: unknown word in STANDIN_MODE: %s\n", word);
         exit(64);
@@ -156,11 +161,25 @@ static void mode_read(const char *dir, const char *name)
                          .exit_after = -1,
                          .hang_after = -1,
                          .submit_outlives = -1,
+                         .say_after = -1,
                          .exit_at_once = -1,
                          .status = 200};
     for (char *word = strtok_r(text, ", \n", &save); word; word = strtok_r(NULL, ", \n", &save)) {
         mode_apply(word);
     }
+}
+
+static void say_file(const char *path)
+{
+    char text[4096];
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        util_fail(path);
+    }
+    for (size_t n; (n = fread(text, 1, sizeof text, file)) > 0;) {
+        fwrite(text, 1, n, stderr);
+    }
+    fclose(file);
 }
 
 /* ---- the life file ---------------------------------------------------------------------------------------
@@ -230,6 +249,10 @@ static void *tick(void *arg)
         }
         if (mode.hang_after >= 0 && life->serving_ns && now - life->serving_ns > mode.hang_after * 1000000) {
             hanging = true;
+        }
+        if (mode.say_after >= 0 && life->able_ns && now - life->able_ns > mode.say_after * 1000000) {
+            mode.say_after = -1;
+            say_file(mode.say);
         }
         next += 1000000;
         if (next < now) {
@@ -395,6 +418,9 @@ static _Noreturn void live(const char *base, const char *name)
     int64_t able = life->able_ns;
     const char *store = getenv("STANDIN_STORE");
     helpers_start(base);
+    if (mode.say[0] != '\0' && mode.say_after < 0) {
+        say_file(mode.say);
+    }
     if (mode.exit_at_once >= 0) {
         end_life(2, mode.exit_at_once);
     }

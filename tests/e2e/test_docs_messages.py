@@ -64,7 +64,18 @@ def test_error_is_documented(text: str) -> None:
     assert any(fits(message, text) for message in documented()), text
 
 
+def causes() -> list[str]:
+    """What is made of Livy's last words."""
+    source = (Path(ROOT) / "src" / "common" / "livyend.c").read_text()
+    return [join(text) for text in re.findall(rf"return ({_TEXT});", source) if join(text)]
+
+
+@pytest.mark.parametrize("text", causes())
+def test_cause_is_documented(text: str) -> None:
+    assert text in documented()
+
+
 def test_there_are_as_many_as_there_should_be() -> None:
     """Neither of the two lists is empty because a pattern has gone wrong."""
-    assert len(errors()) >= 50 and len(documented()) >= 60
+    assert len(errors()) >= 50 and len(documented()) >= 60 and len(causes()) >= 12
     assert len(set(documented())) == len(documented()), "one is explained twice"

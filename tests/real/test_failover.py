@@ -9,17 +9,15 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
 
-from pair import START_S, Pair, serving
-from realmember import CONF_DIR, RealMember, cache_dir, listens
+from pair import Pair, serving
+from realmember import CONF_DIR, RealMember, listens
 
 # pylint: disable=wrong-import-order
 from livyha import proc
-from livyha.zookeeper import Ensemble
 
 SESSION_MS = 10_000  # zookeeper.session_timeout as it is by default
 
@@ -157,34 +155,3 @@ def test_livy_killed(pair: Pair) -> None:
     pair.wait(lambda: serving(active), f"{active.name} serves again")
     assert java_of(active) != java
     assert standby.java() is None
-
-
-@pytest.fixture
-def lone(tmp_path: Path) -> Iterator[RealMember]:
-    """A member on a ZooKeeper of its own whose Spark is not there; not started."""
-    ensemble = Ensemble(str(tmp_path), tick_ms=2000).start()
-    member = RealMember("lone", str(tmp_path / "lone"), ensemble.hosts, cache_dir(), {"livy.restarts": 1})
-    member.env["SPARK_HOME"] = str(tmp_path / "no-spark")
-    try:
-        yield member
-    finally:
-        member.destroy()
-        ensemble.stop()
-
-
-def test_wrong_spark_home(lone: RealMember) -> None:
-    """Livy's own words are in the log, livy-ha says that Livy died and with what status, nobody serves."""
-    lone.start()
-    lone.wait_log("SPARK_HOME path does not exist", timeout=START_S)
-    lone.wait_log("livy", "status 1")
-
-    def died() -> list[Any]:
-        events = lone.ctl("history").json
-        events = events.get("history", []) if isinstance(events, dict) else events
-        return [event for event in events if event["event"] == "livy-died"]
-    # The first start and one restart.
-    lone.wait(lambda: len(died()) >= 2, START_S, "the history tells of two dead Livys")
-    assert all(event["member"] == "lone" and event["reason"] for event in died())
-    assert lone.ctl("status").code == 3, "no active Livy"
-    assert lone.version() is None
-    assert lone.running(), "the daemon itself goes on"

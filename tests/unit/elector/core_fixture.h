@@ -22,8 +22,7 @@
 #include "livy-ha/clock.h"
 
 #define T 10000
-#define LEASE 8800   /* from the proof to the deadline: T (1 - 2 rho) - K */
-#define SETTLED 1200 /* tick/2 + epsilon */
+#define LEASE 8800 /* from the proof to the deadline: T (1 - 2 rho) - K */
 #define SESSION 0x1000
 #define EPOCH 77
 #define UNUSED __attribute__((unused))
@@ -34,6 +33,7 @@ static size_t expected; /* how many of `out` have been looked at */
 static int64_t now;
 static unsigned uuids;
 static bool livy_answers = true; /* in all_is_well() */
+static bool livy_waits;          /* it says that it waits for its ZooKeeper */
 
 static bool cosmetic(enum core_action_type type)
 {
@@ -287,7 +287,7 @@ static UNUSED void livy_dead(uint32_t run, uint32_t cause)
 
 static UNUSED void leased(int64_t kill_at)
 {
-    event((struct core_event){.type = CORE_EV_LEASED, .kill_at = kill_at});
+    event((struct core_event){.type = CORE_EV_LEASED, .kill_at = kill_at, .waits = livy_waits});
 }
 
 static UNUSED void probed(bool alive)

@@ -169,6 +169,54 @@ static void test_start_that_cannot_exec(void **state)
     assert_string_equal(bed.k.text, "x: not there");
 }
 
+static void dies_saying(struct bed *bed, int status, enum livyend_why why, const char *line)
+{
+    struct livyend end = {.why = why};
+
+    snprintf(end.line, sizeof(end.line), "%s", line);
+    happen(bed,
+           (struct kcore_event){.type = KCORE_EV_LIVY_EXITED, .status = status, .text = "", .end = &end});
+    lock_is_free(bed);
+}
+
+static void test_last_words_are_told(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_running(&bed);
+    dies_saying(&bed, 1, LIVYEND_PORT, "java.net.BindException: Address already in use");
+    assert_int_equal(cause(&bed), IPC_CAUSE_EXITED);
+    assert_int_equal(bed.k.why, LIVYEND_PORT);
+    assert_non_null(strstr(bed.k.text, "its port is taken"));
+    const struct kcore_action *a = found(&bed, KCORE_ACT_STATE);
+    assert_non_null(a);
+    assert_non_null(strstr(a->text, "exit status 1: its port is taken"));
+    hear(&bed, good_start(&bed));
+    forks(&bed);
+    assert_int_equal(bed.k.why, LIVYEND_UNKNOWN);
+    dies_saying(&bed, 3, LIVYEND_UNKNOWN, "so be it");
+    assert_string_equal(bed.k.text, "Livy's last words: so be it");
+}
+
+/* Somebody's SIGKILL is none of Livy's doing: what it wrote last says nothing of it, unless that is known. */
+static void test_last_words_of_one_that_was_killed(void **state)
+{
+    (void)state;
+    struct bed bed;
+    begin_running(&bed);
+    dies_saying(&bed, 256 + 9, LIVYEND_UNKNOWN, "INFO x: a request");
+    assert_string_equal(bed.k.text, "");
+    hear(&bed, good_start(&bed));
+    forks(&bed);
+    dies_saying(&bed, 256 + 6, LIVYEND_MEMORY, "java.lang.OutOfMemoryError");
+    assert_non_null(strstr(bed.k.text, "out of memory"));
+    hear(&bed, good_start(&bed));
+    forks(&bed);
+    hear(&bed, (struct ipc_msg){.type = IPC_STOP, .grace = 0, .text = "x"});
+    dies_saying(&bed, 256 + 9, LIVYEND_UNKNOWN, "INFO x: a request");
+    assert_string_equal(bed.k.text, "");
+}
+
 /* Forking took so long that the lease is over by then. */
 static void test_deadline_passes_while_forking(void **state)
 {
@@ -468,6 +516,8 @@ int main(void)
         cmocka_unit_test(test_start_refused_of_older_epoch),
         cmocka_unit_test(test_start_refused_while_stopping),
         cmocka_unit_test(test_start_that_cannot_fork),
+        cmocka_unit_test(test_last_words_are_told),
+        cmocka_unit_test(test_last_words_of_one_that_was_killed),
         cmocka_unit_test(test_start_that_cannot_exec),
         cmocka_unit_test(test_deadline_passes_while_forking),
         cmocka_unit_test(test_lease_longer_and_shorter),
