@@ -112,6 +112,7 @@ static void died(struct step *s, const char *text)
     }
     if (!c->stop_sent)
         core_say(c->livy_reason, "%s", how);
+    c->bereft = c->leading && (fenced || !ordered || c->counted);
     core_command_died(s);
     c->serving = c->unhealthy = false;
     c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->counted = false;
@@ -331,7 +332,7 @@ static void start(struct step *s)
     a->epoch = c->epoch;
     a->kill_at = c->max_sent = c->lease_sent = c->kill_at;
     a->run = c->start_run = c->livy.run + 1;
-    c->stop_sent = c->kill_sent = c->gone_seen = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->bereft = false;
     c->tenured = c->tenure_due = true;
     core_keeper_ordered(s);
 }

@@ -19,6 +19,7 @@ static const char *text(const json_t *object, const char *key)
 static const char *const roles[] = {"active", "standby", "joining", "drained", "absent", NULL};
 static const char *const livys[] = {"none",      "held",     "starting", "serving",
                                     "unhealthy", "stopping", "failed",   NULL};
+static const char *const helds[] = {"none", "warming", "ready", NULL};
 static const char *const routes[] = {"nobody", "pause", "local", "remote", NULL};
 
 static void states(FILE *out, const char *name, const char *help, const char *label,
@@ -48,6 +49,9 @@ static void this_member(FILE *out, const struct metrics_sources *s)
     states(out, "livy_ha_role", "1 for the role of this member.", "role", roles, text(status, "role"));
     states(out, "livy_ha_livy_state", "1 for the state of this member's Livy.", "state", livys,
            text(status, "livy"));
+    if (json_is_string(json_object_get(status, "held")))
+        states(out, "livy_ha_held", "1 for the state of the Livy that this member holds as a hot standby.",
+               "state", helds, text(status, "held"));
     prom_one(out, "livy_ha_zookeeper_connected", "gauge", "1 while this member is connected to ZooKeeper.",
              json_is_true(json_object_get(status, "connected")));
     prom_one(out, "livy_ha_alarms", "gauge", "Alarms that this member raises; /status has their words.",
@@ -60,7 +64,7 @@ static void this_member(FILE *out, const struct metrics_sources *s)
 static void cluster(FILE *out, const struct metrics_sources *s)
 {
     const json_t *document = snapshot_cluster(s->snapshot), *member;
-    double counts[sizeof(roles) / sizeof(roles[0])] = {0};
+    double counts[sizeof(roles) / sizeof(roles[0])] = {0}, ready = 0;
     size_t i;
 
     prom_one(out, "livy_ha_cluster_active", "gauge", "1 while this member knows of an active member.",
@@ -76,10 +80,13 @@ static void cluster(FILE *out, const struct metrics_sources *s)
         for (size_t role = 0; roles[role] != NULL; role++)
             if (strcmp(roles[role], text(member, "role")) == 0)
                 counts[role]++;
+        ready += strcmp(text(member, "role"), "standby") == 0 && strcmp(text(member, "livy"), "held") == 0;
     }
     prom_family(out, "livy_ha_members", "gauge", "Members of the cluster by role.");
     for (size_t role = 0; roles[role] != NULL; role++)
         prom_sample(out, "livy_ha_members", "role", roles[role], counts[role]);
+    prom_one(out, "livy_ha_standbys_ready", "gauge", "Standbys that hold a loaded Livy, ready to be let go.",
+             ready);
 }
 
 static void snapshot(FILE *out, const struct metrics_sources *s)

@@ -165,6 +165,22 @@ static void checks(FILE *out, const struct page_sources *s)
  * ---------------------------------------------------------------------------------------------------------
  */
 
+/* A hot standby whose Livy is not held yet says how far it is, or why there is none. */
+static void livy_cell(FILE *out, const json_t *member)
+{
+    bool warming = is(member, "held", "warming");
+    bool none = is(member, "role", "standby") && is(member, "livy", "none");
+
+    fputs("<td>", out);
+    put(out, text(member, "livy")[0] != '\0' ? text(member, "livy") : "-");
+    if (none && (warming || text(member, "held_reason")[0] != '\0')) {
+        fputs(" <small>(", out);
+        put(out, warming ? "warming" : text(member, "held_reason"));
+        fputs(")</small>", out);
+    }
+    fputs("</td>", out);
+}
+
 static void member_row(FILE *out, const struct page_sources *s, const json_t *member)
 {
     bool self = json_is_true(json_object_get(member, "self"));
@@ -176,7 +192,7 @@ static void member_row(FILE *out, const struct page_sources *s, const json_t *me
     fprintf(out, "%s</td><td><b class=\"%s\">", self ? " <small>(this one)</small>" : "", class);
     put(out, text(member, "role"));
     fputs("</b></td>", out);
-    cell(out, text(member, "livy"));
+    livy_cell(out, member);
     cell(out, text(member, "since"));
     fputs("<td>", out);
     if (lease >= 0)
