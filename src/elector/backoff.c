@@ -42,11 +42,12 @@ static uint64_t who_stands(const struct elector *e, struct names *names)
     return standing;
 }
 
-/* The member right behind this one in the queue, where its Livy is held at the gate; NULL: it is not, or
- * nobody known is there. Not one that was drained a moment ago, whatever its record still says. */
+/* The member right behind this one in the queue, where it stands by and its Livy is held at the gate; NULL:
+ * not so, or nobody known is there. Not one that was drained a moment ago, whatever its record still says. */
 static const char *find_heir(const struct elector *e)
 {
     int64_t own = core_latch_sequence(e->core.node), least = INT64_MAX;
+    const json_t *heir = NULL;
     const char *id, *next = NULL;
     json_t *member;
 
@@ -55,16 +56,15 @@ static const char *find_heir(const struct elector *e)
     json_object_foreach((json_t *)view_members(e->view), id, member)
     {
         int64_t sequence = command_number(member, "sequence", -1);
-        if (strcmp(id, e->conf->id) == 0 || strcmp(record_text(member, "role"), "standby") != 0 ||
-            sequence <= own || sequence >= least)
+        if (strcmp(id, e->conf->id) == 0 || sequence <= own || sequence >= least)
             continue;
         least = sequence;
         next = id;
+        heir = member;
     }
-    if (next == NULL || command_drained(e, next))
+    if (next == NULL || strcmp(record_text(heir, "role"), "standby") != 0 || command_drained(e, next))
         return NULL;
-    return strcmp(record_text(json_object_get(view_members(e->view), next), "livy"), "held") == 0 ? next
-                                                                                                  : NULL;
+    return strcmp(record_text(heir, "livy"), "held") == 0 ? next : NULL;
 }
 
 /* "livy-a, livy-b": on whom Livy died within the window. */

@@ -211,6 +211,10 @@ static void test_heir_is_the_next_one(void **state)
     heir_is("livy-c");
     member("livy-c", "standby", "held", 12);
     heir_is("livy-b");
+    member("livy-e", "joining", "none", 8); /* about to leave the queue, and still in it */
+    heir_is("");
+    json_object_del(members, "livy-e");
+    heir_is("livy-b");
     e.core.node[0] = '\0';
     heir_is("");
 }
