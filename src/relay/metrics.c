@@ -22,11 +22,12 @@ static const char *const livys[] = {"none",      "held",     "starting", "servin
 static const char *const helds[] = {"none", "warming", "ready", NULL};
 static const char *const routes[] = {"nobody", "pause", "local", "remote", NULL};
 
+/* `is` NULL: no such state is known here, and there is no series. */
 static void states(FILE *out, const char *name, const char *help, const char *label,
                    const char *const names[], const char *is)
 {
     prom_family(out, name, "gauge", help);
-    for (size_t i = 0; names[i] != NULL; i++)
+    for (size_t i = 0; is != NULL && names[i] != NULL; i++)
         prom_sample(out, name, label, names[i], strcmp(names[i], is) == 0);
 }
 
@@ -49,9 +50,8 @@ static void this_member(FILE *out, const struct metrics_sources *s)
     states(out, "livy_ha_role", "1 for the role of this member.", "role", roles, text(status, "role"));
     states(out, "livy_ha_livy_state", "1 for the state of this member's Livy.", "state", livys,
            text(status, "livy"));
-    if (json_is_string(json_object_get(status, "held")))
-        states(out, "livy_ha_held", "1 for the state of the Livy that this member holds as a hot standby.",
-               "state", helds, text(status, "held"));
+    states(out, "livy_ha_held", "1 for the state of the Livy that this member holds as a hot standby.",
+           "state", helds, json_string_value(json_object_get(status, "held")));
     prom_one(out, "livy_ha_zookeeper_connected", "gauge", "1 while this member is connected to ZooKeeper.",
              json_is_true(json_object_get(status, "connected")));
     prom_one(out, "livy_ha_alarms", "gauge", "Alarms that this member raises; /status has their words.",

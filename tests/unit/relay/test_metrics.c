@@ -138,7 +138,7 @@ static void test_fresh(void **state)
     assert_true(has("livy_ha_health{check=\"active\"} 1"));
     assert_true(has("livy_ha_health{check=\"standby\"} 0"));
     assert_true(has("livy_ha_standbys_ready 0"));
-    assert_null(strstr(text, "livy_ha_held")); /* no hot standby */
+    assert_null(strstr(text, "livy_ha_held{")); /* no hot standby */
     assert_true(has("livy_ha_phase{phase=\"active\"} 1"));
     assert_true(has("livy_ha_front_connections 3"));
     assert_true(has("livy_ha_front_connections_accepted_total 12"));
