@@ -27,7 +27,7 @@ enum gate_type {
     GATE_OPENED,   /* let go */
     GATE_RECORDED, /* count: the classes written down; 0: it could not be done, text says why */
     /* keeper -> agent */
-    GATE_OPEN,   /* let go, unless it is kill_at already */
+    GATE_OPEN,   /* let go, unless it is kill_at already: the page's, where it says one */
     GATE_LEASE,  /* the page says an earlier instant than before */
     GATE_RECORD, /* write down what is loaded: Livy serves */
 };

@@ -65,10 +65,19 @@ static void arm(const struct gate *gate, int timer)
 
 /* ---- the keeper's word ---- */
 
+/* One that was let go before its Java ran reads the word seconds later: what the page says by then is what
+ * counts. */
+static bool too_late(const struct gate *gate, int64_t kill_at)
+{
+    int64_t renewed =
+        gate->page == NULL ? CLOCK_NEVER : atomic_load_explicit(&gate->page->kill_at, memory_order_acquire);
+    return clock_boot_ms() >= (renewed != CLOCK_NEVER ? renewed : kill_at);
+}
+
 static void open_gate(struct gate *gate, int64_t kill_at)
 {
-    if (clock_boot_ms() >= kill_at)
-        _exit(GATE_EXIT_LEASE); /* it comes too late */
+    if (too_late(gate, kill_at))
+        _exit(GATE_EXIT_LEASE);
     pthread_mutex_lock(&gate->lock);
     gate->shut = false;
     atomic_store(&gate->open, true);

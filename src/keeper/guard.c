@@ -79,9 +79,36 @@ void guard_close(struct guard *guard)
     guard->page = NULL;
 }
 
-bool guard_pass(struct guard *guard, char *option, size_t size)
+bool guard_let_go(const struct guard *guard, int64_t kill_at)
 {
-    char path[PATH_MAX];
+    struct gate_msg msg = {.magic = GATE_MAGIC, .type = GATE_OPEN, .kill_at = kill_at};
+    return packet_send(guard->channel, &msg, sizeof(msg), -1) == 0;
+}
+
+void guard_record(const struct guard *guard)
+{
+    struct gate_msg msg = {.magic = GATE_MAGIC, .type = GATE_RECORD};
+
+    if (guard->channel >= 0)
+        (void)packet_send(guard->channel, &msg, sizeof(msg), -1); /* as in guard_lease */
+}
+
+int guard_hear(const struct guard *guard, struct gate_msg *msg)
+{
+    int fd;
+    int rc = packet_recv(guard->channel, msg, sizeof(*msg), &fd);
+
+    if (rc == 1 && (fd >= 0 || msg->magic != GATE_MAGIC))
+        rc = packet_refuse(&fd);
+    if (rc == 1)
+        msg->text[sizeof(msg->text) - 1] = '\0';
+    return rc;
+}
+
+bool guard_pass(struct guard *guard, const struct conf *conf, bool hold, char *option, size_t size)
+{
+    char path[PATH_MAX], page[32] = "";
+    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
 
     option[0] = '\0';
     if (guard == NULL || guard->page == NULL)
@@ -91,8 +118,11 @@ bool guard_pass(struct guard *guard, char *option, size_t size)
     errno = guard->page_fd < 0 || guard->agents_end < 0 ? errno : ENOENT;
     if (guard->page_fd < 0 || guard->agents_end < 0 || !guard_agent(path, sizeof(path)))
         return false;
-    int length =
-        snprintf(option, size, " -agentpath:%s=channel=%d,page=%d", path, guard->agents_end, guard->page_fd);
+    if (conf->livy.guard == CONF_GUARD_PROCESS)
+        snprintf(page, sizeof(page), ",page=%d", guard->page_fd);
+    int length = snprintf(option, size, " -agentpath:%s=%schannel=%d%s%s%s%s", path, hold ? "hold," : "",
+                          guard->agents_end, page, hot ? ",record=" : "", hot ? conf->runtime_dir : "",
+                          hot ? "/livy-classes" : "");
     errno = ENAMETOOLONG;
     return length > 0 && (size_t)length < size;
 }
