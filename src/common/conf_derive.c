@@ -144,10 +144,8 @@ static void derive_livy(struct conf_loader *loader)
 /* A Livy that is held has the agent in it anyway. */
 static void derive_guard(struct conf_loader *loader)
 {
-    if (derive_is_open(loader->conf, "livy.guard")) {
-        conf_take(loader, derive_key("livy.guard"),
-                  loader->conf->livy.standby == CONF_STANDBY_HOT ? "process" : "none", "livy.guard (default)",
-                  NULL);
+    if (derive_is_open(loader->conf, "livy.guard") && loader->conf->livy.standby == CONF_STANDBY_HOT) {
+        conf_take(loader, derive_key("livy.guard"), "process", "livy.guard (default)", NULL);
     }
 }
 

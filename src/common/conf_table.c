@@ -73,7 +73,7 @@ const struct conf_key conf_keys[] = {
     ROW("livy.standby", ENUM, livy.standby, DEFAULT("cold"), .names = standby_names, EFFECT(RELOAD)),
     ROW("livy.held_max_age", DURATION, livy.held_max_age, DEFAULT("8h"), BETWEEN(SECOND, 30 * 24 * HOUR),
         EFFECT(RELOAD)),
-    ROW("livy.guard", ENUM, livy.guard, .names = guard_names, EFFECT(NEXT_START)),
+    ROW("livy.guard", ENUM, livy.guard, DEFAULT("none"), .names = guard_names, EFFECT(NEXT_START)),
     ROW("livy.class_data_sharing", ENUM, livy.class_data_sharing, DEFAULT("off"), .names = cds_names,
         EFFECT(NEXT_START)),
 

@@ -144,7 +144,7 @@ static void let_end(int pidfd)
 {
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 
-    if (pidfd >= 0)
+    if (pidfd > 0)
         (void)poll(&ended, 1, HELD_END);
 }
 

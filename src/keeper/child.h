@@ -34,7 +34,7 @@ struct child_order {
     struct guard *guard; /* NULL, or not opened: none */
     bool hold;           /* Livy stands at the gate, under no lease, until it is let go */
     int lock;            /* with `hold`: Livy's lock file, opened and not locked */
-    int after;           /* a pidfd: one that was held and is just being killed; -1: none */
+    int after;           /* a pidfd: one that was held and is just being killed; 0, -1: none */
 };
 
 /* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),

@@ -184,10 +184,12 @@ static void hold(const struct gate_behaviour *behaviour)
     if (behaviour->listens) {
         listen_early();
     }
-    gate.calls->held();
-    say(HELD, 0, "Lorg/apache/livy/sessions/SessionManager;");
-    say(LOADED, access(gate.record, R_OK) == 0 ? 1 : 0, "");
     pthread_mutex_lock(&gate.lock);
+    if (!gate.open) { /* else it comes to an open gate */
+        gate.calls->held();
+        say(HELD, 0, "Lorg/apache/livy/sessions/SessionManager;");
+        say(LOADED, access(gate.record, R_OK) == 0 ? 1 : 0, "");
+    }
     while (!gate.open) {
         pthread_cond_wait(&gate.changed, &gate.lock);
     }

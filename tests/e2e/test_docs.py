@@ -15,7 +15,7 @@ TEXTS = [Path(ROOT) / "README.md", *sorted(DOCS.glob("*.md"))]
 EFFECTS = {"reload": "at a reload", "next-start": "at Livy's next start", "restart": "at a restart of livy-ha"}
 WORDS = {"path": "absolute path", "socket": "absolute path, shorter than 108 bytes", "address": "address and port, or off",
          "znode": "ZooKeeper path", "boolean": "true or false"}
-DERIVED = {"id", "zookeeper.hosts", "livy.home", "livy.command", "livy.conf_dir", "livy.log_dir", "livy.state_store_url", "livy.guard",
+DERIVED = {"id", "zookeeper.hosts", "livy.home", "livy.command", "livy.conf_dir", "livy.log_dir", "livy.state_store_url",
            "front.advertise", "control.socket"}  # the table has no default of theirs, but there is one, or they are required
 
 
