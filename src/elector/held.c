@@ -43,7 +43,10 @@ void held_take(struct elector *e, const struct ipc_msg *msg)
     snprintf(fresh.reason, sizeof(fresh.reason), "%s", msg->text);
     if (fresh.state == held->state && strcmp(fresh.reason, held->reason) == 0)
         return;
-    log_info("held %s -> %s: %s", held_name(held->state), held_name(fresh.state), explain(&fresh));
+    if (fresh.state != held->state)
+        log_info("held %s -> %s: %s", held_name(held->state), held_name(fresh.state), explain(&fresh));
+    else
+        log_debug("held %s: %s", held_name(fresh.state), explain(&fresh));
     *held = fresh;
     act_publish(e);
 }
