@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "conf_internal.h"
+#include "livy-ha/fd.h"
 
 #define WIRE_HEAD "livy-ha-conf 1"
 #define WIRE_END "end"
@@ -69,22 +70,6 @@ static bool wire_put_keys(FILE *out, const struct conf *conf)
     return true;
 }
 
-static int wire_write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t written = write(fd, data, length);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written < 0) {
-            return -1;
-        }
-        data += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
-
 int conf_write(const struct conf *conf, int fd)
 {
     char *data = NULL;
@@ -109,7 +94,7 @@ int conf_write(const struct conf *conf, int fd)
     if (!complete) {
         errno = ENOMEM;
     } else {
-        result = wire_write_all(fd, data, length);
+        result = fd_write_all(fd, data, length);
     }
     int error = errno;
     if (data != NULL) {

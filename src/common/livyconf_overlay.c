@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "livy-ha/fd.h"
 #include "livyconf_internal.h"
 
 #define OVERLAY_NAME "livy-conf"
@@ -149,23 +150,6 @@ static int overlay_remove(struct overlay *overlay, const char *name)
 
 /* ---- files --------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t wrote = write(fd, data, length);
-        if (wrote > 0) {
-            data += wrote;
-            length -= (size_t)wrote;
-        } else if (wrote == 0) {
-            errno = EIO;
-            return -1;
-        } else if (errno != EINTR) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static int overlay_write(struct overlay *overlay, const char *name, const char *data, size_t length)
 {
     /* 0600: livy.conf may hold the keystore's password. */
@@ -175,7 +159,7 @@ static int overlay_write(struct overlay *overlay, const char *name, const char *
     if (fd < 0) {
         error = errno;
     } else {
-        if (write_all(fd, data, length) != 0)
+        if (fd_write_all(fd, data, length) != 0)
             error = errno;
         if (close(fd) != 0 && error == 0)
             error = errno;

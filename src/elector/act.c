@@ -286,23 +286,6 @@ void act_reply(void *arg, const struct zk_reply *reply)
     act_answer(arg, &event);
 }
 
-/* Only the list that is sent right behind it counts: one session's requests are carried out in order. */
-static void on_synced(void *arg, const struct zk_reply *reply)
-{
-    (void)arg;
-    if (reply->rc != ZOK)
-        log_debug("sync of the latch: %s", zerror(reply->rc));
-}
-
-static int list(struct elector *e, const struct core_action *a, struct elector_call *call)
-{
-    char path[PATH_SIZE];
-
-    path_make(path, e->conf->zookeeper.root, NULL, "leader");
-    int rc = a->sync ? zk_sync(e->zk, path, on_synced, NULL) : ZOK;
-    return rc == ZOK ? zk_children(e->zk, path, 0, 0, act_reply, call) : rc;
-}
-
 /* A request that could not even be sent is left unanswered: the core gives the connection up in time, or
  * hears of its loss. */
 static void request(struct elector *e, const struct core_action *a)
@@ -319,7 +302,7 @@ static void request(struct elector *e, const struct core_action *a)
         rc = zk_create(e->zk, path, e->conf->id, (int)strlen(e->conf->id), ZOO_EPHEMERAL_SEQUENTIAL,
                        act_reply, call);
     } else if (a->type == CORE_ACT_LIST) {
-        rc = list(e, a, call);
+        rc = latch_list(e, a->sync, act_reply, call);
     } else if (a->type == CORE_ACT_HANDOVER || a->type == CORE_ACT_TENURE || a->type == CORE_ACT_CLEAR ||
                (a->type == CORE_ACT_DELETE && (a->in_order || a->tenured))) {
         rc = takeover_request(e, a, call);

@@ -27,9 +27,7 @@ static bool serves(const struct core *c)
  * found serves: that is no change. The keeper knows what the one before it has told. */
 static bool just_begun(const struct change *change, const struct core *c, uint32_t role)
 {
-    bool unprobed = core_livy_alive(c) && c->livy.run == c->adopted_run && !c->served && !c->stop_sent;
-
-    return !change->any && (role == IPC_ROLE_JOINING || unprobed);
+    return !change->any && (role == IPC_ROLE_JOINING || core_livy_unprobed(c));
 }
 
 void change_look(struct elector *e)

@@ -239,6 +239,16 @@ struct command *command_new(struct elector *e)
     return found;
 }
 
+struct command *command_running(struct elector *e, enum command_kind kind, const struct command *other)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state == COMMAND_RUNS && c->kind == kind && c != other)
+            return c;
+    }
+    return NULL;
+}
+
 static bool draw_id(char id[static COMMAND_ID_SIZE])
 {
     unsigned char bits[(COMMAND_ID_SIZE - 1) / 2];
@@ -473,8 +483,14 @@ void command_registered(struct elector *e)
 
 void command_connect(struct elector *e)
 {
-    e->commands->registering = false;
-    orders_connect(e->commands->orders, e->zk);
+    struct command_table *t = e->commands;
+
+    t->registering = false;
+    if (e->zk == NULL) { /* a handle that is gone answers nothing any more */
+        t->ask_to_begin.under_way = t->ask_to_drain.under_way = 0;
+        t->forgetting = false;
+    }
+    orders_connect(t->orders, e->zk);
 }
 
 void command_livy(struct elector *e, bool serves)

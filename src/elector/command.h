@@ -90,7 +90,6 @@ typedef void command_queue_answer(struct elector *e, bool asked, const struct co
 
 struct command_queue_ask {
     struct elector *e;
-    const struct zk *zk; /* that was asked */
     unsigned under_way;
     command_queue_answer *answer;
 };
@@ -114,6 +113,7 @@ struct command_table {
     char mark_id[COMMAND_ID_SIZE];
     int64_t mark_sequence;
     struct command_queue_ask ask_to_begin, ask_to_drain;
+    bool forgetting; /* ZooKeeper has not answered a FORGET yet, which may have timed out by now */
     int64_t ended_zk, ended_epoch, served_zk, served_epoch; /* of our last Livys, by ZooKeeper's clock; 0 */
     int64_t ended_at, served_at;                            /* by our own */
     uint32_t asked_keeper;
@@ -151,6 +151,8 @@ void command_record_self(const struct elector *e, json_t *self);
 struct command *
 command_new(struct elector *e); /* a free slot, or that of the one that ended longest ago; NULL */
 const char *command_name(enum command_kind kind);
+/* The first command of this kind that is under way, other than `other` (or NULL); NULL: none. */
+struct command *command_running(struct elector *e, enum command_kind kind, const struct command *other);
 void command_end(struct command *c, enum command_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void command_begin(struct command *c);                        /* checks it, and begins it or ends it */

@@ -168,23 +168,12 @@ void command_write_down(struct command *c)
 /* ---- forget
  * ------------------------------------------------------------------------------------------------------- */
 
-/* The command of a request to ZooKeeper is found again by its number: its slot may have become another's. */
-static struct command *find_number(struct elector *e, uint32_t number, enum command_kind kind)
-{
-    for (size_t i = 0; i < COMMANDS; i++) {
-        struct command *c = &e->commands->list[i];
-        if (c->state == COMMAND_RUNS && c->kind == kind && c->number == number && number != 0)
-            return c;
-    }
-    return NULL;
-}
-
+/* The command that ZooKeeper has answered is found again by its kind, of which there is one at a time: its
+ * slot may have become another's. NULL: it has timed out. */
 static struct command *the_forget(struct elector *e)
 {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (e->commands->list[i].state == COMMAND_RUNS && e->commands->list[i].kind == COMMAND_FORGET)
-            return &e->commands->list[i];
-    return NULL;
+    e->commands->forgetting = false;
+    return command_running(e, COMMAND_FORGET, NULL);
 }
 
 static void on_forgotten(void *arg, const struct zk_reply *reply)
@@ -215,7 +204,9 @@ static void on_absent(void *arg, const struct zk_reply *reply)
         return;
     }
     path_make(path, e->conf->zookeeper.root, "known", c->target);
-    if (reply->rc != ZNONODE || e->zk == NULL || zk_delete(e->zk, path, -1, on_forgotten, e) != ZOK)
+    e->commands->forgetting =
+        reply->rc == ZNONODE && e->zk != NULL && zk_delete(e->zk, path, -1, on_forgotten, e) == ZOK;
+    if (!e->commands->forgetting)
         command_end(c, COMMAND_FAILED, "members/%s could not be looked at: %s", c->target, zerror(reply->rc));
 }
 
@@ -223,10 +214,8 @@ static void forget(struct command *c)
 {
     struct elector *e = c->e;
     char path[PATH_SIZE];
+    bool another = e->commands->forgetting || command_running(e, COMMAND_FORGET, c) != NULL;
 
-    c->state = COMMAND_FREE; /* not itself */
-    bool another = the_forget(e) != NULL;
-    c->state = COMMAND_RUNS;
     if (another || strchr(c->target, '/') != NULL || c->target[0] == '\0' || strcmp(c->target, ".") == 0 ||
         strcmp(c->target, "..") == 0) {
         command_end(c, COMMAND_REFUSED,
@@ -235,7 +224,8 @@ static void forget(struct command *c)
         return;
     }
     path_make(path, e->conf->zookeeper.root, "members", c->target);
-    if (e->zk == NULL || zk_exists(e->zk, path, 0, 0, on_absent, e) != ZOK)
+    e->commands->forgetting = e->zk != NULL && zk_exists(e->zk, path, 0, 0, on_absent, e) == ZOK;
+    if (!e->commands->forgetting)
         command_end(c, COMMAND_OFFLINE, "not connected to ZooKeeper");
 }
 
@@ -254,12 +244,15 @@ static void ask_keeper(struct command *c)
 
 void command_answered(struct elector *e, uint32_t number, int code, const char *text)
 {
-    for (int kind = COMMAND_RELOAD; kind <= COMMAND_UPGRADE; kind++) {
-        struct command *c = find_number(e, number, (enum command_kind)kind);
-        if (c != NULL && code == IPC_ANSWER_GOES_ON)
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct command *c = &e->commands->list[i];
+        if (c->state != COMMAND_RUNS || c->number != number || number == 0)
+            continue;
+        if (code == IPC_ANSWER_GOES_ON)
             snprintf(c->text, sizeof(c->text), "%s", text);
-        else if (c != NULL)
+        else
             command_end(c, code == IPC_ANSWER_DONE ? COMMAND_DONE : COMMAND_FAILED, "%s", text);
+        return; /* the keeper is asked under a number of its own each time */
     }
 }
 
@@ -290,14 +283,9 @@ void command_adopt(struct elector *e, const char *upgrade)
  * the id of the command by then. */
 static void upgrade(struct command *c)
 {
-    for (size_t i = 0; i < COMMANDS; i++) {
-        const struct command *other = &c->e->commands->list[i];
-        if (other != c && other->state == COMMAND_RUNS && other->kind == COMMAND_UPGRADE) {
-            command_end(c, COMMAND_REFUSED, "an upgrade is under way already");
-            return;
-        }
-    }
-    if (command_active_here(c->e) && c->e->core.connected && !core_livy_alive(&c->e->core))
+    if (command_running(c->e, COMMAND_UPGRADE, c) != NULL)
+        command_end(c, COMMAND_REFUSED, "an upgrade is under way already");
+    else if (command_active_here(c->e) && c->e->core.connected && !core_livy_alive(&c->e->core))
         command_end(c, COMMAND_REFUSED, "Livy is just being started or stopped: try again once it serves");
 }
 

@@ -7,15 +7,6 @@
 
 #include "core_internal.h"
 #include "elector.h"
-#include "livy-ha/log.h"
-#include "paths.h"
-
-static void on_synced(void *arg, const struct zk_reply *reply)
-{
-    (void)arg;
-    if (reply->rc != ZOK)
-        log_debug("sync of the latch: %s", zerror(reply->rc));
-}
 
 static void on_children(void *arg, const struct zk_reply *reply)
 {
@@ -37,16 +28,9 @@ static void on_children(void *arg, const struct zk_reply *reply)
 
 void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer)
 {
-    char path[PATH_SIZE];
-
-    if (ask->zk != e->zk)
-        ask->under_way = 0; /* a handle that is gone answers nothing any more */
     ask->e = e;
-    ask->zk = e->zk;
     ask->answer = answer;
-    path_make(path, e->conf->zookeeper.root, NULL, "leader");
-    if (e->zk != NULL && zk_sync(e->zk, path, on_synced, NULL) == ZOK &&
-        zk_children(e->zk, path, 0, 0, on_children, ask) == ZOK)
+    if (e->zk != NULL && latch_list(e, true, on_children, ask) == ZOK)
         ask->under_way++;
     else
         answer(e, false, &(struct command_queue){0});

@@ -134,14 +134,6 @@ static void ended(void *arg, enum orders_outcome outcome, const char *why)
     e->commands->restart_ending = false;
 }
 
-static bool under_way(const struct elector *e)
-{
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (e->commands->list[i].state == COMMAND_RUNS && e->commands->list[i].kind == COMMAND_RESTART)
-            return true;
-    return e->core.command.restarting;
-}
-
 void restart_look(struct elector *e)
 {
     struct command_table *t = e->commands;
@@ -150,7 +142,8 @@ void restart_look(struct elector *e)
 
     if (!t->restart.there || t->restart_ending || !core->connected || !command_zk_now(e, &now))
         return;
-    bool serves = core->leading && core->serving && core->epoch >= t->restart.epoch && !under_way(e);
+    bool under_way = core->command.restarting || command_running(e, COMMAND_RESTART, NULL) != NULL;
+    bool serves = core->leading && core->serving && core->epoch >= t->restart.epoch && !under_way;
     if (serves || now >= t->restart.expires_zk)
         t->restart_ending = orders_change(t->orders, end_edit, ended, e);
 }

@@ -414,12 +414,12 @@ void switch_outcome(struct command *c)
         now - served < GAP_WAIT)
         return; /* it will say so in a moment */
     snprintf(c->active, sizeof(c->active), "%.135s", record_text(result, "active"));
-    if (served > 0 && asked > 0 && served >= asked)
-        c->took = served - asked;
+    if (served > 0 && asked > 0) /* the members read that clock to some ms */
+        c->took = served > asked ? served - asked : 0;
     if (served > 0 && ended > 0)
         c->gap = served > ended ? served - ended : 0;
     if (c->took >= 0 && c->gap > c->took)
-        c->gap = c->took; /* it ended after the request: the members read that clock to some ms */
+        c->gap = c->took; /* it ended after the request */
     command_end(c,
                 done                                                       ? COMMAND_DONE
                 : strcmp(record_text(result, "outcome"), "timed-out") == 0 ? COMMAND_TIMED_OUT

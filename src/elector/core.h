@@ -479,6 +479,9 @@ const char *
 core_livy_name(const struct core *c); /* "none", "starting", "serving", "unhealthy", "stopping", "failed" */
 const char *core_role_name(const struct core *c); /* "active", "standby", "joining", "drained" */
 bool core_livy_alive(const struct core *c);
+/* One that an elector before this one has left running, and that has answered no probe yet: whether it serves
+ * is not known. */
+bool core_livy_unprobed(const struct core *c);
 
 /* The order of Curator's LeaderLatch: the text after the last "latch-", compared as a string, the full
  * name where it is equal. -1, 0, 1. */

@@ -23,6 +23,11 @@ bool core_livy_alive(const struct core *c)
     return c->livy.state != IPC_LIVY_NONE;
 }
 
+bool core_livy_unprobed(const struct core *c)
+{
+    return core_livy_alive(c) && c->livy.run == c->adopted_run && !c->served && !c->stop_sent;
+}
+
 bool core_livy_surely_dead(const struct core *c, int64_t now)
 {
     if (!core_livy_alive(c) && c->start_run == 0)

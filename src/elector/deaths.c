@@ -17,6 +17,8 @@
 #define WATCH_TAG 1
 #define KEY_SIZE 17
 #define REASON_SIZE 256
+#define CLOCK_LOOKS 5 /* on one connection, at the most */
+#define CLOCK_TOOK 20 /* ms: a look at ZooKeeper's clock that takes no longer is good enough */
 
 struct seen { /* when an entry came, on our clock: found out once */
     char key[KEY_SIZE];
@@ -32,6 +34,9 @@ struct deaths {
     unsigned sets;   /* on their way */
     bool reading, read_again, watched, clocked, ever_clocked;
     int64_t offset; /* ZooKeeper's time less ours */
+    int64_t asked;  /* when the clock was asked for, and how long the best answer so far took */
+    int64_t took;
+    unsigned looks; /* on this connection */
     json_t *record, *waiting;
     struct seen seen[DEATHS_MAX];
     size_t n_seen;
@@ -246,15 +251,31 @@ void deaths_changed(struct deaths *d)
     read_record(d);
 }
 
+static void on_clock(void *arg, const struct zk_reply *reply);
+
 /* What ZooKeeper's clock says: a write of what known/<id> says anyway, which nobody watches. */
+static void ask_clock(struct deaths *d)
+{
+    d->asked = clock_boot_ms();
+    d->looks++;
+    (void)zk_set(d->zk, d->known_path, d->known, (int)strlen(d->known), -1, on_clock, d);
+}
+
+/* It was read in the middle, give or take the half of how long that took: a long one is not the last word. */
 static void on_clock(void *arg, const struct zk_reply *reply)
 {
     struct deaths *d = arg;
+    int64_t took = reply->at > d->asked ? reply->at - d->asked : 0;
 
     if (reply->rc != ZOK || reply->stat == NULL)
         return;
+    if (!d->clocked || took < d->took) {
+        d->took = took;
+        d->offset = reply->stat->mtime - (d->asked + took / 2);
+    }
     d->clocked = d->ever_clocked = true;
-    d->offset = reply->stat->mtime - reply->at;
+    if (d->took > CLOCK_TOOK && d->looks < CLOCK_LOOKS && d->zk != NULL)
+        ask_clock(d);
 }
 
 bool deaths_clock(const struct deaths *d, int64_t *offset)
@@ -274,7 +295,8 @@ void deaths_connect(struct deaths *d, struct zk *zk)
     d->watched = d->clocked = false; /* what came meanwhile is dated by ZooKeeper's clock */
     if (zk == NULL)
         return;
-    (void)zk_set(zk, d->known_path, d->known, (int)strlen(d->known), -1, on_clock, d);
+    d->looks = 0;
+    ask_clock(d);
     read_record(d);
 }
 

@@ -154,6 +154,10 @@ const char *act_tls(const struct conf_zookeeper *zookeeper, char *text, size_t s
 void act_answer(struct elector_call *call, struct core_event *event); /* the call is over */
 void act_reply(void *arg, const struct zk_reply *reply);              /* zk_done of a struct elector_call */
 
+/* latch.c: the names in the queue; with `sync` as they are by now, not as the server may still have them.
+ * ZOK, or why it could not be asked. There is a handle (e->zk). */
+int latch_list(struct elector *e, bool sync, zk_done *done, void *arg);
+
 /* takeover.c: what core_takeover.c asks for */
 int takeover_request(struct elector *e, const struct core_action *a, struct elector_call *call);
 void takeover_fence(struct elector *e, const struct core_action *a);

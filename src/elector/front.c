@@ -106,10 +106,7 @@ static void decide(struct front *f, struct front_view *view)
  * out. */
 static bool settled(const struct front *f)
 {
-    const struct core *c = &f->e->core;
-    bool unprobed = core_livy_alive(c) && c->livy.run == c->adopted_run && !c->served && !c->stop_sent;
-
-    return !unprobed && view_version(f->e->view) > 0;
+    return !core_livy_unprobed(&f->e->core) && view_version(f->e->view) > 0;
 }
 
 static bool knows(const struct front *f, const struct front_view *view)

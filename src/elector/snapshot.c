@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "livy-ha/clock.h"
+#include "livy-ha/fd.h"
 #include "livy-ha/front.h"
 #include "livy-ha/log.h"
 
@@ -83,20 +84,6 @@ size_t snapshot_bound(json_t *cluster, json_t *history)
 /* ---- into a memfd
  * ------------------------------------------------------------------------------------------------ */
 
-static int fill(int fd, const char *text, size_t length)
-{
-    while (length > 0) {
-        ssize_t n = write(fd, text, length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        text += n;
-        length -= (size_t)n;
-    }
-    return 0;
-}
-
 /* -1 with errno. */
 static int send_text(struct snapshot *s, const char *text, size_t length)
 {
@@ -104,7 +91,7 @@ static int send_text(struct snapshot *s, const char *text, size_t length)
 
     if (fd < 0)
         return -1;
-    if (fill(fd, text, length) == 0)
+    if (fd_write_all(fd, text, length) == 0)
         rc = s->send(s->arg, fd, length);
     why = errno;
     close(fd);

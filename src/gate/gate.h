@@ -19,13 +19,12 @@
 struct gate {
     JavaVM *vm;
     jvmtiEnv *jvmti;
-    bool shut_at_start;           /* the option "hold": else the agent guards only */
     int channel;                  /* -1: none */
     const struct gate_page *page; /* NULL: the lease is not watched here */
     char *record;                 /* the file with the classes, NULL: none */
     pthread_mutex_t lock;         /* of what follows */
     pthread_cond_t opened;
-    bool shut, held;  /* held: a thread stands at the gate */
+    bool shut, held; /* shut: by the option "hold", else the agent guards only. held: a thread stands there */
     atomic_bool open; /* !shut, read without the lock */
 };
 

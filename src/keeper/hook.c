@@ -113,13 +113,11 @@ static void add(struct keeper *k, const struct hook_change *change)
 {
     bool dropped;
 
-    if (k->conf->failover.on_change == NULL) {
-        (void)hook_queue_add(&k->hook.queue, change,
-                             &dropped); /* so that it is known where one is set later */
+    (void)hook_queue_add(&k->hook.queue, change, &dropped);
+    if (k->conf->failover.on_change == NULL) { /* it is known all the same, where a hook is set later */
         hook_queue_clear(&k->hook.queue);
         return;
     }
-    (void)hook_queue_add(&k->hook.queue, change, &dropped);
     if (dropped && k->hook.queue.missed == 1)
         log_warn("failover.on_change (pid %d) takes long and %d changes wait for it: the oldest are dropped",
                  (int)k->hook.pid, HOOK_QUEUE);

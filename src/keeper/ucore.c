@@ -37,7 +37,7 @@ static void tell(const struct ucore *u, struct ucore_actions *out, enum ipc_answ
     va_end(args);
 }
 
-static const char *name_of(enum ucore_who who)
+const char *ucore_program(enum ucore_who who)
 {
     return who == UCORE_ELECTOR ? "livy-ha-elector" : "livy-ha-relay";
 }
@@ -93,10 +93,10 @@ static void said(struct ucore *u, const struct ucore_event *event, int64_t now, 
     char why[IPC_TEXT_SIZE];
 
     if (event->message == IPC_FATAL && u->state >= UCORE_TRYING && u->state <= UCORE_WAITING) {
-        snprintf(why, sizeof(why), "the installed %s gives up: %.150s", name_of(event->who), text);
+        snprintf(why, sizeof(why), "the installed %s gives up: %.150s", ucore_program(event->who), text);
         drop(u, out, why);
     } else if (event->message == IPC_FATAL && event->who == UCORE_ELECTOR && u->state == UCORE_PROVING) {
-        snprintf(why, sizeof(why), "the installed %s gives up: %.150s", name_of(event->who), text);
+        snprintf(why, sizeof(why), "the installed %s gives up: %.150s", ucore_program(event->who), text);
         revert(u, out, now, why);
     } else if (event->message == IPC_HELLO && u->state == UCORE_TRYING) {
         u->hello[event->who] = true;
@@ -118,7 +118,7 @@ static void failed(struct ucore *u, const struct ucore_event *event, int64_t now
 {
     char why[IPC_TEXT_SIZE];
 
-    snprintf(why, sizeof(why), "the installed %s %.180s", name_of(event->who),
+    snprintf(why, sizeof(why), "the installed %s %.180s", ucore_program(event->who),
              event->text != NULL ? event->text : "failed");
     switch (u->state) {
     case UCORE_TRYING:
@@ -196,7 +196,8 @@ static void too_late(struct ucore *u, int64_t now, struct ucore_actions *out)
     switch (u->state) {
     case UCORE_TRYING:
         snprintf(why, sizeof(why), "the installed %s has said nothing for %d s",
-                 name_of(u->hello[UCORE_ELECTOR] ? UCORE_RELAY : UCORE_ELECTOR), UCORE_TRY_WITHIN / 1000);
+                 ucore_program(u->hello[UCORE_ELECTOR] ? UCORE_RELAY : UCORE_ELECTOR),
+                 UCORE_TRY_WITHIN / 1000);
         drop(u, out, why);
         break;
     case UCORE_LISTENING:

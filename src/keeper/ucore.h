@@ -109,5 +109,6 @@ void ucore_step(struct ucore *u, const struct ucore_event *event, int64_t now, s
 int64_t ucore_next(const struct ucore *u, int64_t now);
 
 const char *ucore_state_name(enum ucore_state state);
+const char *ucore_program(enum ucore_who who); /* "livy-ha-elector" or "livy-ha-relay" */
 
 #endif

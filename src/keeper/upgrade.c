@@ -14,7 +14,8 @@
 #include "livy-ha/log.h"
 #include "livy-ha/packet.h"
 
-static const char *const program_names[] = {"livy-ha-elector", "livy-ha-relay"};
+static const struct upgrade_candidate no_candidate = {
+    .program = {.fd = -1}, .child = {.pidfd = -1, .status = -1}, .channel = -1};
 
 static void step(struct keeper *k, struct ucore_event event);
 
@@ -34,7 +35,7 @@ static int start_one(struct keeper *k, enum ucore_who who, char *why, size_t siz
 
     c->hello = (struct ipc_msg){0};
     c->conf = k->reloads;
-    if (child_program_open(&c->program, program_names[who], why, size) != 0)
+    if (child_program_open(&c->program, ucore_program(who), why, size) != 0)
         return -1;
     if (packet_pair(pair) != 0) {
         snprintf(why, size, "socketpair: %s", strerror(errno));
@@ -121,8 +122,7 @@ static void commit_relay(struct keeper *k)
     relay_replace(k, &c->child, c->channel);
     if (c->conf != k->reloads)
         helpers_reload_relay(k);
-    *c = (struct upgrade_candidate){
-        .program = {.fd = -1}, .child = {.pidfd = -1, .status = -1}, .channel = -1};
+    *c = no_candidate;
     log_info("relay -> pid %d: upgraded; pid %d ends what runs there", (int)k->relay.child.pid,
              (int)u->retired.pid);
     if (u->retired.pid == 0) /* it has crashed since */
@@ -222,12 +222,11 @@ void upgrade_open(struct keeper *k)
 {
     struct upgrade *u = &k->upgrade;
 
-    *u =
-        (struct upgrade){.before = {.fd = -1}, .retired = {.pidfd = -1, .status = -1}, .retired_channel = -1};
+    *u = (struct upgrade){.fresh = {no_candidate, no_candidate},
+                          .before = no_candidate.program,
+                          .retired = no_candidate.child,
+                          .retired_channel = -1};
     ucore_init(&u->core);
-    for (int i = 0; i < 2; i++)
-        u->fresh[i] = (struct upgrade_candidate){
-            .program = {.fd = -1}, .child = {.pidfd = -1, .status = -1}, .channel = -1};
 }
 
 void upgrade_close(struct keeper *k)
@@ -392,8 +391,8 @@ bool upgrade_take_office(struct keeper *k)
     k->program[UCORE_ELECTOR] = c->program;
     u->office = true;
     hello = c->hello;
-    *c = (struct upgrade_candidate){
-        .program = {.fd = -1}, .child = {.pidfd = -1, .status = -1}, .channel = -1, .hello = hello};
+    *c = no_candidate;
+    c->hello = hello;
     log_info("elector -> pid %d: upgraded, it takes the session over", (int)k->elector.pid);
     keeper_step(k, &(struct kcore_event){.type = KCORE_EV_ELECTOR_REPLACED});
     keeper_step(k, &(struct kcore_event){.type = KCORE_EV_MESSAGE, .msg = &hello});

@@ -5,7 +5,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 struct look {
     const struct snapshot *snapshot;
@@ -27,17 +26,6 @@ static bool no(const struct look *look, const char *format, ...)
     return false;
 }
 
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value != NULL ? value : "";
-}
-
-static bool is(const json_t *object, const char *key, const char *value)
-{
-    return strcmp(text(object, key), value) == 0;
-}
-
 static bool fresh(const struct look *look)
 {
     int64_t age = snapshot_age(look->snapshot, look->now);
@@ -52,7 +40,7 @@ static bool fresh(const struct look *look)
 /* "standby, livy-b is active": who is, where this member is not. */
 static bool not_active(const struct look *look)
 {
-    const char *role = text(snapshot_status(look->snapshot), "role");
+    const char *role = snapshot_text(snapshot_status(look->snapshot), "role");
     const char *active = json_string_value(json_object_get(snapshot_cluster(look->snapshot), "active"));
 
     if (active != NULL)
@@ -66,11 +54,11 @@ static bool active(const struct look *look)
 
     if (!fresh(look))
         return false;
-    if (!is(status, "role", "active"))
+    if (!snapshot_is(status, "role", "active"))
         return not_active(look);
     /* An unhealthy one was slow to answer; clients are sent to it as long as it is not given up. */
-    if (!is(status, "livy", "serving") && !is(status, "livy", "unhealthy"))
-        return no(look, "active, but Livy does not serve: %s", text(status, "livy"));
+    if (!snapshot_is(status, "livy", "serving") && !snapshot_is(status, "livy", "unhealthy"))
+        return no(look, "active, but Livy does not serve: %s", snapshot_text(status, "livy"));
     if (snapshot_lease_left(look->snapshot, look->now) <= 0)
         return no(look, "active, but the lease has run out");
     return true;
@@ -82,8 +70,8 @@ static bool standby(const struct look *look)
 
     if (!fresh(look))
         return false;
-    if (!is(status, "role", "standby"))
-        return no(look, "%s", text(status, "role"));
+    if (!snapshot_is(status, "role", "standby"))
+        return no(look, "%s", snapshot_text(status, "role"));
     if (!json_is_true(json_object_get(status, "connected")))
         return no(look, "not connected to ZooKeeper");
     if (json_is_false(json_object_get(status, "keeper_answers")))
@@ -103,7 +91,7 @@ static bool live(const struct look *look)
 static bool ready(const struct look *look)
 {
     const struct health_front *front = look->front;
-    const char *serves = text(snapshot_status(look->snapshot), "livy");
+    const char *serves = snapshot_text(snapshot_status(look->snapshot), "livy");
 
     if (!fresh(look))
         return false;

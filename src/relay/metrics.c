@@ -8,12 +8,6 @@
 #include "process.h"
 #include "prom.h"
 
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value != NULL ? value : "";
-}
-
 /* ---- one series for each state, so that a change is two steps of known series and none appears or goes */
 
 static const char *const roles[] = {"active", "standby", "joining", "drained", "absent", NULL};
@@ -47,9 +41,10 @@ static void this_member(FILE *out, const struct metrics_sources *s)
     const json_t *status = snapshot_status(s->snapshot);
     int64_t lease = snapshot_lease_left(s->snapshot, s->now);
 
-    states(out, "livy_ha_role", "1 for the role of this member.", "role", roles, text(status, "role"));
+    states(out, "livy_ha_role", "1 for the role of this member.", "role", roles,
+           snapshot_text(status, "role"));
     states(out, "livy_ha_livy_state", "1 for the state of this member's Livy.", "state", livys,
-           text(status, "livy"));
+           snapshot_text(status, "livy"));
     states(out, "livy_ha_held", "1 for the state of the Livy that this member holds as a hot standby.",
            "state", helds, json_string_value(json_object_get(status, "held")));
     prom_one(out, "livy_ha_zookeeper_connected", "gauge", "1 while this member is connected to ZooKeeper.",
@@ -78,9 +73,9 @@ static void cluster(FILE *out, const struct metrics_sources *s)
     json_array_foreach(json_object_get(document, "members"), i, member)
     {
         for (size_t role = 0; roles[role] != NULL; role++)
-            if (strcmp(roles[role], text(member, "role")) == 0)
+            if (strcmp(roles[role], snapshot_text(member, "role")) == 0)
                 counts[role]++;
-        ready += strcmp(text(member, "role"), "standby") == 0 && strcmp(text(member, "livy"), "held") == 0;
+        ready += snapshot_is(member, "role", "standby") && snapshot_is(member, "livy", "held");
     }
     prom_family(out, "livy_ha_members", "gauge", "Members of the cluster by role.");
     for (size_t role = 0; roles[role] != NULL; role++)

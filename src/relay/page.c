@@ -2,7 +2,6 @@
 #include "page.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #define HISTORY_SHOWN 20
 
@@ -48,17 +47,6 @@ static void put(FILE *out, const char *text)
             break;
         }
     }
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value != NULL ? value : "";
-}
-
-static bool is(const json_t *object, const char *key, const char *value)
-{
-    return strcmp(text(object, key), value) == 0;
 }
 
 static void cell(FILE *out, const char *value)
@@ -168,14 +156,14 @@ static void checks(FILE *out, const struct page_sources *s)
 /* A hot standby whose Livy is not held yet says how far it is, or why there is none. */
 static void livy_cell(FILE *out, const json_t *member)
 {
-    bool warming = is(member, "held", "warming");
-    bool none = is(member, "role", "standby") && is(member, "livy", "none");
+    bool warming = snapshot_is(member, "held", "warming");
+    bool none = snapshot_is(member, "role", "standby") && snapshot_is(member, "livy", "none");
 
     fputs("<td>", out);
-    put(out, text(member, "livy")[0] != '\0' ? text(member, "livy") : "-");
-    if (none && (warming || text(member, "held_reason")[0] != '\0')) {
+    put(out, snapshot_text(member, "livy")[0] != '\0' ? snapshot_text(member, "livy") : "-");
+    if (none && (warming || snapshot_text(member, "held_reason")[0] != '\0')) {
         fputs(" <small>(", out);
-        put(out, warming ? "warming" : text(member, "held_reason"));
+        put(out, warming ? "warming" : snapshot_text(member, "held_reason"));
         fputs(")</small>", out);
     }
     fputs("</td>", out);
@@ -185,25 +173,27 @@ static void member_row(FILE *out, const struct page_sources *s, const json_t *me
 {
     bool self = json_is_true(json_object_get(member, "self"));
     int64_t lease = self ? snapshot_lease_left(s->snapshot, s->now) : -1;
-    const char *class = is(member, "role", "active") ? "ok" : is(member, "role", "absent") ? "bad" : "";
+    const char *class = snapshot_is(member, "role", "active")   ? "ok"
+                        : snapshot_is(member, "role", "absent") ? "bad"
+                                                                : "";
 
     fprintf(out, "<tr%s><td>", self ? " class=\"self\"" : "");
-    put(out, text(member, "id"));
+    put(out, snapshot_text(member, "id"));
     fprintf(out, "%s</td><td><b class=\"%s\">", self ? " <small>(this one)</small>" : "", class);
-    put(out, text(member, "role"));
+    put(out, snapshot_text(member, "role"));
     fputs("</b></td>", out);
     livy_cell(out, member);
-    cell(out, text(member, "since"));
+    cell(out, snapshot_text(member, "since"));
     fputs("<td>", out);
     if (lease >= 0)
         put_duration(out, lease);
     else
         fputs("-", out);
     fputs("</td>", out);
-    cell(out, text(member, "url"));
-    cell(out, text(member, "host"));
+    cell(out, snapshot_text(member, "url"));
+    cell(out, snapshot_text(member, "host"));
     number_cell(out, json_object_get(member, "epoch"));
-    cell(out, text(member, "version"));
+    cell(out, snapshot_text(member, "version"));
     fputs("</tr>\n", out);
 }
 
@@ -232,14 +222,14 @@ static void history(FILE *out, const struct page_sources *s)
         const json_t *entry = json_array_get(entries, i - 1);
         json_int_t took = json_integer_value(json_object_get(entry, "took_ms"));
         fputs("<tr>", out);
-        cell(out, text(entry, "at"));
-        cell(out, text(entry, "member"));
-        cell(out, text(entry, "event"));
+        cell(out, snapshot_text(entry, "at"));
+        cell(out, snapshot_text(entry, "member"));
+        cell(out, snapshot_text(entry, "event"));
         fputs("<td>", out);
         if (took > 0)
             put_duration(out, took);
         fputs("</td><td class=\"text\">", out);
-        put(out, text(entry, "reason"));
+        put(out, snapshot_text(entry, "reason"));
         fputs("</td></tr>\n", out);
     }
     fputs("</table></div>", out);

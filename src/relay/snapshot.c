@@ -157,22 +157,20 @@ const json_t *snapshot_metrics(const struct snapshot *s)
     return json_object_get(s->document, "metrics");
 }
 
-const json_t *snapshot_self(const struct snapshot *s)
-{
-    const json_t *member;
-    size_t i;
-
-    json_array_foreach(json_object_get(snapshot_cluster(s), "members"), i, member)
-    {
-        if (json_is_true(json_object_get(member, "self")))
-            return member;
-    }
-    return NULL;
-}
-
 int snapshot_elector(const struct snapshot *s)
 {
     return (int)json_integer_value(json_object_get(s->document, "pid"));
+}
+
+const char *snapshot_text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value != NULL ? value : "";
+}
+
+bool snapshot_is(const json_t *object, const char *key, const char *value)
+{
+    return strcmp(snapshot_text(object, key), value) == 0;
 }
 
 int64_t snapshot_lease_left(const struct snapshot *s, int64_t now)

@@ -32,10 +32,13 @@ bool snapshot_fresh(const struct snapshot *snapshot,
 /* Borrowed until the next snapshot_take; NULL where none has come. */
 const json_t *snapshot_status(const struct snapshot *snapshot);  /* an object, as in /status */
 const json_t *snapshot_cluster(const struct snapshot *snapshot); /* an object, as in /cluster */
-const json_t *snapshot_self(const struct snapshot *snapshot);    /* this member's row of it, or NULL */
 const json_t *snapshot_history(const struct snapshot *snapshot); /* an array, the oldest one first */
 const json_t *snapshot_metrics(const struct snapshot *snapshot); /* an array of metric families */
 int snapshot_elector(const struct snapshot *snapshot);           /* its pid, 0 where none has come */
+
+/* The text of a field of one of these objects; "" where there is none. Borrowed like the object. */
+const char *snapshot_text(const json_t *object, const char *key);
+bool snapshot_is(const json_t *object, const char *key, const char *value); /* it is this one */
 
 /* ms of this member's lease that are left now, by what was left then; -1: it had none. */
 int64_t snapshot_lease_left(const struct snapshot *snapshot, int64_t now);

@@ -92,13 +92,14 @@ static void hear_view(struct ear *ear, const struct front_msg *msg)
 {
     const struct front_view *view = &msg->view;
     fprintf(ear->views,
-            "{\"at\": %lld, \"pid\": %d, \"serial\": %llu, \"route\": \"%s\", \"mode\": %u, \"tls\": %u, "
+            "{\"at\": %lld, \"sent\": %lld, \"pid\": %d, \"serial\": %llu, \"route\": \"%s\", \"mode\": %u, "
+            "\"tls\": %u, "
             "\"ending\": %u, "
             "\"yield\": %u, \"left\": %lld, \"epoch\": %lld, \"id\": \"%s\", \"livy_url\": \"%s\", "
             "\"front_url\": "
             "\"%s\"}\n",
-            now_ns(), (int)getpid(), (unsigned long long)view->serial, front_route_name(view->route),
-            view->mode, view->tls, view->ending, view->yield,
+            now_ns(), (long long)msg->sent_at * 1000000, (int)getpid(), (unsigned long long)view->serial,
+            front_route_name(view->route), view->mode, view->tls, view->ending, view->yield,
             (long long)view->valid_until - now_ns() / 1000000, (long long)view->epoch, view->id,
             view->livy_url, view->front_url);
     fflush(ear->views);

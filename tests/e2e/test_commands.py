@@ -7,41 +7,19 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import ClusterMaker
 from livyha import proc
 from livyha.build import program
 from livyha.cluster import Cluster
+from livyha.control import ask_control
 from livyha.member import CtlResult, Member
 from livyha.oracle import Life
+from livyha.orders import done, order, refused
 from livyha.proxy import Proxy
 from livyha.zookeeper import Ensemble
-
-ClusterMaker = Callable[..., Cluster]
-
-
-def order(member: Member, *arguments: str, timeout: str = "30s") -> CtlResult:
-    return member.ctl(*arguments, timeout=timeout, as_json=False)
-
-
-def done(member: Member, *arguments: str, timeout: str = "30s") -> str:
-    result = order(member, *arguments, timeout=timeout)
-    assert result.code == 0, f"{arguments}: {result}\n{member.failure_text()}"
-    return result.out
-
-
-def refused(member: Member, *arguments: str, why: str, code: int = 1) -> None:
-    """In one line, with the reason."""
-    result = order(member, *arguments)
-    assert result.code == code, f"{arguments}: {result}"
-    assert why in result.err and result.err.count("\n") == 1, f"{arguments}: {result}"
-
-
-def control(cluster: Cluster) -> dict[str, Any]:
-    return json.loads(cluster.node("control") or b"{}")
-
 
 def roles(member: Member) -> dict[str, str]:
     return {row["id"]: row["role"] for row in (member.status() or {}).get("members", [])}
@@ -85,7 +63,7 @@ def test_switchover_asked_on_any_member(three: Cluster, asked_on: int) -> None:
     assert three.latch_ids() == [queue[1], queue[2], queue[0]], "who handed over joins again at the end"
     ended = three.oracle.life_of(life.pid)
     assert ended is not None and ended.exit_kind == 1, "an orderly stop"
-    assert old.running() and "switchover" not in control(three)
+    assert old.running() and "switchover" not in three.control()
     three.wait(lambda: any(entry["event"] == "released" and "switchover" in entry["reason"]
                            for entry in three.history()[-6:]), 10, "the history says why")
     three.assert_exclusive()
@@ -124,27 +102,20 @@ def test_switchover_without_waiting(three: Cluster) -> None:
     three.wait(lambda: (three.active() or member).name == queue[1], 20, "it is done all the same")
     settled(three)
 
-    def ended() -> bool:
-        asked = subprocess.run(["curl", "-s", "--unix-socket", member.socket,
-                                f"http://localhost/command?id={result.json['id']}"], capture_output=True, text=True, check=True)
-        return json.loads(asked.stdout)["state"] == "done"
-    three.wait(ended, 10, "its end can be asked for by its id")
+    asked = f"/command?id={result.json['id']}"
+    three.wait(lambda: ask_control(member, asked).json["state"] == "done", 10, "its end can be asked for by its id")
     another = three[queue[2]] if member.name != queue[2] else three[queue[0]]
-    asked = subprocess.run(["curl", "-s", "--unix-socket", another.socket,
-                            f"http://localhost/command?id={result.json['id']}"], capture_output=True, text=True, check=True)
-    assert json.loads(asked.stdout)["state"] == "done", "on any member"
+    assert ask_control(another, asked).json["state"] == "done", "on any member"
 
 
 def test_posts_wait_for_the_outcome(three: Cluster) -> None:
     queue = three.latch_ids()
-    asked = subprocess.run(["curl", "-s", "-w", "%{http_code}", "-X", "POST", "--unix-socket", three[queue[1]].socket,
-                            "http://localhost/switchover"], capture_output=True, text=True, check=True)
-    assert asked.stdout.endswith("200") and json.loads(asked.stdout[:-3])["active"] == queue[1]
+    asked = ask_control(three[queue[1]], "/switchover", "POST")
+    assert asked.status == 200 and asked.json["active"] == queue[1]
     assert (three.active() or three[queue[0]]).name == queue[1]
-    for path, status in (("/nonsense", "404"), ("/forget", "400"), ("/pause?for_ms=x", "400"), ("/switchover?to=zz", "409")):
-        asked = subprocess.run(["curl", "-s", "-w", "%{http_code}", "-X", "POST", "--unix-socket",
-                                three[queue[1]].socket, f"http://localhost{path}"], capture_output=True, text=True, check=True)
-        assert asked.stdout.endswith(status) and "error" in json.loads(asked.stdout[:-3]), asked.stdout
+    for path, status in (("/nonsense", 404), ("/forget", 400), ("/pause?for_ms=x", 400), ("/switchover?to=zz", 409)):
+        asked = ask_control(three[queue[1]], path, "POST")
+        assert asked.status == status and "error" in asked.json, asked
 
 
 def test_switchover_refusals(three: Cluster) -> None:
@@ -171,7 +142,7 @@ def test_two_switchovers_at_once(three: Cluster) -> None:
     results: list[CtlResult] = []
 
     def ask(name: str) -> None:
-        results.append(order(three[name], "switchover", "--to", queue[1] if name != queue[1] else queue[2]))
+        results.append(order(three[name], "switchover", "--to", queue[1] if name != queue[1] else queue[2], timeout="30s"))
     threads = [threading.Thread(target=ask, args=(name,)) for name in queue]
     for thread in threads:
         thread.start()
@@ -181,7 +152,7 @@ def test_two_switchovers_at_once(three: Cluster) -> None:
     assert any(result.code == 0 for result in results), results
     for result in results:
         assert result.code == 0 or "under way" in result.err or "already" in result.err or "no active" in result.err, results
-    assert "switchover" not in control(three)
+    assert "switchover" not in three.control()
     three.assert_exclusive()
 
 
@@ -198,7 +169,7 @@ def test_successor_that_cannot_be_reached_in_time(three: Cluster) -> None:
         assert "nothing was changed" in result.err
     finally:
         proc.send(elector, signal.SIGCONT)
-    assert "switchover" not in control(three)
+    assert "switchover" not in three.control()
     assert proc.alive(life.pid) and settled(three).name == queue[0]
 
 
@@ -212,7 +183,7 @@ def test_who_stands_is_asked_of_the_queue_itself(make_cluster: ClusterMaker) -> 
     cluster.zk.delete(cluster.latch_node(standby))
     refused(active, "switchover", why="no other member stands any more; nothing was changed")
     refused(active, "drain", why="no other member stands")
-    assert "switchover" not in control(cluster) and active.name not in control(cluster).get("drained", {})
+    assert "switchover" not in cluster.control() and active.name not in cluster.control().get("drained", {})
     proc.send(elector, signal.SIGCONT)
     cluster.wait(lambda: len(cluster.latch()) == 2, 20, "it stands again")
     assert life_of(active).pid == life.pid
@@ -232,9 +203,7 @@ def test_pause_and_resume(three: Cluster) -> None:
     life = life_of(active)
     proc.send(life.pid, signal.SIGKILL)
     active.wait(lambda: active.row().get("livy") == "failed", 15, "its Livy's death is seen")
-    document = json.loads(subprocess.run(["curl", "-s", "--unix-socket", active.socket, "http://localhost/status"],
-                                         capture_output=True, text=True, check=True).stdout)
-    assert document["phase"] == "paused"
+    assert ask_control(active, "/status").json["phase"] == "paused"
     assert three.oracle.lives()[-1].pid == life.pid, "Livy is not restarted in a pause"
     done(active, "restart")  # what a person asks for is done
     assert life_of(active).pid != life.pid
@@ -243,9 +212,7 @@ def test_pause_and_resume(three: Cluster) -> None:
     assert new is not active
     assert new.stop() == 0  # nobody takes over by himself
     first = three[three.latch_ids()[0]]
-    first.wait(lambda: json.loads(subprocess.run(["curl", "-s", "--unix-socket", first.socket, "http://localhost/status"],
-                                                 capture_output=True, text=True, check=True).stdout)["phase"] == "paused",
-               15, "the next one waits")
+    first.wait(lambda: ask_control(first, "/status").json["phase"] == "paused", 15, "the next one waits")
     assert three.active() is None
     assert first.ctl("active").code == 3
     done(asker if asker.running() else first, "resume")
@@ -351,7 +318,7 @@ def test_a_crash_in_mid_restart_in_a_pause(make_cluster: ClusterMaker, what: str
     result = active.ctl("restart", "--no-wait", "--timeout", "60s")
     assert result.code == 0, result
     active.wait(lambda: active.row().get("livy") == "stopping", 15, "Livy is being stopped")
-    assert control(cluster)["restart"]["epoch"] == cluster.epoch()
+    assert cluster.control()["restart"]["epoch"] == cluster.epoch()
     if what == "elector":
         proc.send(elector, signal.SIGKILL)
     else:
@@ -360,8 +327,8 @@ def test_a_crash_in_mid_restart_in_a_pause(make_cluster: ClusterMaker, what: str
     cluster.wait_active(30)
     assert new.pid != life.pid
     asker = next(member for member in cluster.members if member.running())
-    cluster.wait(lambda: "restart" not in control(cluster), 15, "the order is taken out")
-    assert "paused" in control(cluster)
+    cluster.wait(lambda: "restart" not in cluster.control(), 15, "the order is taken out")
+    assert "paused" in cluster.control()
     done(asker, "resume")
     cluster.assert_exclusive()
 
@@ -483,7 +450,7 @@ def begin_switchover(cluster: Cluster, asker: Member, *arguments: str) -> str:
     """Asked for, and begun; its id."""
     result = asker.ctl("switchover", "--no-wait", "--timeout", "60s", *arguments)
     assert result.code == 0, result
-    cluster.wait(lambda: control(cluster).get("switchover", {}).get("begun") or "results" in control(cluster), 15, "it is begun")
+    cluster.wait(lambda: cluster.control().get("switchover", {}).get("begun") or "results" in cluster.control(), 15, "it is begun")
     return str(result.json["id"])
 
 
@@ -508,7 +475,7 @@ def test_a_crash_in_mid_switchover(make_cluster: ClusterMaker, who: str, what: s
         if not member.running():
             member.start()
     settled(cluster)
-    cluster.wait(lambda: "switchover" not in control(cluster), 30, "the request is cleared")
+    cluster.wait(lambda: "switchover" not in cluster.control(), 30, "the request is cleared")
     cluster.assert_exclusive()
 
 
@@ -521,10 +488,10 @@ def test_a_crash_before_it_is_begun(three: Cluster) -> None:
     try:
         result = active.ctl("switchover", "--no-wait", "--to", successor.name)
         assert result.code == 0, result
-        three.wait(lambda: control(three).get("switchover", {}).get("sequence", -1) >= 0, 10, "the successor has said where it is")
+        three.wait(lambda: three.control().get("switchover", {}).get("sequence", -1) >= 0, 10, "the successor has said where it is")
         assert successor.stop() == 0
-        three.wait(lambda: "switchover" not in control(three), 15, "the request is taken out")
-        outcome = control(three)["results"][-1]
+        three.wait(lambda: "switchover" not in three.control(), 15, "the request is taken out")
+        outcome = three.control()["results"][-1]
         assert (outcome["outcome"], "has gone" in outcome["text"]) == ("failed", True), outcome
     finally:
         proc.send(elector, signal.SIGCONT)

@@ -3,7 +3,6 @@ field of an answer is documented."""
 import json
 import re
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from livyha.admin import ask, wait_status
 from livyha.build import ROOT
 from livyha.client import Client
 from livyha.cluster import Cluster
+from livyha.control import ask_control
 from livyha.member import Member
 
 API = Path(ROOT) / "docs" / "api.md"
@@ -63,21 +63,15 @@ class Seen:
 
     def control(self, member: Member) -> None:
         for path in ("/cluster", "/status", "/config", "/version"):
-            self.add(path, curl(member, path))
-        for entry in curl(member, "/history"):
+            self.add(path, ask_control(member, path).json)
+        for entry in ask_control(member, "/history").json:
             self.add("/history", entry)
-        self.add("Errors", curl(member, "/nothing"))
+        self.add("Errors", ask_control(member, "/nothing").json)
 
     def command(self, member: Member, path: str) -> dict[str, Any]:
-        answer = curl(member, path, "GET" if path.startswith("/command") else "POST")
+        answer = dict(ask_control(member, path, "GET" if path.startswith("/command") else "POST").json)
         self.add("Commands", answer)
-        return dict(answer)
-
-
-def curl(member: Member, path: str, method: str = "GET") -> Any:
-    done = subprocess.run(["curl", "--silent", "--request", method, "--unix-socket", member.socket, f"http://localhost{path}"],
-                          capture_output=True, text=True, timeout=60, check=True)
-    return json.loads(done.stdout)
+        return answer
 
 
 def hand_over(cluster: Cluster, seen: Seen) -> None:
@@ -134,7 +128,7 @@ def seen(module_cluster: ClusterMaker) -> Iterator[Seen]:
         found.admin(member)
         found.control(member)
     assert found.command(standby, "/pause?for_ms=600000")["state"] == "done"
-    cluster.wait(lambda: curl(active, "/cluster")["paused"], 10, "all know of the pause")
+    cluster.wait(lambda: ask_control(active, "/cluster").json["paused"], 10, "all know of the pause")
     found.control(active)
     found.command(standby, "/resume")
     assert found.command(standby, "/restart")["state"] == "failed"

@@ -12,12 +12,9 @@ from conftest import ClusterMaker
 from livyha import proc
 from livyha.build import program
 from livyha.cluster import Cluster
-from livyha.member import CtlResult, Member
+from livyha.member import Member
+from livyha.orders import order
 from livyha.ports import free_port
-
-
-def order(member: Member, *arguments: str, timeout: str = "20s") -> CtlResult:
-    return member.ctl(*arguments, timeout=timeout, as_json=False)
 
 
 # ---- livy-ha ---------------------------------------------------------------------------------------------------------
@@ -124,10 +121,10 @@ def test_ctl_0_for_what_is_changed(pair: Cluster) -> None:
     commands = [(standby, ["pause", "--for", "1h"]), (active, ["resume"]), (active, ["reload"]), (active, ["restart"]),
                 (standby, ["drain"]), (standby, ["undrain"]), (standby, ["upgrade"]), (active, ["upgrade"])]
     for member, arguments in commands:
-        done = order(member, *arguments, timeout="60s")
+        done = order(member, *arguments)
         assert done.code == 0 and done.out.count("\n") == 1 and not done.err, (arguments, done, member.failure_text())
     active, standby = known(pair)
-    assert order(standby, "switchover", "--to", standby.name, timeout="60s").code == 0
+    assert order(standby, "switchover", "--to", standby.name).code == 0
     active, standby = known(pair)
     assert standby.stop() == 0
     active.wait(lambda: active.row(standby.name).get("role") == "absent", 15, "it is absent")
@@ -234,13 +231,13 @@ def test_while_a_switchover_is_under_way(make_cluster: ClusterMaker) -> None:
     queue = cluster.latch_ids()
     asker = cluster[queue[2]]
     assert asker.ctl("switchover", "--no-wait").code == 0
-    cluster.wait(lambda: json.loads(cluster.node("control") or b"{}").get("switchover", {}).get("begun"), 15, "it is begun")
+    cluster.wait(lambda: cluster.control().get("switchover", {}).get("begun"), 15, "it is begun")
     for member, command, why in ((asker, ["switchover"], "under way"), (active, ["restart"], "not active")):
         done = order(member, *command)
         assert done.code == 1 and why in done.err and done.err.count("\n") == 1, (command, done)
     for member in cluster.members:
         member.set_mode("")
-    cluster.wait(lambda: "switchover" not in json.loads(cluster.node("control") or b"{}"), 60, "it is over")
+    cluster.wait(lambda: "switchover" not in cluster.control(), 60, "it is over")
     cluster.wait_settled()
     cluster.assert_exclusive()
 

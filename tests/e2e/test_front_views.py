@@ -294,7 +294,7 @@ def test_a_shared_port_is_left_to_livy(make_cluster: ClusterMaker) -> None:
     life = member.wait_serving()
     ears.wait(member, "to keep off the port", lambda view: view["yield"] == 1 and view["route"] == "local")
     first = next(view for view in ears.views(member) if view["yield"] == 1)
-    assert first["at"] < life.first, "before Livy is started"
+    assert first["sent"] < life.first, "before Livy is started"
     relay = member.wait_relay()
     proc.send(relay, signal.SIGKILL)
     again = member.wait_relay(other_than=relay)

@@ -128,12 +128,7 @@ def _goes_on(cluster: Cluster, member: Member, do: Callable[[], Any]) -> None:
     do()
     life = member.serving()
     assert life is not None
-    seen: list[int] = []
-
-    def renewed() -> bool:
-        seen.append(int(member.row().get("lease_left_ms") or 0))
-        return any(later > earlier for earlier, later in zip(seen, seen[1:], strict=False))
-    member.wait(renewed, 10, "the lease is renewed")
+    member.wait_lease_renewed()
     assert member.ctl("restart").code == 0
     cluster.assert_exclusive()
 

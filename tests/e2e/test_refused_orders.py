@@ -1,28 +1,14 @@
 """What livy-ha-ctl is refused by a cluster that cannot do it just now; the plain refusals are in test_commands."""
-import json
 import signal
 import time
-from collections.abc import Callable
 
+from conftest import ClusterMaker
 from kazoo.security import make_acl
 from livyha import proc
 from livyha.cluster import Cluster
 from livyha.member import Member
+from livyha.orders import done, refused
 from livyha.zookeeper import Ensemble
-
-ClusterMaker = Callable[..., Cluster]
-
-
-def refused(member: Member, *arguments: str, why: str) -> None:
-    """With 1, in one line, with the reason."""
-    done = member.ctl(*arguments, timeout="20s", as_json=False)
-    assert (done.code, done.err.count("\n")) == (1, 1) and why in done.err, f"{arguments}: {done}\n{member.failure_text()}"
-
-
-def done(member: Member, *arguments: str) -> None:
-    result = member.ctl(*arguments, timeout="30s", as_json=False)
-    assert result.code == 0, f"{arguments}: {result}\n{member.failure_text()}"
-
 
 def serving_pid(member: Member) -> int:
     life = member.serving()
@@ -80,7 +66,7 @@ def test_before_zookeepers_time_is_known(make_cluster: ClusterMaker) -> None:
     active, _ = settled(cluster)
     refused(active, "pause", "--for", "10s", why="ZooKeeper's time is not known yet")
     refused(active, "switchover", why="ZooKeeper's time is not known yet")
-    assert "paused" not in json.loads(cluster.node("control") or b"{}")
+    assert "paused" not in cluster.control()
 
 
 def test_while_zookeeper_is_silent(make_cluster: ClusterMaker, own_zookeeper: Ensemble) -> None:
@@ -111,7 +97,7 @@ def test_drain_that_zookeeper_does_not_hear(make_cluster: ClusterMaker, own_zook
     finally:
         own_zookeeper.resume()
     active.wait(lambda: (active.status() or {}).get("connected"), 20, "it is connected again")
-    assert "drained" not in json.loads(cluster.node("control") or b"{}") and serving_pid(active) == pid
+    assert "drained" not in cluster.control() and serving_pid(active) == pid
 
 
 def test_drain_during_a_switchover(make_cluster: ClusterMaker) -> None:
@@ -121,12 +107,12 @@ def test_drain_during_a_switchover(make_cluster: ClusterMaker) -> None:
     elector = between.wait_elector()
     between.pause_process(elector)
     try:
-        done(last, "switchover", "--to", last.name, "--no-wait")
-        active.wait(lambda: "switchover" in json.loads(cluster.node("control") or b"{}"), 10, "it is asked for")
+        done(last, "switchover", "--to", last.name, "--no-wait", timeout="30s")
+        active.wait(lambda: "switchover" in cluster.control(), 10, "it is asked for")
         refused(active, "drain", why=f"is under way, asked on {last.name}")
     finally:
         proc.send(elector, signal.SIGCONT)
-    cluster.wait(lambda: "switchover" not in json.loads(cluster.node("control") or b"{}"), 60, "it is over")
+    cluster.wait(lambda: "switchover" not in cluster.control(), 60, "it is over")
 
 
 def test_restart_and_upgrade_in_a_pause_with_livy_down(make_cluster: ClusterMaker, own_zookeeper: Ensemble) -> None:

@@ -2,7 +2,6 @@
 import contextlib
 import resource
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -64,7 +63,7 @@ def test_slowloris(make_relay: MakeRelay, many_descriptors: None) -> None:
         def normal(source: str) -> None:
             nonlocal slowest
             began = time.monotonic()
-            with Client(relay.port) if source == "127.0.0.1" else _from(source, relay.port) as client:
+            with Client(relay.port, source=source) as client:
                 assert client.ask().status == 200
             slowest = max(slowest, time.monotonic() - began)
         for i in range(5000):
@@ -89,12 +88,6 @@ def test_slowloris(make_relay: MakeRelay, many_descriptors: None) -> None:
         close()
         wait_for(lambda: relay.asked().connections == 0, 10, "all end", relay.tail)
         wait_for(lambda: relay.descriptors() < 30, 5, "no descriptor is left over")
-
-
-def _from(source: str, port: int) -> Client:
-    client = Client.__new__(Client)
-    Peer.__init__(client, socket.create_connection(("127.0.0.1", port), 20, source_address=(source, 0)))
-    return client
 
 
 def test_max_connections(make_relay: MakeRelay) -> None:
@@ -226,9 +219,7 @@ def test_the_longest_idle_make_way_for_descriptors(make_relay: MakeRelay) -> Non
         for _ in range(20):  # two descriptors each
             idle.append(Client(relay.port))
             assert idle[-1].ask().status == 200
-        first = threading.Event()
-        threading.Timer(1.2, first.set).start()
-        wait_for(first.is_set, 5, "they are idle for a while")
+        let_pass(1.2, lambda: relay.asked().connections == 20, "they are idle for a while")
         more = []
         for _ in range(10):
             more.append(Client(relay.port))
@@ -244,7 +235,7 @@ def test_all_slots_taken_by_connections_without_a_head(make_relay: MakeRelay) ->
         relay.view("local", livy.port)
         silent = [Client(relay.port) for _ in range(20)]
         wait_for(lambda: relay.asked().connections >= 15, 5, "they are in")
-        with _from("127.0.0.3", relay.port) as client:
+        with Client(relay.port, source="127.0.0.3") as client:
             assert client.ask().status == 200
         for client in silent:
             client.close()

@@ -11,21 +11,12 @@ from typing import Any, TypeVar
 
 from livyha import proc
 from livyha.netns import Host
+from livyha.overlay import overlay
 from livyha.wait import spawn, tail, wait_for
 
 _T = TypeVar("_T")
 _CGROUPS = "/sys/fs/cgroup"
 _REBOOT = 133  # systemd-nspawn --keep-unit: the system inside wants to be booted again
-
-
-def overlay(lower: str, directory: str) -> str:
-    """A writable view of `lower` in `directory`, which has to be on a tmpfs: not every file system bears an upper layer."""
-    parts = {name: os.path.join(directory, name) for name in ("upper", "work", "root")}
-    for path in parts.values():
-        os.makedirs(path)
-    options = f"lowerdir={lower},upperdir={parts['upper']},workdir={parts['work']}"
-    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, parts["root"]], check=True)
-    return parts["root"]
 
 
 class Cgroups:

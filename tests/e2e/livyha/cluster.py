@@ -62,10 +62,12 @@ class Cluster:
         return next(member for member in self.members if member.name == name)
 
     def start(self, timeout: float = 60) -> "Cluster":
-        """Starts all and waits until one serves and the others stand in the queue."""
+        """Starts all and waits until one serves, the others stand in the queue, and all listen."""
         for member in self.members:
             member.start()
         self.wait_settled(timeout)
+        for member in self.members:
+            member.wait_listening()
         return self
 
     def wait_settled(self, timeout: float = 60) -> Member:
@@ -167,6 +169,10 @@ class Cluster:
             return bytes(self.zk.get(f"{self.root}/{path}")[0])
         except NoNodeError:
             return None
+
+    def control(self) -> dict[str, Any]:
+        """What has been asked of the cluster."""
+        return dict(json.loads(self.node("control") or b"{}"))
 
     def history(self) -> list[dict[str, Any]]:
         data = self.node("history")

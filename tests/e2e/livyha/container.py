@@ -16,6 +16,7 @@ from . import proc
 from .build import ROOT, build_dir, standin
 from .containerfile import Stage, read
 from .netns import Host
+from .overlay import overlay
 from .wait import spawn, tail, wait_for
 
 CONTAINERFILE = os.path.join(ROOT, "conf", "container", "Containerfile")
@@ -78,15 +79,6 @@ class Pod:
 # ---- the image ------------------------------------------------------------------------------------------------
 
 
-def _overlay(lower: str, directory: str) -> str:
-    parts = {name: os.path.join(directory, name) for name in ("upper", "work", "root")}
-    for path in parts.values():
-        os.makedirs(path)
-    options = f"lowerdir={lower},upperdir={parts['upper']},workdir={parts['work']}"
-    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, parts["root"]], check=True)
-    return parts["root"]
-
-
 def base_packages(stage: Stage) -> list[str]:
     """What of a stage's packages has to be in the test's own Debian: the stand-in for Livy needs no Java."""
     return [name for name in stage.packages if name not in ("openjdk-17-jre-headless", "ca-certificates")]
@@ -109,7 +101,7 @@ class Image:
         script = os.path.join(ROOT, "tests", "system", "base")
         done = subprocess.run([script, *base_packages(self.stage)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        self.root = _overlay(done.stdout.strip(), os.path.join(directory, "image"))
+        self.root = overlay(done.stdout.strip(), os.path.join(directory, "image"))
         out = install_tree(os.path.join(directory, "out"))
         for source, paths, target in self.stage.copies:
             assert source == "build" and len(paths) == 1 and paths[0].startswith("/out/"), paths
@@ -189,7 +181,7 @@ class Container:
     def start(self) -> "Container":
         assert self.process is None or self.process.poll() is not None
         own = os.path.join(self.directory, f"root-{len(os.listdir(self.directory))}")
-        root = _overlay(self.image.root, own)
+        root = overlay(self.image.root, own)
         for path in ("/etc/hosts", "/etc/resolv.conf"):
             with open(root + path, "a", encoding="ascii"):
                 pass

@@ -1,12 +1,12 @@
 """Runs CuratorPeer.java: Apache Curator's LeaderLatch as another member of the latch."""
 import json
 import os
-import shutil
 import subprocess
 import threading
 from typing import Any
 
 from .build import ROOT
+from .javac import compile_java
 from .wait import boot_ms, spawn, tail, wait_for
 from .zookeeper import JAVA_FLAGS, java
 
@@ -28,15 +28,7 @@ def class_path() -> str:
 
 def compile_peer(directory: str) -> str:
     """Compiles into `directory` and returns the class path to run with."""
-    javac = shutil.which("javac")
-    if javac is None:
-        raise RuntimeError("no javac: install default-jdk-headless")
-    jars = class_path()
-    source = os.path.join(ROOT, "tests", "e2e", "CuratorPeer.java")
-    done = subprocess.run([javac, "-Xlint:all,-path,-classfile,-processing", "-Werror", "-proc:none", "-d", directory, "-cp",
-                           jars, source], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{source} does not compile:\n{done.stdout}{done.stderr}"
-    return f"{directory}:{jars}"
+    return compile_java(os.path.join(ROOT, "tests", "e2e", "CuratorPeer.java"), directory, class_path())
 
 
 class CuratorPeer:

@@ -30,6 +30,7 @@ class Ears:
     def give(self, member: Member, programs: str) -> None:
         member.daemon = os.path.join(programs, "livy-ha")
         member.env["EAR_DIR"] = self.directory
+        member.listens = False
 
     def set(self, member: Member, words: str) -> None:
         path = os.path.join(self.directory, f"{member.name}.ear")

@@ -3,11 +3,11 @@ what tests/e2e/livyclient/setup has fetched."""
 import glob
 import json
 import os
-import shutil
 import subprocess
 from typing import Any
 
 from .build import ROOT
+from .javac import compile_java
 from .wait import spawn, tail, wait_for
 from .zookeeper import JAVA_FLAGS, java
 
@@ -25,15 +25,7 @@ def fetched_jars() -> list[str]:
 
 def compile_peer(directory: str) -> str:
     """Compiles into `directory` and returns the class path to run with."""
-    javac = shutil.which("javac")
-    if javac is None:
-        raise RuntimeError("no javac: install default-jdk-headless")
-    jars = ":".join([*fetched_jars(), *_SLF4J])
-    source = os.path.join(_HERE, "LivyClientPeer.java")
-    done = subprocess.run([javac, "-Xlint:all,-path,-classfile,-processing", "-Werror", "-proc:none", "-d", directory, "-cp",
-                           jars, source], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{source} does not compile:\n{done.stdout}{done.stderr}"
-    return f"{directory}:{jars}"
+    return compile_java(os.path.join(_HERE, "LivyClientPeer.java"), directory, ":".join([*fetched_jars(), *_SLF4J]))
 
 
 class LivyClient:

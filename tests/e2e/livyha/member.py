@@ -52,6 +52,7 @@ class Member:
         self.address = "127.0.0.1"  # where its ports are reached from the test
         self.wrapper: list[str] = []  # a command to run livy-ha under, ["unshare", …]
         self.daemon = ""  # another livy-ha than the build's, with others beside it
+        self.listens = True  # its relay is one that opens ports
         self.front_port = free_port() if fronts else 0
         self.admin_port = free_port() if fronts else 0
         front = {"front.listen": f"127.0.0.1:{self.front_port}", "front.advertise": self.front_url,
@@ -175,6 +176,12 @@ class Member:
             return life if life and (other_than is None or life.path != other_than.path) else None
         return self.wait(found, timeout, "the member's Livy serves")
 
+    def wait_listening(self, timeout: float = 15) -> None:
+        """Until its front and its admin port are there, where it has them."""
+        ports = {int(port) for key in ("front.listen", "admin.listen") if self.listens
+                 and (port := str(self.settings[key]).rpartition(":")[2]).isdigit()}
+        self.wait(lambda: ports <= proc.listened_ports(self.pid), timeout, f"the ports {ports} are listened on")
+
     def wait_gone(self, pid: int, timeout: float = 15, what: str = "") -> None:
         self.wait(lambda: not proc.alive(pid), timeout, f"process {pid} {what} is gone")
 
@@ -247,6 +254,15 @@ class Member:
             row = self.row()
             return row if row.get("role") == role else None
         return self.wait(found, timeout, f"the member's role is {role}")
+
+    def wait_lease_renewed(self) -> None:
+        """Until what is left of its lease has gone up."""
+        seen: list[int] = []
+
+        def renewed() -> bool:
+            seen.append(int(self.row().get("lease_left_ms") or 0))
+            return any(later > earlier for earlier, later in zip(seen, seen[1:], strict=False))
+        self.wait(renewed, 10, f"the lease is renewed: {seen}")
 
     def http_version(self) -> int:
         """The status of GET /version at Livy's port."""

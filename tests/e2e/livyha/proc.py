@@ -61,6 +61,12 @@ def cmdline(pid: int) -> list[str]:
     return text.rstrip("\0").split("\0") if text else []
 
 
+def listened_ports(pid: int) -> set[int]:
+    """The TCP ports that anybody listens on in the network namespace of the process."""
+    rows = [line.split() for table in ("net/tcp", "net/tcp6") for line in _read(pid, table).splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
+
+
 def children(pid: int) -> list[int]:
     """Direct children of all threads, zombies included."""
     found: list[int] = []

@@ -351,8 +351,9 @@ def parse(head: bytes) -> tuple[str, dict[str, str]]:
 
 
 class Client(Peer):
-    def __init__(self, port: int, timeout: float = 20) -> None:
-        super().__init__(socket.create_connection(("127.0.0.1", port), timeout))
+    def __init__(self, port: int, timeout: float = 20, source: str = "") -> None:
+        """source: the address that it comes from, where that matters."""
+        super().__init__(socket.create_connection(("127.0.0.1", port), timeout, (source, 0) if source else None))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def answer(self, head: bool = False) -> Answer:

@@ -159,6 +159,73 @@ static void test_forgotten_half_way(void **state)
     assert_int_equal(exchange.status, 409);
 }
 
+/* What ZooKeeper says of one that is not waited for any more is not taken for the next one's. */
+static void test_forget_after_one_that_timed_out(void **state)
+{
+    struct httpd_exchange first, second;
+
+    (void)state;
+    others.rc_exists = ZNONODE;
+    post(b, &first, "/forget", "id=gone&timeout_ms=1");
+    while (first.answers == 0)
+        command_update(&b->e);
+    assert_int_equal(first.status, 504);
+    post(b, &second, "/forget", "id=there");
+    assert_int_equal(second.status, 409);
+    assert_non_null(strstr(second.text, "another member is being forgotten"));
+    serve_all(&handles[1]);
+    post(b, &second, "/forget", "id=there");
+    others.rc_exists = ZOK;
+    serve_all(&handles[1]);
+    assert_int_equal(second.status, 409);
+    assert_non_null(strstr(second.text, "there is there"));
+}
+
+/* ---- a handle that is gone answers nothing ---- */
+
+/* The next one may well be at the same address. */
+static void new_handle(struct host *h)
+{
+    struct zk *zk = &handles[h - hosts];
+
+    while (zk->n > 0)
+        free(zk->list[--zk->n].data);
+    h->e.zk = NULL;
+    command_connect(&h->e);
+    h->e.zk = zk;
+    command_connect(&h->e);
+    serve_everybody();
+}
+
+static void test_forget_with_a_new_handle(void **state)
+{
+    struct httpd_exchange first, second;
+
+    (void)state;
+    others.rc_exists = ZNONODE;
+    post(b, &first, "/forget", "id=gone&timeout_ms=1");
+    new_handle(b);
+    while (first.answers == 0)
+        command_update(&b->e);
+    post(b, &second, "/forget", "id=gone");
+    serve_everybody();
+    assert_int_equal(second.status, 200);
+}
+
+static void test_drain_with_a_new_handle(void **state)
+{
+    struct httpd_exchange first, second;
+
+    (void)state;
+    post(a, &first, "/drain", NULL);
+    new_handle(a);
+    assert_int_equal(first.answers, 0);
+    post(a, &second, "/drain", NULL);
+    serve_everybody();
+    assert_true(begun());
+    assert_true(command_drained(&b->e, "a"));
+}
+
 /* ---- restart ---- */
 
 static void restart_in_a_pause(struct httpd_exchange *exchange)
@@ -332,6 +399,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_undrain_while_draining, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_of_them_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forgotten_half_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forget_after_one_that_timed_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forget_with_a_new_handle, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_drain_with_a_new_handle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_in_a_pause, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_that_another_one_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_that_nobody_ends, setup, teardown),

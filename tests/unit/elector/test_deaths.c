@@ -172,6 +172,31 @@ static void test_age_of_what_was_there(void **state)
     client_close(&client);
 }
 
+/* An answer that was long on its way says little of when ZooKeeper looked at its clock: it is asked again. */
+static void test_slow_look_at_the_clock(void **state)
+{
+    struct client client;
+    struct member a;
+    int64_t truth = clock_wall_ms() - clock_boot_ms(), offset = 0, end; /* ZooKeeper runs on this host */
+
+    (void)state;
+    client_open(&client);
+    make_root(&client, "/d8", "[]");
+    member_open(&a, "/d8", "a");
+    assert_int_equal(kill(server.pid, SIGSTOP), 0);
+    deaths_connect(a.deaths, a.zk);
+    for (end = clock_boot_ms() + 600; clock_boot_ms() < end;) /* how long it takes is what is tested */
+        (void)event_base_loop(base, EVLOOP_NONBLOCK);
+    assert_int_equal(kill(server.pid, SIGCONT), 0);
+    end = clock_boot_ms() + LIMIT;
+    while (!deaths_clock(a.deaths, &offset) || llabs(offset - truth) > 150) {
+        assert_true(clock_boot_ms() < end);
+        (void)event_base_loop(base, EVLOOP_NONBLOCK);
+    }
+    member_close(&a);
+    client_close(&client);
+}
+
 /* Without ZooKeeper's time (known/<id> was removed) what is there counts as young. */
 static void test_unknown_age_is_young(void **state)
 {
@@ -269,10 +294,10 @@ static void test_reason_that_is_no_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_others_hear_of_it),       cmocka_unit_test(test_two_writers),
-        cmocka_unit_test(test_age_of_what_was_there),   cmocka_unit_test(test_unknown_age_is_young),
-        cmocka_unit_test(test_old_entries_are_dropped), cmocka_unit_test(test_huge_record),
-        cmocka_unit_test(test_reason_that_is_no_text),
+        cmocka_unit_test(test_others_hear_of_it),     cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_age_of_what_was_there), cmocka_unit_test(test_slow_look_at_the_clock),
+        cmocka_unit_test(test_unknown_age_is_young),  cmocka_unit_test(test_old_entries_are_dropped),
+        cmocka_unit_test(test_huge_record),           cmocka_unit_test(test_reason_that_is_no_text),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
