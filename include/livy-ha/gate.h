@@ -44,4 +44,9 @@ struct gate_page {
     _Atomic int64_t kill_at; /* CLOCK_BOOTTIME ms; CLOCK_NEVER: there is no lease (yet) */
 };
 
+/* Whether it is too late to let Livy go. `said`: the instant that OPEN names; `page`: what the page says by
+ * now, CLOCK_NEVER where there is none. One that was let go before its Java ran reads the word seconds later,
+ * and the lease may have been renewed since: then the page counts. */
+bool gate_too_late(int64_t page, int64_t said, int64_t now);
+
 #endif

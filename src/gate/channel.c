@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "livy-ha/clock.h"
+#include "livy-ha/gate.h"
 #include "livy-ha/packet.h"
 
 _Noreturn void gate_end(int status, const char *format, ...)
@@ -65,18 +66,12 @@ static void arm(const struct gate *gate, int timer)
 
 /* ---- the keeper's word ---- */
 
-/* One that was let go before its Java ran reads the word seconds later: what the page says by then is what
- * counts. */
-static bool too_late(const struct gate *gate, int64_t kill_at)
-{
-    int64_t renewed =
-        gate->page == NULL ? CLOCK_NEVER : atomic_load_explicit(&gate->page->kill_at, memory_order_acquire);
-    return clock_boot_ms() >= (renewed != CLOCK_NEVER ? renewed : kill_at);
-}
-
 static void open_gate(struct gate *gate, int64_t kill_at)
 {
-    if (too_late(gate, kill_at))
+    int64_t page =
+        gate->page == NULL ? CLOCK_NEVER : atomic_load_explicit(&gate->page->kill_at, memory_order_acquire);
+
+    if (gate_too_late(page, kill_at, clock_boot_ms()))
         _exit(GATE_EXIT_LEASE);
     pthread_mutex_lock(&gate->lock);
     gate->shut = false;

@@ -461,7 +461,8 @@ static void probed(struct world *w, int host, uint32_t run)
 {
     struct host *h = &w->hosts[host];
     struct core_event event = {.type = CORE_EV_PROBE,
-                               .alive = h->livy && !h->hung && !h->killed && w->now >= h->serves_at};
+                               .alive =
+                                   h->livy && !h->shut && !h->hung && !h->killed && w->now >= h->serves_at};
 
     if (h->core.livy.run == run && h->core.livy.state != IPC_LIVY_NONE)
         host_elector_step(w, host, &event);

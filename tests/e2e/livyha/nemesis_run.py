@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from .bed import Bed
+from .build import standby
 from .cluster import Cluster
 from .member import Member
 from .nemesis_faults import Faults, Made
@@ -26,7 +27,7 @@ TICK_MS = 500
 _WINDOW_S = 20
 # A Livy that is killed all the time must not be given up for good; one that hangs is to be found out within the run.
 SETTINGS = {"livy.restart_window": f"{_WINDOW_S}s", "livy.stop_grace": "1s", "livy.orphan_grace": "1s", "livy.probe_interval": "500ms",
-            "livy.probe_timeout": "500ms", "livy.probe_failures": 3}
+            "livy.probe_timeout": "500ms", "livy.probe_failures": 3, "livy.standby": standby()}
 
 
 class Nemesis:
