@@ -29,6 +29,18 @@ static void drop(int *fd)
     *fd = -1;
 }
 
+/* What the JVM alone needs for longer than a moment leaves no gap among the keeper's own, low numbers: under
+ * a limit, what Livy's end gives back must be usable again. */
+static void move_high(int *fd)
+{
+    int high = fcntl(*fd, F_DUPFD_CLOEXEC, HIGH);
+
+    if (high < 0)
+        return; /* the child tries again */
+    close(*fd);
+    *fd = high;
+}
+
 int guard_open(struct guard *guard, int64_t kill_at)
 {
     int pair[2];
@@ -41,11 +53,13 @@ int guard_open(struct guard *guard, int64_t kill_at)
     if (page == MAP_FAILED)
         return -1;
     guard->page = page;
+    move_high(&guard->page_fd);
     atomic_store_explicit(&guard->page->kill_at, kill_at, memory_order_release);
     if (packet_pair(pair) != 0)
         return -1;
     guard->channel = pair[0];
     guard->agents_end = pair[1];
+    move_high(&guard->agents_end);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "livy-ha/clock.h"
 
 #define LONGEST_DELAY 60000
+#define SETTLE 200           /* ms: who is about to be elected stands by for a moment as well */
 #define STEADY 60000         /* ms at the gate after which a death counts as the first again */
 #define STAMP_INTERVAL 30000 /* ms; more often where held_max_age is short */
 #define JITTER 60000
@@ -268,6 +269,8 @@ static void said(struct hstep *s, const struct hcore_event *event)
 
 static void role(struct hstep *s, uint32_t now)
 {
+    if (now == IPC_ROLE_STANDBY && s->h->role != IPC_ROLE_STANDBY && s->h->start_at < s->now + SETTLE)
+        s->h->start_at = s->now + SETTLE;
     s->h->role = now;
     if (now == IPC_ROLE_DRAINED)
         end(s, "this member is drained");

@@ -74,6 +74,8 @@ static void stand(struct bed *bed, const struct hcore_config *config)
 /* From the looking at the files to the start. */
 static void start(struct bed *bed)
 {
+    if (found(bed, HCORE_ACT_STAMP) == NULL)
+        pass(bed, 200); /* it has become a standby just now */
     assert_non_null(found(bed, HCORE_ACT_STAMP));
     happen(bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = files});
     assert_non_null(found(bed, HCORE_ACT_START));
@@ -139,6 +141,20 @@ static void test_only_a_standby_has_one(void **state)
         happen(&bed, (struct hcore_event){.type = HCORE_EV_ROLE, .role = IPC_ROLE_STANDBY});
         start(&bed);
     }
+}
+
+/* The first one in the queue stands by until its lease is proved: nothing is started for that. */
+static void test_a_standby_of_a_moment_has_none(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    stand(&bed, &hot);
+    pass(&bed, 199);
+    assert_null(found(&bed, HCORE_ACT_STAMP));
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_ROLE, .role = IPC_ROLE_ACTIVE});
+    pass(&bed, HOUR);
+    assert_null(found(&bed, HCORE_ACT_STAMP));
 }
 
 static void test_none_without_a_session(void **state)
@@ -498,7 +514,7 @@ static void test_at_random(void **state)
         if (draw < 10)
             event = (struct hcore_event){.type = HCORE_EV_ROLE, .role = (uint32_t)(rand() % 4)};
         else if (draw < 15)
-            event = (struct hcore_event){.type = HCORE_EV_SESSION, .ms = rand() % 2 * T};
+            event = (struct hcore_event){.type = HCORE_EV_SESSION, .ms = (int64_t)(rand() % 2) * T};
         else if (draw < 20)
             event = (struct hcore_event){.type = HCORE_EV_LIVY, .there = rand() % 3 == 0};
         else if (draw < 40)
@@ -540,6 +556,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cold_has_none_and_says_nothing),
         cmocka_unit_test(test_only_a_standby_has_one),
+        cmocka_unit_test(test_a_standby_of_a_moment_has_none),
         cmocka_unit_test(test_none_without_a_session),
         cmocka_unit_test(test_none_beside_a_livy),
         cmocka_unit_test(test_a_start_that_is_overtaken),
