@@ -130,7 +130,7 @@ size_t conf_service_links(char *const envp[], const char **first);
  * The string lives as long as `conf`. */
 const char *conf_origin(const struct conf *conf, const char *key);
 
-/* The lease's inequality (docs/safety.md): T(1-2 rho) - tick/2 - h - eps - K >= 3h + 0.5 s. Returns true
+/* The lease's inequality (docs/safety.md): T(1-2 rho) - tick/2 - 2h - eps - K >= 3h + 0.5 s. Returns true
  * where it holds for a session time-out of `timeout` ms; else false, with the inequality and its numbers
  * written to `why`. */
 bool conf_lease_possible(const struct conf *conf, int64_t timeout, char *why, size_t size);

@@ -1,7 +1,7 @@
 /* conf_lease.c - the inequality that a configuration must meet so that Livy is dead before its latch is gone
  * (docs/safety.md). Pure arithmetic.
  *
- *     T (1 - 2 rho) - tick/2 - h - eps - K  >=  3 h + 0.5 s        h = T/20, rho = 1 %, eps = 200 ms
+ *     T (1 - 2 rho) - tick/2 - 2 h - eps - K  >=  3 h + 0.5 s        h = T/20, rho = 1 %, eps = 200 ms
  *
  * The left side is how long Livy may go on after the last good heartbeat; the right side is what a healthy
  * connection may take to deliver one. Counted in hundredths of a millisecond, where every term is whole.
@@ -25,8 +25,8 @@ static struct lease_terms lease_terms(const struct conf *conf, int64_t timeout)
             conf->zookeeper.tick > 0 ? conf->zookeeper.tick * HUNDREDTHS / 2 : timeout * HUNDREDTHS / 4,
         .heartbeat = timeout * HUNDREDTHS / 20,
     };
-    terms.left =
-        terms.usable - terms.half_tick - terms.heartbeat - (EPSILON_MS + conf->livy.kill_margin) * HUNDREDTHS;
+    terms.left = terms.usable - terms.half_tick - 2 * terms.heartbeat -
+                 (EPSILON_MS + conf->livy.kill_margin) * HUNDREDTHS;
     terms.needed = 3 * terms.heartbeat + (int64_t)SLACK_MS * HUNDREDTHS;
     return terms;
 }
@@ -35,8 +35,8 @@ static struct lease_terms lease_terms(const struct conf *conf, int64_t timeout)
 static int64_t lease_least_timeout(const struct conf *conf)
 {
     int64_t fixed = (EPSILON_MS + SLACK_MS + conf->livy.kill_margin) * HUNDREDTHS;
-    /* Of T: 98 %, less four heartbeats of 5 %, less a quarter where the tick is not known. */
-    int64_t share = conf->zookeeper.tick > 0 ? 78 : 53;
+    /* Of T: 98 %, less five heartbeats of 5 %, less a quarter where the tick is not known. */
+    int64_t share = conf->zookeeper.tick > 0 ? 73 : 48;
     if (conf->zookeeper.tick > 0) {
         fixed += conf->zookeeper.tick * HUNDREDTHS / 2;
     }
@@ -61,14 +61,14 @@ bool conf_lease_possible(const struct conf *conf, int64_t timeout, char *why, si
     conf_duration_format(lease_least_timeout(conf), least, sizeof least);
     (void)snprintf(
         why, size,
-        "no lease is possible with T = %s: T(1 - 2 rho) - tick/2 - h - eps - K >= 3h + 0.5 s does not hold: "
+        "no lease is possible with T = %s: T(1 - 2 rho) - tick/2 - 2h - eps - K >= 3h + 0.5 s does not hold: "
         "%.1f - %.1f - %.1f - %d - %" PRId64
         " = %.1f ms, needed are %.1f ms (h = T/20, rho = 1 %%, eps = 200 ms, "
         "tick/2 from %s, K = livy.kill_margin). Raise zookeeper.session_timeout to at least \"%s\" (and the "
         "servers' "
         "maxSessionTimeout with it)%s, or lower livy.kill_margin",
         granted, (double)terms.usable / HUNDREDTHS, (double)terms.half_tick / HUNDREDTHS,
-        (double)terms.heartbeat / HUNDREDTHS, (int)EPSILON_MS, conf->livy.kill_margin,
+        (double)(2 * terms.heartbeat) / HUNDREDTHS, (int)EPSILON_MS, conf->livy.kill_margin,
         (double)terms.left / HUNDREDTHS, (double)terms.needed / HUNDREDTHS,
         conf->zookeeper.tick > 0 ? "zookeeper.tick" : "T/2, as zookeeper.tick is not set", least,
         conf->zookeeper.tick > 0 ? "" : ", or set zookeeper.tick where the servers' tickTime is below T/2");

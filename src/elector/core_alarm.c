@@ -61,12 +61,12 @@ static int64_t percentile(const struct core_latency *l)
     return sorted[(l->n * 19 + 19) / 20 - 1];
 }
 
-/* How long a silence of ZooKeeper is ridden out where it answers at once: T(1-2 rho) - tick/2 - h - eps - K.
- * An answer that takes L costs twice L: the proof is of a heartbeat that was acknowledged tick/2 + eps before
- * the newest acknowledged one was sent, and each of the two took its L. */
+/* How long a silence of ZooKeeper is ridden out where it answers at once: T(1-2 rho) - tick/2 - 2h - eps - K.
+ * An answer that takes L costs thrice L: the proof is of three heartbeats, each sent some time after the one
+ * before was answered (core_lease.c), and each of them took its L. */
 static int64_t ride_out(const struct core *c)
 {
-    return c->timeout - (c->timeout + 49) / 50 - core_lease_half_tick(c) - core_lease_interval(c) -
+    return c->timeout - (c->timeout + 49) / 50 - core_lease_half_tick(c) - 2 * core_lease_interval(c) -
            CORE_EPSILON - c->config.kill_margin;
 }
 
@@ -74,7 +74,7 @@ static int64_t ride_out(const struct core *c)
  * twice that the connection is given up. */
 static int64_t slow_limit(const struct core *c)
 {
-    int64_t h = core_lease_interval(c), spare = (ride_out(c) - 3 * h - 500) / 2;
+    int64_t h = core_lease_interval(c), spare = (ride_out(c) - 3 * h - 500) / 3;
     int64_t limit = spare < h ? spare : h;
 
     return limit > LATENCY_LEAST ? limit : LATENCY_LEAST;
@@ -92,7 +92,7 @@ static void judge_latency(struct step *s)
     if (c->latency.n < LATENCY_ENOUGH || c->latency.judged)
         return;
     c->latency.judged = true;
-    int64_t took = percentile(&c->latency), limit = slow_limit(c), left = ride_out(c) - 2 * took;
+    int64_t took = percentile(&c->latency), limit = slow_limit(c), left = ride_out(c) - 3 * took;
     if (took >= limit)
         core_alarm(
             s, CORE_ALARM_SLOW, true,

@@ -1,20 +1,31 @@
 /* core_lease.c - the lease: what is proved about the session, and the heartbeats that prove it.
  *
  * ZooKeeper's leader expires a session no earlier than T after it was last touched *at the leader*. A touch
- * that a follower takes (any request of ours) reaches the leader with the follower's next ping, up to tick/2
- * later; a check through the quorum that is acknowledged proves that the follower still had its leader, and
- * the leader its quorum, after all that it had sent before (DESIGN.md, "The lease"). So the session was
- * surely touched at the leader at time t or later if (a) a check j was sent at t and answered, and a check
- * n that was sent at least tick/2 + epsilon after that answer was acknowledged on the same connection; or (b)
- * this connection's own connect request was sent at t or later, and any check on it was acknowledged:
- *       connecting touches the session at the leader itself (LeaderZooKeeperServer.checkIfValidGlobalSession
- * and SessionTrackerImpl.trackSession call touchSession), and the check shows that this leader had its quorum
- *       after that (a leader cut off from its quorum still answers the reconnect, but commits nothing).
- * The deadline is D = t + T (1 - 2 rho), Livy is killed at D - K.
+ * that a follower takes (any request of ours) reaches the leader with the follower's answer to the leader's
+ * next ping, which comes each tick/2. We see neither. What we see are our checks, which go through the
+ * quorum. The session was surely touched at the leader at time t or later if
  *
- * (a) leans on the leader's pings coming each tick/2, late by epsilon at most. After a stall of the leader
- * that is longer, n may be answered a moment before the follower's answer to the late ping is taken:
- * safety.md, "What is left".
+ * (a) three checks were acknowledged on this connection: j, sent at t; n, sent tick/2 + epsilon or more after
+ *     j's answer; and a last one, sent h/2 or more after n's answer. Why ping, commit, check come in order:
+ *     1. The leader's pings and commits for a follower go through one queue (LearnerHandler.queuePacket) and
+ *        are taken off by one thread (Follower.followLeader). So a ping that was queued before n's commit,
+ *        and taken off after j's touch, was answered with that touch in it (Learner.ping) before n was
+ *        answered. There is such a ping, unless it was late by more than epsilon.
+ *     2. These answers and the requests that a follower passes on go to the leader in one stream
+ *        (Learner.writePacket). So the leader has taken that answer before the last check, which we sent
+ *        after n was answered; and the session lived then, or the check would have failed.
+ *     Up to here nothing depends on how long a message is under way. n alone does not do: its answer shows
+ *     that the follower has sent the touch, and the follower may be cut off before it arrives.
+ *     3. A leader that stood still queues the ping late, by any time, maybe after n's commit. But n's answer
+ *        shows that it went on; the follower has its ping, and has answered, h/2 later (this is assumed),
+ *        and so before it passes on the last check: as in 2.
+ * (b) this connection's own connect request was sent at t or later, and any check on it was acknowledged:
+ *     connecting touches the session at the leader itself (LeaderZooKeeperServer.checkIfValidGlobalSession
+ *     and SessionTrackerImpl.trackSession call touchSession), and the check shows that this leader had its
+ *     quorum after that (a leader cut off from its quorum still answers the reconnect, but commits nothing).
+ *
+ * The deadline is D = t + T (1 - 2 rho), Livy is killed at D - K. What is assumed stands in safety.md, "The
+ * assumptions", and where that may fail in "What is left".
  */
 #include "core_internal.h"
 
@@ -136,13 +147,13 @@ void core_lease_beat(struct step *s, const struct core_event *event)
     }
 }
 
-/* The newest acknowledged check, by the time at which it was sent. */
-static const struct core_beat *newest_check(const struct core *c)
+/* The newest check, by the time at which it was sent, that was answered by then. */
+static const struct core_beat *newest_answered(const struct core *c, int64_t by)
 {
     const struct core_beat *newest = NULL;
     for (size_t i = 0; i < CORE_BEATS; i++) {
         const struct core_beat *b = &c->beats[i];
-        if (b->acked != 0 && (newest == NULL || b->sent > newest->sent))
+        if (b->acked != 0 && b->acked <= by && (newest == NULL || b->sent > newest->sent))
             newest = b;
     }
     return newest;
@@ -151,16 +162,16 @@ static const struct core_beat *newest_check(const struct core *c)
 void core_lease_update(struct step *s)
 {
     struct core *c = s->c;
-    const struct core_beat *n = newest_check(c);
+    const struct core_beat *last = newest_answered(c, s->now), *n = NULL, *j = NULL;
 
-    if (n != NULL && c->connect_touch > c->proof)
+    if (last != NULL && c->connect_touch > c->proof)
         c->proof = c->connect_touch;
-    for (size_t i = 0; n != NULL && i < CORE_BEATS; i++) {
-        const struct core_beat *j = &c->beats[i];
-        if (j->acked != 0 && j->acked + core_lease_half_tick(c) + CORE_EPSILON <= n->sent &&
-            j->sent > c->proof)
-            c->proof = j->sent;
-    }
+    if (last != NULL)
+        n = newest_answered(c, last->sent - core_lease_interval(c) / 2);
+    if (n != NULL)
+        j = newest_answered(c, n->sent - core_lease_half_tick(c) - CORE_EPSILON);
+    if (j != NULL && j->sent > c->proof)
+        c->proof = j->sent;
     if (c->proof == 0 || c->session == 0)
         return;
     c->kill_at = deadline(c, c->proof);
@@ -168,7 +179,7 @@ void core_lease_update(struct step *s)
 
 bool core_lease_checked(const struct core *c)
 {
-    return newest_check(c) != NULL;
+    return newest_answered(c, CLOCK_NEVER) != NULL;
 }
 
 static void send_beat(struct step *s)

@@ -187,7 +187,7 @@ def test_all_errors_are_listed(setup: Setup) -> None:
     ({"zookeeper.session_timeout": "3s"}, ["session_timeout"]),
 ])
 def test_lease_that_cannot_be(setup: Setup, changes: Settings, expected: list[str]) -> None:
-    """T(1-2 rho) - tick/2 - h - eps - K >= 3h + 0.5 s: printed with its numbers."""
+    """T(1-2 rho) - tick/2 - 2h - eps - K >= 3h + 0.5 s: printed with its numbers."""
     setup.settings |= changes
     setup.write()
     done = setup.check()

@@ -223,7 +223,7 @@ def test_lease_is_told(pair: Cluster) -> None:
     until, least = boot_ms() + 3000, 10 ** 9
     while boot_ms() < until:
         least = min(least, active.row()["lease_left_ms"])
-    # In the steady state T - h - tick/2 - eps - K is 2.85 s; a busy machine may delay some heartbeats.
+    # In the steady state T - 2h - tick/2 - eps - K is 2.65 s; a busy machine may delay some heartbeats.
     assert 500 < least <= 4000
 
 

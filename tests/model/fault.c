@@ -79,7 +79,15 @@ static void of_message(const struct event *next, bool short_list, struct list *l
         add(l, FAULT_LATE, 0, 2500);
 }
 
-static void of_server(const struct event *next, bool short_list, struct list *l)
+/* The server's answer to a ping, with what it has touched, is lost, and its clients have no other server. */
+static void of_touches(const struct world *w, int server, struct list *l)
+{
+    for (int i = 0; i < w->n_hosts; i++)
+        if (w->hosts[i].client.connected && w->hosts[i].client.server == server)
+            add(l, FAULT_ISLAND, i, LONGER_THAN_ALL);
+}
+
+static void of_server(const struct world *w, const struct event *next, bool short_list, struct list *l)
 {
     if (next->m.op == OP_LIST)
         return;
@@ -89,6 +97,8 @@ static void of_server(const struct event *next, bool short_list, struct list *l)
         add(l, FAULT_ELECTION, 0, 0);
     if (short_list)
         return;
+    if (next->m.op == OP_PING)
+        of_touches(w, next->who, l);
     add(l, FAULT_CUT, next->who, 800);
     add(l, FAULT_CUT, next->who, 12000);
     add(l, FAULT_FREEZE, next->who, 800);
@@ -211,7 +221,7 @@ int fault_list(const struct world *w, const struct event *next, bool short_list,
     if (!short_list && (next->kind == EV_ELECTOR_TIME || next->kind == EV_UP || next->kind == EV_DOWN))
         add(&l, FAULT_STRANGER, 0, 0);
     if (next->kind == EV_TO_LEADER)
-        of_server(next, short_list, &l);
+        of_server(w, next, short_list, &l);
     if (next->kind == EV_CLOSED && !w->hosts[next->who].livy)
         add(&l, FAULT_KILL_ELECTOR, next->who, 0);
     if (elector >= 0)
@@ -335,6 +345,9 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
     case FAULT_FREEZE_LEADER:
         zk_freeze_leader(w, w->now + fault->arg);
         return true;
+    case FAULT_HELD:
+        w->zk.servers[who].from_held = w->now + fault->arg;
+        return true;
     case FAULT_ELECTION:
         zk_election(w, 700, fault->arg != 0);
         return true;
@@ -418,6 +431,7 @@ void fault_text(const struct fault *fault, char *text, size_t size)
                                         "server cut off, takes itself for the leader",
                                         "server frozen",
                                         "leader frozen",
+                                        "held on its way from the leader",
                                         "new leader",
                                         "ensemble down",
                                         "late expiry",

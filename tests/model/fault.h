@@ -15,6 +15,7 @@ enum fault_kind {
     FAULT_ZOMBIE,     /* the same, and it takes itself for the leader */
     FAULT_FREEZE,     /* server `who` stands still for `arg` ms */
     FAULT_FREEZE_LEADER,
+    FAULT_HELD,         /* all from the leader to server `who` is under way for `arg` ms (openings alone) */
     FAULT_ELECTION,     /* arg: what had reached the old leader is done (1) or not (0) */
     FAULT_OUTAGE,       /* of the ensemble, for `arg` ms, and a new leader */
     FAULT_LATE_EXPIRY,  /* a session is expired `arg` ms after T */

@@ -12,7 +12,8 @@
  * opening). All that is not a deviation is the worst for safety, or quick: a session is expired exactly T
  * after its last touch at the leader, SIGKILL takes K (less 20 ms for the scheduler), a message takes 1 ms. A
  * touch that a server takes reaches the leader with the server's next ping alone, each tick/2; a reconnect
- * touches at the leader; the leader's word for T is each server's own. Connections keep their order; what a
+ * touches at the leader; the leader's word for T is each server's own. A leader that goes on after it stood
+ * still answers at once and pings 90 ms later, T/40 less the way. Connections keep their order; what a
  * dead connection carried may still arrive, and is obeyed unless its session has moved to the other server.
  *
  * Whoever was active has a tenure, which goes with its node as src/elector/takeover.c does it; there is no
@@ -54,11 +55,12 @@
  * two states that share a 64-bit digest by chance would be taken for one. --depth, --full, --first and --next
  * widen the bound.
  *
- * NOT PROVED: three or more faults within those seconds; other durations and instants than those named;
- * faults of which one only becomes possible more than 6 s after the other; the glue itself (tests/e2e); a
- * loop that lags behind its client library (tests/unit/elector/test_core_random.c, which also draws times and
- * faults at random); more than one ZooKeeper server in trouble at once, short of an outage; fencing; a held
- * (hot) Livy.
+ * NOT PROVED: that a lease needs the h/2 between its last two heartbeats (at this T those that come sooner
+ * find the connection given up; tests/unit/elector/test_core_lease.c); three or more faults within those
+ * seconds; other durations and instants than those named; faults of which one only becomes possible more than
+ * 6 s after the other; the glue itself (tests/e2e); a loop that lags behind its client library
+ * (tests/unit/elector/test_core_random.c, which also draws times and faults at random); more than one
+ * ZooKeeper server in trouble at once, short of an outage; fencing; a held (hot) Livy.
  *
  * ASSUMED: clocks within 1 %; SIGKILL within K; keeper and elector of one member are not both out of order
  * while Livy runs (that is for the guard in Livy's own process); nobody closes a session that is not his;

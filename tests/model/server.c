@@ -309,7 +309,7 @@ static void hear_leader(struct world *w, const struct event *e)
 {
     struct server *s = &w->zk.servers[e->who];
     struct zmsg m = e->m;
-    int64_t wait = later(s->frozen_until, s->cut_until);
+    int64_t wait = later(later(s->frozen_until, s->cut_until), s->from_held);
 
     if (!s->joined)
         return;

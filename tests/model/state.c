@@ -262,6 +262,7 @@ static void mix_zk(struct digest *d, const struct zk *zk, int64_t now)
         s.frozen_until = later(s.frozen_until - now, 0);
         s.to_last = later(s.to_last - now, 0);
         s.from_last = later(s.from_last - now, 0);
+        s.from_held = later(s.from_held - now, 0);
         mix_bytes(d, &s, sizeof(s));
     }
     for (int i = 0; i < CONNECTIONS; i++) {

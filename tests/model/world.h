@@ -148,7 +148,7 @@ struct watch {
 };
 
 struct server {
-    int64_t cut_until, frozen_until, to_last, from_last;
+    int64_t cut_until, frozen_until, to_last, from_last, from_held;
     bool joined, zombie; /* zombie: cut off, and takes itself for the leader */
     int32_t applied;
     uint32_t touched;

@@ -6,6 +6,10 @@
 #include "host.h"
 #include "server.h"
 
+/* ms that a leader which goes on again needs for its overdue ping, while it answers already. A lease may
+ * count on h/2 = T/40 at the most, from there to the follower's answer (core_lease.c). */
+#define LATE_PING 90
+
 bool zk_node_at(const struct world *w, int node, int32_t zxid)
 {
     if (node < 0 || node >= w->zk.n_nodes)
@@ -223,9 +227,11 @@ static void ping(struct world *w)
 {
     struct zmsg m = {.op = OP_PING, .conn = -1};
 
-    w->zk.ping_at = later(w->now, w->zk.frozen_until) + TICK / 2;
-    if (w->zk.frozen_until > w->now)
+    if (w->zk.frozen_until > w->now) {
+        w->zk.ping_at = w->zk.frozen_until + LATE_PING;
         return;
+    }
+    w->zk.ping_at = w->now + TICK / 2;
     for (int i = 0; i < SERVERS; i++) {
         m.zxid = w->zk.zxid;
         server_from_leader(w, i, &m);
@@ -239,21 +245,34 @@ static bool is_to_leader(const struct world *w, const struct event *e, int arg)
     return e->kind == EV_TO_LEADER;
 }
 
+/* What has reached the leader that is dead is done by the next one; nobody is told. */
+static void carry_over(struct world *w)
+{
+    struct zmsg list[EVENTS];
+    int n = 0;
+
+    for (int i = 0; i < w->n_events; i++) {
+        const struct zmsg *m = &w->events[i].m;
+        if (w->events[i].kind == EV_TO_LEADER && m->op != OP_PING && m->op != OP_CONNECT && m->op != OP_LIST)
+            list[n++] = *m;
+    }
+    for (int i = 0; i < n; i++) {
+        list[i].conn = -1;
+        transact(w, &list[i]);
+    }
+}
+
 /* The leader is dead. What had reached it is done by the next one, or not; every session begins anew. */
 void zk_election(struct world *w, int64_t takes, bool done)
 {
     world_say(w, "zk        the leader is dead; another one in %lld ms", (long long)takes);
-    for (int i = 0; done && i < w->n_events; i++) {
-        struct zmsg m = w->events[i].m;
-        if (w->events[i].kind != EV_TO_LEADER || m.op == OP_PING || m.op == OP_CONNECT || m.op == OP_LIST)
-            continue;
-        m.conn = -1; /* nobody is told */
-        transact(w, &m);
-    }
+    if (done)
+        carry_over(w);
     world_drop_events(w, is_to_leader, 0);
     for (int i = 0; i < SERVERS; i++)
         server_leave(w, i);
     zk_freeze_leader(w, w->now + takes);
+    w->zk.ping_at = w->zk.frozen_until + TICK / 2;
     for (int i = 1; i <= w->zk.n_sessions; i++)
         w->zk.sessions[i].expires = w->zk.frozen_until + w->zk.sessions[i].timeout;
 }

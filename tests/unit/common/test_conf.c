@@ -133,8 +133,8 @@ static void test_right_files(void **state)
         "// c\n# 10s\n/* 10s\n{{{ */ zookeeper = { hosts = \"h1\"; }; livy = { home = \"/opt/livy\"; };",
         BASE "id = \"10s\";",
         BASE "id = \"A-z_0.9:x\";",
-        ZK("session_timeout = \"3300ms\";") LIVY(""),
-        ZK("session_timeout = \"2200ms\"; tick = \"100ms\"; ") LIVY("kill_margin = \"900ms\";"),
+        ZK("session_timeout = \"3600ms\";") LIVY(""),
+        ZK("session_timeout = \"2300ms\"; tick = \"100ms\"; ") LIVY("kill_margin = \"900ms\";"),
         ZK("session_timeout = \"10min\"; tick = 0;") LIVY("kill_margin = \"1min\";"),
         ZK("tick = \"0s\"; root = \"/a/b.c/..d\";") LIVY(""),
         ZK("auth_digest = \"user:pass:word \\\\ \\\"\";") LIVY(""),
@@ -403,15 +403,15 @@ static void test_lease(void **state)
     (void)state;
     char why[1024];
     struct conf conf = {.livy.kill_margin = 1000};
-    /* 0.53 T >= 1.7 s, and 0.78 T >= 1.7 s + tick/2 where the tick is known. */
-    assert_true(conf_lease_possible(&conf, 3208, why, sizeof why));
-    assert_false(conf_lease_possible(&conf, 3207, why, sizeof why));
+    /* 0.48 T >= 1.7 s, and 0.73 T >= 1.7 s + tick/2 where the tick is known. */
+    assert_true(conf_lease_possible(&conf, 3542, why, sizeof why));
+    assert_false(conf_lease_possible(&conf, 3541, why, sizeof why));
     assert_non_null(strstr(why, "zookeeper.tick is not set"));
     conf.zookeeper.tick = 500;
-    assert_true(conf_lease_possible(&conf, 2500, why, sizeof why));
-    assert_false(conf_lease_possible(&conf, 2499, why, sizeof why));
-    assert_non_null(strstr(why, "T(1 - 2 rho) - tick/2 - h - eps - K >= 3h + 0.5 s does not hold"));
-    assert_non_null(strstr(why, "at least \"2500ms\""));
+    assert_true(conf_lease_possible(&conf, 2672, why, sizeof why));
+    assert_false(conf_lease_possible(&conf, 2671, why, sizeof why));
+    assert_non_null(strstr(why, "T(1 - 2 rho) - tick/2 - 2h - eps - K >= 3h + 0.5 s does not hold"));
+    assert_non_null(strstr(why, "at least \"2700ms\""));
     assert_null(strstr(why, "or set zookeeper.tick"));
     assert_false(conf_lease_possible(&conf, 0, why, sizeof why));
     assert_false(conf_lease_possible(&conf, -1, why, sizeof why));

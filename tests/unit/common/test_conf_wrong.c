@@ -278,7 +278,7 @@ static const struct wrong wrongs[] = {
     {ZK("session_timeout = \"2s\";") LIVY(""),
      {0},
      {"livy-ha.conf:1: zookeeper.session_timeout: no lease is possible with T = 2s",
-      "1960.0 - 500.0 - 100.0 - 200 - 1000 = 160.0 ms, needed are 800.0 ms", "at least \"3300ms\""}},
+      "1960.0 - 500.0 - 200.0 - 200 - 1000 = 60.0 ms, needed are 800.0 ms", "at least \"3600ms\""}},
     {ZK("") LIVY("kill_margin = \"10s\";"),
      {0},
      {"zookeeper.session_timeout (default): no lease is possible", "or lower livy.kill_margin"}},

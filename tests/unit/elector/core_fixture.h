@@ -22,8 +22,7 @@
 #include "livy-ha/clock.h"
 
 #define T 10000
-#define LEASE 8800   /* from the proof to the deadline: T (1 - 2 rho) - K */
-#define SETTLED 1200 /* tick/2 + epsilon */
+#define LEASE 8800 /* from the proof to the deadline: T (1 - 2 rho) - K */
 #define SESSION 0x1000
 #define EPOCH 77
 #define UNUSED __attribute__((unused))

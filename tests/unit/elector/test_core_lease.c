@@ -36,7 +36,7 @@ static void connected_with(int64_t timeout)
 /* ---- the formula ------------------------------------------------------------------------------------- */
 
 /* Connecting itself is the first touch. Then each heartbeat counts once another one was sent 1200 ms after
- * its answer. */
+ * its answer, and once the one after that is answered too. */
 static void test_deadline_follows_the_heartbeats(void **state)
 {
     (void)state;
@@ -44,15 +44,65 @@ static void test_deadline_follows_the_heartbeats(void **state)
     assert_int_equal(core.kill_at, 100000 + LEASE);
     acknowledged(beat_at(100500));
     acknowledged(beat_at(101000));
-    acknowledged(beat_at(101500)); /* 100000 is old enough now, which is no news */
+    acknowledged(beat_at(101500));
+    acknowledged(
+        beat_at(102000)); /* answered at 100500 and 1200 ms: 101700; but none has followed this one */
     nothing_else();
     assert_int_equal(core.kill_at, 100000 + LEASE);
-    acknowledged(beat_at(102000)); /* answered at 100500 and 1200 ms: 101700 */
-    expect_lease(100500 + LEASE);
     acknowledged(beat_at(102500));
-    expect_lease(101000 + LEASE);
+    expect_lease(100500 + LEASE);
     acknowledged(beat_at(103000));
+    expect_lease(101000 + LEASE);
+    acknowledged(beat_at(103500));
     expect_lease(101500 + LEASE);
+}
+
+/* The one that follows counts where it was sent h/2 = 250 ms after the answer: a leader that had stood still
+ * may still owe its ping right after that. */
+static void followed_after(int64_t ms)
+{
+    become_active();
+    acknowledged(beat_at(100500));
+    acknowledged(beat_at(101000));
+    acknowledged(beat_at(101500));
+    uint64_t op = beat_at(102000);
+    at(102500 - ms);
+    acknowledged(op);
+    acknowledged(beat_at(102500));
+}
+
+static void test_the_last_heartbeat_comes_half_an_interval_later(void **state)
+{
+    (void)state;
+    followed_after(250);
+    expect_lease(100500 + LEASE);
+}
+
+static void test_the_last_heartbeat_comes_too_soon(void **state)
+{
+    (void)state;
+    followed_after(249);
+    nothing_else();
+    assert_int_equal(core.kill_at, 100000 + LEASE);
+    acknowledged(beat_at(103000)); /* after that of 102500, which was answered at once */
+    expect_lease(101000 + LEASE);
+}
+
+/* The leader stood still for 700 ms when it was to ping. What was answered when it went on proves no more
+ * than before, until one that was sent later is answered. */
+static void test_answers_of_a_leader_that_stood_still(void **state)
+{
+    (void)state;
+    become_active();
+    all_is_well(103000);
+    uint64_t first = beat_at(103500), second = beat_at(104000);
+    at(104200);
+    acknowledged(first);
+    expect_lease(101500 + LEASE); /* by 103000, as if that of 103500 had been answered at once */
+    acknowledged(second);
+    nothing_else();
+    acknowledged(beat_at(104500));
+    expect_lease(102500 + LEASE);
 }
 
 /* Measured on real servers: after a stall the newest acknowledged heartbeat proves too little, the node
@@ -63,18 +113,19 @@ static void test_after_a_stall_the_newest_heartbeat_is_not_enough(void **state)
     (void)state;
     become_active();
     all_is_well(103000);
-    assert_int_equal(core.kill_at, 101500 + LEASE);
+    assert_int_equal(core.kill_at, 101000 + LEASE);
     /* Nothing runs for 6.5 s. */
     uint64_t first = beat_at(109500);
     at(109502);
     acknowledged(first);
-    expect_lease(103000 +
-                 LEASE); /* 103000 was answered 6500 ms before; 109500 itself counts for nothing yet */
+    expect_lease(101500 + LEASE); /* by 103000, which has been followed now */
     acknowledged(beat_at(110000));
+    expect_lease(103000 + LEASE); /* by 109500, which itself counts for nothing yet */
     acknowledged(beat_at(110500));
+    acknowledged(beat_at(111000)); /* 109502 + 1200 <= 111000 */
     nothing_else();
     assert_int_equal(core.kill_at, 103000 + LEASE);
-    acknowledged(beat_at(111000)); /* 109502 + 1200 <= 111000 */
+    acknowledged(beat_at(111500));
     expect_lease(109500 + LEASE);
 }
 
@@ -86,8 +137,9 @@ static void test_unknown_tick_is_half_the_timeout(void **state)
     core.config.tick = 0;
     acknowledged(beat_at(100500));
     acknowledged(beat_at(103100));
-    nothing_else();
     acknowledged(beat_at(103600)); /* 100500 + 2700 = 103200 */
+    nothing_else();
+    acknowledged(beat_at(104100));
     expect_lease(100500 + LEASE);
 }
 
@@ -103,9 +155,10 @@ static void test_late_answer_does_not_prolong(void **state)
     beat_at(101500);
     beat_at(102000);
     acknowledged(beat_at(102500)); /* 101400 + 1200 = 102600 */
+    acknowledged(beat_at(103000));
     nothing_else();
     assert_int_equal(core.kill_at, 100000 + LEASE);
-    acknowledged(beat_at(103000));
+    acknowledged(beat_at(103500));
     expect_lease(100500 + LEASE);
 }
 
@@ -128,13 +181,13 @@ static void test_a_standby_wins_with_a_lease(void **state)
     (void)state;
     become_standby();
     all_is_well(106000);
-    assert_int_equal(core.proof, 104000); /* the check of 104000: answered 1200 ms before that of 106000 */
+    assert_int_equal(core.proof, 103000); /* answered 1200 ms before that of 105000, which 106000 follows */
     event((struct core_event){.type = CORE_EV_PRED_CHANGED});
     expect(CORE_ACT_LIST);
     listed(own_name(5), NULL);
     expect(CORE_ACT_HANDOVER);
     left(CORE_LEFT_IN_ORDER);
-    assert_int_equal(expect(CORE_ACT_START)->kill_at, 104000 + LEASE);
+    assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE);
 }
 
 static void test_a_standby_checks_every_two_intervals(void **state)
@@ -161,7 +214,7 @@ static void test_answers_of_an_older_connection_do_not_count(void **state)
     uint64_t fresh = expect(CORE_ACT_BEAT)->op;
     acknowledged(old);
     nothing_else();
-    assert_int_equal(core.proof, 101500);
+    assert_int_equal(core.proof, 101000);
     /* The new connection was asked for after the last heartbeat that was answered on the old one: 103000. */
     acknowledged(fresh);
     expect_lease(103000 + LEASE);
@@ -180,7 +233,7 @@ static void test_connecting_counts_only_once_the_quorum_has_answered(void **stat
     uint64_t check = expect(CORE_ACT_BEAT)->op;
     owned_by(SESSION, EPOCH); /* a read: a leader that has lost its quorum answers it too */
     nothing_else();
-    assert_int_equal(core.proof, 101500);
+    assert_int_equal(core.proof, 101000);
     acknowledged(check);
     expect_lease(103000 + LEASE);
 }
@@ -219,7 +272,7 @@ static void test_no_start_on_a_new_connection_before_its_check(void **state)
     expect(CORE_ACT_OWN);
     uint64_t check = expect(CORE_ACT_BEAT)->op;
     owned_by(SESSION, EPOCH);
-    nothing_else(); /* the lease still reaches to 110300, and yet */
+    nothing_else(); /* the lease still reaches to 109800, and yet */
     acknowledged(check);
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE);
 }
@@ -254,7 +307,7 @@ static void test_kick_moves_the_floor(void **state)
     expect(CORE_ACT_SESSION);
     expect(CORE_ACT_OWN);
     uint64_t check = expect(CORE_ACT_BEAT)->op;
-    assert_int_equal(core.proof, 101500);
+    assert_int_equal(core.proof, 101000);
     acknowledged(check);
     expect_lease(104500 + LEASE); /* the request was sent after the old connection was shut down */
 }
@@ -318,11 +371,11 @@ static void test_no_frozen_server_uses_up_the_lease(void **state)
     kicked();
     suspended();
     whatever();
-    assert_int_equal(core.kill_at, 110300);
+    assert_int_equal(core.kill_at, 109800);
     kick_comes_at(106500); /* more patient than before */
-    kick_comes_at(108400); /* half of what is left */
-    kick_comes_at(109350);
-    kick_comes_at(109850);
+    kick_comes_at(108150); /* half of what is left */
+    kick_comes_at(108975);
+    kick_comes_at(109475);
 }
 
 static void test_fresh_handle_is_not_older_than_itself(void **state)
@@ -351,7 +404,7 @@ static void test_smaller_timeout_brings_the_deadline_nearer(void **state)
     suspended();
     connected_with(6000);
     expect(CORE_ACT_SESSION);
-    assert_int_equal(expect(CORE_ACT_LEASE)->kill_at, 101500 + 6000 - 120 - 1000);
+    assert_int_equal(expect(CORE_ACT_LEASE)->kill_at, 101000 + 6000 - 120 - 1000);
     whatever();
 }
 
@@ -363,7 +416,7 @@ static void test_larger_timeout_does_not_prolong(void **state)
     suspended();
     connected_with(20000);
     whatever();
-    assert_int_equal(core.kill_at, 101500 + LEASE);
+    assert_int_equal(core.kill_at, 101000 + LEASE);
     assert_int_equal(core.timeout, T);
 }
 
@@ -392,7 +445,7 @@ static void test_elector_kills_at_the_deadline_too(void **state)
     all_is_well(103000);
     suspended();
     nothing_else();
-    int64_t deadline = 101500 + LEASE;
+    int64_t deadline = 101000 + LEASE;
     while (core_next(&core, now) < deadline) {
         time_is(core_next(&core, now));
         assert_false(came(CORE_ACT_KILL));
@@ -442,6 +495,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deadline_follows_the_heartbeats),
+        cmocka_unit_test(test_the_last_heartbeat_comes_half_an_interval_later),
+        cmocka_unit_test(test_the_last_heartbeat_comes_too_soon),
+        cmocka_unit_test(test_answers_of_a_leader_that_stood_still),
         cmocka_unit_test(test_after_a_stall_the_newest_heartbeat_is_not_enough),
         cmocka_unit_test(test_unknown_tick_is_half_the_timeout),
         cmocka_unit_test(test_late_answer_does_not_prolong),

@@ -106,21 +106,24 @@ static void test_short_absence_of_zookeeper_is_no_excuse(void **state)
     whatever();
 }
 
-/* The lease ran out, but the session survived and is still first: at once again, and no crash. */
+/* The lease ran out, but the session survived and is still first: again once it is proved, and no crash. */
 static void test_lease_that_ran_out_restarts_at_once(void **state)
 {
     (void)state;
     become_active();
     all_is_well(103000);
-    at(101500 + LEASE);
+    at(101000 + LEASE);
     livy_stopping(1, IPC_CAUSE_DEADLINE);
     whatever();
-    at(now + 300);
+    at(now + 200);
     livy_dead(1, IPC_CAUSE_DEADLINE);
     assert_true(told(CORE_HIST_FENCED));
     assert_int_equal(deaths_here(), 0);
     whatever();
     beat_answered(core.beats[(core.next_beat + CORE_BEATS - 1) % CORE_BEATS].op, CORE_OK);
+    nothing_else();
+    time_is(110300); /* the heartbeat that follows */
+    beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
     assert_int_equal(expect(CORE_ACT_START)->kill_at, 103000 + LEASE); /* short, but renewed soon */
 }
 
@@ -238,17 +241,17 @@ static void test_foreign_owner_of_the_port_ends_the_daemon(void **state)
 
 /* ---- a keeper that does not answer ------------------------------------------------------------------- */
 
-/* The lease is renewed at 103500; the keeper has stopped before that. Its word of deadline is 110300. */
+/* The lease is renewed at 103500; the keeper has stopped before that. Its word of deadline is 109800. */
 static void keeper_stops(void)
 {
     become_active();
     all_is_well(103000);
     time_is(103500);
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
-    assert_int_equal(expect(CORE_ACT_LEASE)->kill_at, 102000 + LEASE);
+    assert_int_equal(expect(CORE_ACT_LEASE)->kill_at, 101500 + LEASE);
     time_is(104000);
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
-    assert_int_equal(expect(CORE_ACT_LEASE)->kill_at, 102500 + LEASE);
+    assert_int_equal(expect(CORE_ACT_LEASE)->kill_at, 102000 + LEASE);
     time_is(104500); /* 1 s without an answer */
     beat_answered(expect(CORE_ACT_BEAT)->op, CORE_OK);
     nothing_else(); /* no renewal any more */
@@ -282,16 +285,16 @@ static void test_stuck_keeper_is_replaced_as_guard(void **state)
 {
     (void)state;
     keeper_stops();
-    assert_int_equal(core.leased, 101500 + LEASE);
-    heartbeats_until(101500 + LEASE);
-    time_is(101500 + LEASE);
+    assert_int_equal(core.leased, 101000 + LEASE);
+    heartbeats_until(101000 + LEASE);
+    time_is(101000 + LEASE);
     assert_true(came(CORE_ACT_KILL));
     whatever();
     event((struct core_event){.type = CORE_EV_LIVY_GONE});
     assert_true(told(CORE_HIST_FENCED)); /* now: the keeper's own word may never come */
     assert_string_equal(core.livy_reason, "the lease ended without renewal: the keeper does not answer");
-    heartbeats_until(102500 + LEASE + 1000 + 1); /* the furthest that was sent, and K */
-    time_is(102500 + LEASE + 1000 + 1);
+    heartbeats_until(102000 + LEASE + 1000 + 1); /* the furthest that was sent, and K */
+    time_is(102000 + LEASE + 1000 + 1);
     assert_true(came(CORE_ACT_DELETE));
     whatever();
 }
@@ -300,8 +303,8 @@ static void test_stuck_keeper_whose_livy_does_not_die(void **state)
 {
     (void)state;
     keeper_stops();
-    heartbeats_until(101500 + LEASE);
-    time_is(101500 + LEASE);
+    heartbeats_until(101000 + LEASE);
+    time_is(101000 + LEASE);
     assert_true(came(CORE_ACT_KILL));
     heartbeats_until(now + 60000); /* not seen dead: the latch is kept */
 }
@@ -312,7 +315,7 @@ static void test_keeper_that_wakes_up_in_time(void **state)
     keeper_stops();
     heartbeats_until(105900);
     at(105900);
-    leased(102500 + LEASE);
+    leased(102000 + LEASE);
     expect(CORE_ACT_SESSION); /* what was told meanwhile may not have fitted into the channel */
     assert_false(core.keeper_stuck);
     leased(expect(CORE_ACT_LEASE)->kill_at);
