@@ -254,6 +254,7 @@ struct world {
     struct orders orders;
     bool trace;
     bool unequal;  /* server 0 grants TIMEOUT_LONG */
+    bool hot;      /* each standby says that it holds a Livy that is ready, whether it does or not */
     bool stranger; /* somebody outside has deleted a latch node: the one fault that stands alone */
     int32_t death; /* ms that a SIGKILL takes */
     int n_hosts, n_events, n_deaths;
