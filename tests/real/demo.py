@@ -1,6 +1,6 @@
 """The show of tests/demo: a real ZooKeeper, two members with a real Livy each, and the active one killed.
 
-    demo.py --dir DIR --cache CACHE [--keep]        (tests/demo calls it; everything is built and fetched)
+    demo.py --dir DIR --cache CACHE [--keep] [--yarn]        (tests/demo calls it; everything is built and fetched)
 
 What is told here is seen from outside: processes by pidfd, ports by /proc, Livy by its HTTP answers; only the
 instant of the election is livy-ha's own word, from its history. Exit status 0 only where the fail-over happened.
@@ -18,7 +18,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+import homes
 from realmember import RealMember, listens
+from yarn import Yarn
+from yarnconf import write_livy_conf
 
 # pylint: disable=wrong-import-position,wrong-import-order
 from livyha import proc  # noqa: E402  (realmember has made it importable)
@@ -87,6 +90,7 @@ class Show:
     directory: str
     zookeeper: Ensemble
     members: list[RealMember] = field(default_factory=list)
+    yarn: Yarn | None = None
 
     def ctl(self, member: RealMember, *command: str) -> subprocess.CompletedProcess:
         return run_shown(program("livy-ha-ctl"), "-s", member.socket, *command)
@@ -114,6 +118,22 @@ def start_zookeeper(show: Show) -> None:
     say(f"ZooKeeper {version} on {server.address} (pid {server.pid})")
 
 
+def start_yarn(show: Show) -> None:
+    assert show.yarn
+    begin = time.monotonic()
+    show.yarn.start()
+    say(f"YARN {homes.yarn_version(show.yarn.cache)}, one node, on {show.yarn.address}, ready after "
+        f"{time.monotonic() - begin:.1f} s")
+
+
+def settings_of(show: Show, name: str) -> dict[str, str]:
+    """Of a member: what differs from the defaults."""
+    if show.yarn is None:
+        return {}
+    return {"livy.conf_dir": write_livy_conf(os.path.join(show.directory, name, "conf"), show.yarn, show.yarn.cache,
+                                             extra="livy.server.host = 127.0.0.1\n")}
+
+
 def serves(member: RealMember) -> bool:
     row = member.row()
     return row.get("role") == "active" and row.get("livy") == "serving"
@@ -121,7 +141,8 @@ def serves(member: RealMember) -> bool:
 
 def start_members(show: Show, cache: str) -> None:
     for name in ("livy-a", "livy-b"):
-        member = RealMember(name, os.path.join(show.directory, name), show.zookeeper.hosts, cache)
+        member = RealMember(name, os.path.join(show.directory, name), show.zookeeper.hosts, cache,
+                            settings_of(show, name))
         if len(member.socket.encode()) > SOCKET_PATH_MAX:
             raise Failed(f"{member.socket} is too long for a socket; name a shorter directory with --dir")
         show.members.append(member)
@@ -138,26 +159,73 @@ def start_members(show: Show, cache: str) -> None:
     show.wait(lambda: second.row().get("role") == "standby", [first, second], f"{second.name} stands by")
 
 
-def leave_batch(show: Show, member: RealMember) -> int:
-    """There is no YARN here that could run it, but Livy keeps a record of it all the same."""
-    batch = member.ask("POST", "/batches", {"file": "local:/demo/job.py", "name": "demo"})
+@dataclass(frozen=True)
+class Batch:
+    number: int
+    application: str | None  # in YARN, where there is one
+
+
+def leave_batch(show: Show, member: RealMember) -> Batch:
+    body: dict[str, object] = {"file": "local:/demo/job.py", "name": "demo"}
+    if show.yarn:
+        body = {"file": f"local:{homes.programs(show.yarn.cache)}/job.jar", "className": "SleepJob", "args": ["3600"],
+                "name": "demo"}
+    made = member.ask("POST", "/batches", body)
+    say()
     say(f"POST http://127.0.0.1:{member.port}/batches")
-    say(f"Livy has put batch {batch['id']}, \"{batch['name']}\", on record in ZooKeeper (no YARN here will run it)")
+    if show.yarn:
+        return wait_running(show, member, made["id"])
+    # There is no YARN here that could run it, but Livy keeps a record of it all the same.
+    say(f"Livy has put batch {made['id']}, \"{made['name']}\", on record in ZooKeeper (no YARN here will run it)")
     # Else Livy's spark-submit, two seconds of a busy Java, would take part in the timeline.
     show.wait(lambda: not any(proc.alive(pid) for pid in proc.descendants(member.java())), [member],
               "Livy's spark-submit ends")
-    return batch["id"]
+    return Batch(made["id"], None)
 
 
-def find_batch(member: RealMember, number: int) -> None:
-    say(f"GET http://127.0.0.1:{member.port}/batches/{number}")
-    try:
+def wait_running(show: Show, member: RealMember, number: int) -> Batch:
+    begin = time.monotonic()
+
+    def running() -> dict | None:
         batch = member.ask("GET", f"/batches/{number}")
+        if batch["state"] in ("dead", "error", "killed", "success"):
+            raise Failed(f"{member.name}'s Livy says of batch {number}: {batch['state']}; YARN's log: {shown(show.yarn.log_path)}")
+        return batch if batch["state"] == "running" and batch["appId"] else None
+    batch = show.wait(running, [member], f"batch {number} runs on YARN")
+    say(f"batch {number}, \"{batch['name']}\", runs on YARN as {batch['appId']}, after {time.monotonic() - begin:.1f} s")
+    return Batch(number, batch["appId"])
+
+
+def find_batch(show: Show, member: RealMember, batch: Batch, since: float) -> None:
+    say(f"GET http://127.0.0.1:{member.port}/batches/{batch.number}")
+    try:
+        found = member.ask("GET", f"/batches/{batch.number}")
     except OSError as error:
-        raise Failed(f"{member.name}'s Livy does not know batch {number}: {error}") from error
-    if batch["name"] != "demo":
-        raise Failed(f"{member.name}'s Livy has another batch {number}: {batch}")
-    say(f"{member.name}'s Livy knows batch {number}, \"{batch['name']}\": {batch['state']}")
+        raise Failed(f"{member.name}'s Livy does not know batch {batch.number}: {error}") from error
+    if found["name"] != "demo":
+        raise Failed(f"{member.name}'s Livy has another batch {batch.number}: {found}")
+    if batch.application is None:
+        say(f"{member.name}'s Livy knows batch {batch.number}, \"{found['name']}\": {found['state']}")
+        return
+
+    def same() -> bool:
+        now = member.ask("GET", f"/batches/{batch.number}")
+        return (now["state"], now["appId"]) == ("running", batch.application)
+    show.wait(same, [member], f"{member.name}'s Livy knows batch {batch.number} as running")
+    say(f"{member.name}'s Livy knows batch {batch.number}, \"{found['name']}\": running, {batch.application} "
+        f"(at the latest {time.monotonic() - since:.1f} s after the kill)")
+
+
+def delete_batch(show: Show, member: RealMember, batch: Batch) -> None:
+    """The new Livy does not only know it, it has it in hand."""
+    assert show.yarn and batch.application
+    say()
+    say(f"DELETE http://127.0.0.1:{member.port}/batches/{batch.number}")
+    if show.yarn.state(batch.application) != "RUNNING":
+        raise Failed(f"YARN says of {batch.application}: {show.yarn.state(batch.application)}, expected: RUNNING")
+    member.ask("DELETE", f"/batches/{batch.number}")
+    show.wait(lambda: show.yarn.state(batch.application) == "KILLED", [member], f"YARN ends {batch.application}", 30)
+    say(f"YARN says of {batch.application}: KILLED")
 
 
 # ---- the fail-over ----------------------------------------------------------------------------------------------
@@ -276,7 +344,8 @@ def check_failover(heir: RealMember, victim: Victim, seen: Seen) -> None:
         raise Failed("the answer came from the old Livy")
 
 
-def failover(show: Show) -> None:
+def failover(show: Show) -> float:
+    """Returns the instant of the kill."""
     old, heir = show.members
     if not serves(old):
         raise Failed(f"{old.name} does not serve any more")
@@ -287,6 +356,7 @@ def failover(show: Show) -> None:
     check_failover(heir, victim, seen)
     print_timeline(show, victim, heir, seen)
     show.wait(lambda: not old.leftovers(), [heir], f"everything of {old.name} is gone", 10)
+    return seen.kill
 
 
 # ---- the end ----------------------------------------------------------------------------------------------------
@@ -326,6 +396,8 @@ def stop(show: Show, orderly: bool) -> list[int]:
                     say(f"{member.name} did not stop within 20 s of TERM")
     for member in show.members:
         member.destroy()
+    if show.yarn:
+        show.yarn.stop()
     show.zookeeper.stop()
     deadline = time.monotonic() + 5
     while (left := [pid for member in show.members for pid in member.leftovers()]) and time.monotonic() < deadline:
@@ -341,22 +413,27 @@ def report_failure(show: Show, reason: str) -> None:
         for line in tail(member.log_path, 15).splitlines():
             say("  " + line)
     say()
-    say(f"All logs are kept: {shown(show.directory)}/livy-*/livy-ha.log, {shown(show.zookeeper.servers[0].log_path)}")
+    logs = [f"{shown(show.directory)}/livy-*/livy-ha.log", shown(show.zookeeper.servers[0].log_path)]
+    say("All logs are kept: " + ", ".join(logs + ([shown(show.yarn.log_path)] if show.yarn else [])))
 
 
 def perform(show: Show, arguments: argparse.Namespace) -> None:
     title("A cluster of two, on this host")
     start_zookeeper(show)
+    if show.yarn:
+        start_yarn(show)
     start_members(show, arguments.cache)
     first, second = show.members
     show.ctl(first, "status")
     show_version(first)
     batch = leave_batch(show, first)
     title(f"kill -9 of {first.name}, the active one")
-    failover(show)
+    killed = failover(show)
     show.ctl(second, "status")
     show_version(second)
-    find_batch(second, batch)
+    find_batch(show, second, batch, killed)
+    if show.yarn:
+        delete_batch(show, second, batch)
     show.ctl(second, "history")
     if arguments.keep:
         keep(show)
@@ -370,7 +447,7 @@ def prepare_directory(directory: str) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit(f"demo: another demo runs in {shown(directory)}; end that one, or name another directory with --dir")
-    for name in ("livy-a", "livy-b", "zk1"):
+    for name in ("livy-a", "livy-b", "zk1", "yarn"):
         shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
     return lock
 
@@ -384,6 +461,7 @@ def main() -> int:
     parser.add_argument("--dir", required=True)
     parser.add_argument("--cache", required=True)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--yarn", action="store_true")
     arguments = parser.parse_args()
     os.chdir(ROOT)
     directory = os.path.abspath(arguments.dir)
@@ -393,6 +471,8 @@ def main() -> int:
         signal.signal(number, interrupt)
     # A tick of 2 s is ZooKeeper's own default, so livy-ha's default session time-out of 10 s is granted.
     show = Show(directory, Ensemble(directory, tick_ms=2000))
+    if arguments.yarn:
+        show.yarn = Yarn(os.path.join(directory, "yarn"), arguments.cache)
     status, orderly = 1, True
     try:
         perform(show, arguments)

@@ -7,22 +7,18 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from homes import HERE, cache_dir, livy_home, spark_home
+
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 # pylint: disable=wrong-import-position
 from livyha import proc  # noqa: E402
-from livyha.build import ROOT  # noqa: E402
 from livyha.member import Member  # noqa: E402
 from livyha.wait import tail  # noqa: E402
 
+__all__ = ["CONF_DIR", "RealMember", "cache_dir", "listens"]
 CONF_DIR = os.path.join(HERE, "conf")
 _LISTEN = "0A"  # /proc/net/tcp: TCP_LISTEN
-
-
-def cache_dir() -> str:
-    """Where tests/real/setup puts what it fetches."""
-    return os.path.abspath(os.environ.get("REAL_CACHE") or os.path.join(ROOT, "build", "cache", "real"))
 
 
 def _listening_inodes(port: int) -> set[str]:
@@ -57,19 +53,19 @@ class RealMember(Member):
 
     def __init__(self, name: str, directory: str, hosts: str, cache: str,
                  settings: Mapping[str, Any] | None = None) -> None:
-        for needed in ("livy/bin/livy-server", "spark/bin/spark-submit"):
-            if not os.access(os.path.join(cache, needed), os.X_OK):
-                raise RuntimeError(f"{cache}/{needed} is not there: run tests/real/setup first")
+        for needed in (f"{livy_home(cache)}/bin/livy-server", f"{spark_home(cache)}/bin/spark-submit"):
+            if not os.access(needed, os.X_OK):
+                raise RuntimeError(f"{needed} is not there: run tests/real/setup first")
         os.makedirs(directory, exist_ok=True)
         self.cache = cache
         self._born: dict[int, int] = {}  # pid -> when it was started, in ticks
         super().__init__(name, directory, hosts, "/livy_ha", directory, {
             "log.level": None, "log.format": None, "zookeeper.root": None, "zookeeper.session_timeout": None,
             "zookeeper.tick": None, "livy.kill_margin": None, "livy.command": None,
-            "livy.home": os.path.join(cache, "livy"), "livy.conf_dir": CONF_DIR,
+            "livy.home": livy_home(cache), "livy.conf_dir": CONF_DIR,
             "livy.log_dir": os.path.join(directory, "logs"), **(settings or {})})
         self.env = {name: value for name, value in self.env.items() if not name.startswith("STANDIN_")}
-        self.env["SPARK_HOME"] = os.path.join(cache, "spark")
+        self.env["SPARK_HOME"] = spark_home(cache)
         if "JAVA_HOME" in os.environ:
             self.env["JAVA_HOME"] = os.environ["JAVA_HOME"]
 
@@ -83,7 +79,7 @@ class RealMember(Member):
     def ask(self, method: str, path: str, body: Any = None, timeout: float = 30) -> Any:
         """One request to Livy's REST interface, JSON both ways. OSError where it fails or is refused."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, method=method, headers={
+        request = urllib.request.Request(f"http://{self.address}:{self.port}{path}", data, method=method, headers={
             "Content-Type": "application/json", "X-Requested-By": "livy-ha"})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return json.load(answer)

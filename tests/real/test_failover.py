@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from homes import livy_version
 from pair import Pair, serving
-from realmember import CONF_DIR, RealMember, listens
+from realmember import CONF_DIR, RealMember, cache_dir, listens
 
 # pylint: disable=wrong-import-order
 from livyha import proc
@@ -57,7 +58,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def test_livy_serves(pair: Pair) -> None:
     active, standby = pair.settled()
     assert active.version() is not None
-    assert active.version()["version"].startswith("0.7.1")  # type: ignore[index]
+    assert active.version()["version"] == livy_version(cache_dir())  # type: ignore[index]
     java_of(active)
     assert standby.java() is None and standby.version() is None, "a standby runs no Livy"
 
