@@ -85,12 +85,59 @@ static bool is_one(const char *link, const struct listeners *found)
     return false;
 }
 
-bool breach_listens(pid_t pid, int port)
+/* ---- whose processes ------------------------------------------------------------------------------------
+ */
+
+#define FAMILY_MAX 32
+
+struct family {
+    pid_t pids[FAMILY_MAX];
+    size_t n;
+};
+
+/* The process, and what its first thread has started: a start script that does not exec Java runs it as its
+ * child. */
+static void find_family(pid_t pid, struct family *family)
 {
-    struct listeners found = {.n = 0};
+    char path[64], text[1024];
+
+    *family = (struct family){.pids = {pid}, .n = 1};
+    for (size_t at = 0; at < family->n; at++) {
+        snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)family->pids[at],
+                 (int)family->pids[at]);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+        if (fd >= 0)
+            close(fd);
+        text[n > 0 ? n : 0] = '\0';
+        char *end = text;
+        for (long child; family->n < FAMILY_MAX && (child = strtol(end, &end, 10)) > 0;)
+            family->pids[family->n++] = (pid_t)child;
+    }
+}
+
+static bool owns_one(pid_t pid, const struct listeners *found)
+{
     char path[64], link[64];
     struct dirent *entry;
     bool owns = false;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    for (int i = 0; dir != NULL && !owns && i < FDS_MAX && (entry = readdir(dir)) != NULL; i++) {
+        ssize_t length = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
+        link[length > 0 ? length : 0] = '\0';
+        owns = is_one(link, found);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return owns;
+}
+
+bool breach_listens(pid_t pid, int port)
+{
+    struct listeners found = {.n = 0};
+    struct family family;
 
     if (port <= 0)
         return false;
@@ -98,34 +145,49 @@ bool breach_listens(pid_t pid, int port)
     listeners(AF_INET6, port, &found);
     if (found.n == 0)
         return false; /* nearly always */
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-    DIR *dir = opendir(path);
-    for (int i = 0; dir != NULL && !owns && i < FDS_MAX && (entry = readdir(dir)) != NULL; i++) {
-        ssize_t length = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
-        link[length > 0 ? length : 0] = '\0';
-        owns = is_one(link, &found);
-    }
-    if (dir != NULL)
-        closedir(dir);
-    return owns;
+    find_family(pid, &family);
+    for (size_t i = 0; i < family.n; i++)
+        if (owns_one(family.pids[i], &found))
+            return true;
+    return false;
 }
 
-bool breach_ungated(pid_t pid)
+static bool is_java(pid_t pid)
 {
-    static char line[131072]; /* a JVM's class path is long; one thread */
     char path[64], program[PATH_MAX];
 
     snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
     ssize_t n = readlink(path, program, sizeof(program) - 1);
     program[n > 0 ? n : 0] = '\0';
     const char *slash = strrchr(program, '/');
-    if (slash == NULL || strcmp(slash, "/java") != 0)
-        return false; /* its start script still */
+    return slash != NULL && strcmp(slash, "/java") == 0;
+}
+
+/* Only Livy itself counts among the children: a start script may well ask Java for its version. */
+static bool runs_ungated(pid_t pid, bool child)
+{
+    static const char agent[] = "liblivy-ha-gate.so=hold,", livy[] = "org.apache.livy.server.LivyServer";
+    static char line[131072]; /* a JVM's class path is long; one thread */
+    char path[64];
+
+    if (!is_java(pid))
+        return false; /* the start script still */
     snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
+    ssize_t n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
     if (fd >= 0)
         close(fd);
-    static const char agent[] = "liblivy-ha-gate.so=hold,";
-    return n > 0 && memmem(line, (size_t)n, agent, sizeof(agent) - 1) == NULL;
+    return n > 0 && memmem(line, (size_t)n, agent, sizeof(agent) - 1) == NULL &&
+           (!child || memmem(line, (size_t)n, livy, sizeof(livy) - 1) != NULL);
+}
+
+bool breach_ungated(pid_t pid)
+{
+    struct family family;
+
+    find_family(pid, &family);
+    for (size_t i = 0; i < family.n; i++)
+        if (runs_ungated(family.pids[i], i > 0))
+            return true;
+    return false;
 }

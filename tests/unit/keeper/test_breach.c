@@ -46,7 +46,16 @@ static void test_who_listens(void **state)
         if (fd < 0)
             continue; /* no IPv6 here */
         assert_true(breach_listens(getpid(), port));
-        assert_false(breach_listens(getppid(), port));
+        assert_true(breach_listens(getppid(), port)); /* as a start script that does not exec */
+        pid_t other = fork();
+        if (other == 0) {
+            close(fd);
+            pause();
+        }
+        while (breach_listens(other, port)) /* until it has closed its copy */
+            usleep(1000);
+        assert_int_equal(kill(other, SIGKILL), 0);
+        assert_int_equal(waitpid(other, NULL, 0), other);
         close(fd);
         assert_false(breach_listens(getpid(), port));
     }
@@ -70,32 +79,31 @@ static void test_a_connection_is_no_listener(void **state)
     close(accepted);
 }
 
-/* A program that is called java, with these arguments. */
-static pid_t run(const char *directory, const char *argument)
+/* Runs a script by `program`; returns once it, or its child, is a program that is called java. */
+static pid_t run(const char *program, const char *script, const char *argument)
 {
-    char path[256];
-    pid_t pid;
+    pid_t pid = fork();
 
-    snprintf(path, sizeof(path), "%s/java", directory);
-    pid = fork();
     if (pid == 0) {
-        execl(path, "java", "60", argument, (char *)NULL);
+        setsid();
+        execl(program, program, "-c", script, argument, (char *)NULL);
         _exit(127);
     }
     assert_true(pid > 0);
-    for (int i = 0; i < 5000; i++) { /* until it is that program */
-        char exe[256] = "", link[64];
-        snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-        if (readlink(link, exe, sizeof(exe) - 1) > 0 && strstr(exe, "/java") != NULL)
-            break;
-        usleep(1000);
-    }
     return pid;
+}
+
+static bool soon_ungated(pid_t pid)
+{
+    for (int i = 0; i < 5000; i++, usleep(1000))
+        if (breach_ungated(pid))
+            return true;
+    return false;
 }
 
 static void end(pid_t pid)
 {
-    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(kill(-pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
@@ -114,17 +122,45 @@ static void copy(const char *from, const char *to)
 
 static void test_java_without_the_agent(void **state)
 {
-    char directory[] = "/tmp/livy-ha-breach-XXXXXX", path[64];
+    static const char livy[] = "org.apache.livy.server.LivyServer", wait[] = "sleep 60; :";
+    char directory[] = "/tmp/livy-ha-breach-XXXXXX", java[64], child[256];
 
     (void)state;
     assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/java", directory);
-    copy("/bin/sleep", path);
-    pid_t without = run(directory, "0");
-    assert_true(breach_ungated(without));
-    end(without);
-    assert_false(breach_ungated(getpid())); /* no Java: a start script still */
-    assert_int_equal(unlink(path), 0);
+    snprintf(java, sizeof(java), "%s/java", directory);
+    copy("/bin/sh", java); /* a shell of that name, which takes any argument */
+    pid_t pid = run(java, wait, "x");
+    assert_true(soon_ungated(pid));
+    end(pid);
+    snprintf(child, sizeof(child), "%s -c '%s' %s; :", java, wait, livy);
+    pid = run("/bin/sh", child, "x"); /* a start script that does not exec */
+    assert_true(soon_ungated(pid));
+    end(pid);
+    assert_false(breach_ungated(getpid())); /* no Java */
+    assert_int_equal(unlink(java), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+/* With the agent; and a start script that asks another Java for its version. */
+static void test_java_as_it_should_be(void **state)
+{
+    static const char wait[] = "sleep 60; :";
+    char directory[] = "/tmp/livy-ha-breach-XXXXXX", java[64], child[256];
+    const char *scripts[2] = {wait, child};
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(java, sizeof(java), "%s/java", directory);
+    copy("/bin/sh", java);
+    snprintf(child, sizeof(child), "%s -c '%s' -version; :", java, wait);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid =
+            run(i == 0 ? java : "/bin/sh", scripts[i], "-agentpath:/x/liblivy-ha-gate.so=hold,channel=64");
+        for (int tries = 0; tries < 300; tries++, usleep(1000))
+            assert_false(breach_ungated(pid));
+        end(pid);
+    }
+    assert_int_equal(unlink(java), 0);
     assert_int_equal(rmdir(directory), 0);
 }
 
@@ -134,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_who_listens),
         cmocka_unit_test(test_a_connection_is_no_listener),
         cmocka_unit_test(test_java_without_the_agent),
+        cmocka_unit_test(test_java_as_it_should_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
