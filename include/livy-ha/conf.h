@@ -55,6 +55,7 @@ struct conf_livy {
     int restarts;
     int64_t restart_window;
     enum conf_standby standby;
+    int64_t held_max_age; /* of the Livy that a hot standby holds */
     enum conf_guard guard;
     enum conf_cds class_data_sharing;
 };

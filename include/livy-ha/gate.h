@@ -27,7 +27,7 @@ enum gate_type {
     GATE_OPENED,   /* let go */
     GATE_RECORDED, /* count: the classes written down; 0: it could not be done, text says why */
     /* keeper -> agent */
-    GATE_OPEN,   /* let go, unless it is kill_at already */
+    GATE_OPEN,   /* let go, unless it is kill_at already: the page's, where it says one */
     GATE_LEASE,  /* the page says an earlier instant than before */
     GATE_RECORD, /* write down what is loaded: Livy serves */
 };
@@ -43,5 +43,10 @@ struct gate_msg {
 struct gate_page {
     _Atomic int64_t kill_at; /* CLOCK_BOOTTIME ms; CLOCK_NEVER: there is no lease (yet) */
 };
+
+/* Whether it is too late to let Livy go. `said`: the instant that OPEN names; `page`: what the page says by
+ * now, CLOCK_NEVER where there is none. One that was let go before its Java ran reads the word seconds later,
+ * and the lease may have been renewed since: then the page counts. */
+bool gate_too_late(int64_t page, int64_t said, int64_t now);
 
 #endif

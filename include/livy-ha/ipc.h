@@ -54,6 +54,7 @@ enum ipc_type {
     IPC_HANDOVER, /* (+ descriptor) to the relay in office and to the one that is to follow it: your end of a
                      channel to the other one, for listening sockets and connections (relay/handover.h) */
     IPC_RETIRE, /* to the relay in office: the new one has all it needs; hand over, end what runs, then go */
+    IPC_HELD,   /* code = enum ipc_held, text: why there is none. After WELCOME, and at each change of it */
 };
 
 enum ipc_answer {
@@ -73,6 +74,13 @@ enum ipc_role {
 enum ipc_request {
     IPC_REQUEST_RELOAD = 1, /* as HUP */
     IPC_REQUEST_UPGRADE,    /* as USR2 */
+};
+
+/* The Livy that a hot standby holds at the gate (livy.standby = "hot"). */
+enum ipc_held {
+    IPC_HELD_NONE,    /* this member holds none, now or at all */
+    IPC_HELD_WARMING, /* one has been started and is on its way to the gate */
+    IPC_HELD_READY,   /* it stands there, loaded: START lets it go */
 };
 
 enum ipc_livy_state { IPC_LIVY_NONE, IPC_LIVY_ALIVE, IPC_LIVY_STOPPING };

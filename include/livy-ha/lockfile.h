@@ -15,6 +15,12 @@
  * is closed everywhere; -1 with errno, EWOULDBLOCK where somebody else holds it. */
 int lockfile_take(const char *path);
 
+/* The same in two steps: opens, and locks what is open (0, or -1 with errno). A lock belongs to what was
+ * opened, so whoever inherited the descriptor before it was locked holds the lock as well. */
+int lockfile_open(const char *path);
+int lockfile_lock(int fd);
+void lockfile_unlock(int fd);
+
 /* 1: free (or there is no such file), 0: held, -1 with errno. */
 int lockfile_free(const char *path);
 

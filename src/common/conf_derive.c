@@ -141,6 +141,14 @@ static void derive_livy(struct conf_loader *loader)
     }
 }
 
+/* A Livy that is held has the agent in it anyway. */
+static void derive_guard(struct conf_loader *loader)
+{
+    if (derive_is_open(loader->conf, "livy.guard") && loader->conf->livy.standby == CONF_STANDBY_HOT) {
+        conf_take(loader, derive_key("livy.guard"), "process", "livy.guard (default)", NULL);
+    }
+}
+
 static void derive_advertise(struct conf_loader *loader)
 {
     struct conf *conf = loader->conf;
@@ -179,6 +187,7 @@ void conf_load_defaults(struct conf_loader *loader)
         conf_take(loader, derive_key("id"), conf->host, "id (default, this host's name)", NULL);
     }
     derive_livy(loader);
+    derive_guard(loader);
     derive_advertise(loader);
     if (derive_is_open(conf, "control.socket")) {
         derive_join(loader, "control.socket", conf->runtime_dir, "control.sock");
@@ -233,10 +242,6 @@ static void check_gate(struct conf_loader *loader)
     static const char not_yet[] = "this version does not do that yet";
     const struct conf *conf = loader->conf;
     char where[WHERE_SIZE];
-    if (conf->livy.standby == CONF_STANDBY_HOT) {
-        derive_where(conf, "livy.standby", where, sizeof where);
-        conf_report_error(loader->report, "%s: %s; use livy.standby = \"cold\"", where, not_yet);
-    }
     if (conf->livy.class_data_sharing == CONF_CDS_AUTO) {
         derive_where(conf, "livy.class_data_sharing", where, sizeof where);
         conf_report_error(loader->report, "%s: %s; use livy.class_data_sharing = \"off\"", where, not_yet);

@@ -15,12 +15,27 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+int lockfile_open(const char *path)
+{
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+int lockfile_lock(int fd)
+{
+    return flock(fd, LOCK_EX | LOCK_NB);
+}
+
+void lockfile_unlock(int fd)
+{
+    (void)flock(fd, LOCK_UN); /* fails for what is no open file alone */
+}
+
 int lockfile_take(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = lockfile_open(path);
     if (fd < 0)
         return -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (lockfile_lock(fd) == 0)
         return fd;
     int saved = errno;
     close(fd);

@@ -216,7 +216,26 @@ static int print_alarms_of(FILE *out, const struct screen *screen, const json_t 
     return 0;
 }
 
-static int print_alarms(FILE *out, const struct screen *screen, const json_t *members)
+/* A hot standby that holds no Livy, and why. */
+static int print_held_of(FILE *out, const struct screen *screen, const json_t *member, bool *first)
+{
+    const char *id = document_string(member, "id");
+    const char *role = document_string(member, "role");
+    const char *held = document_string(member, "held");
+    const char *reason = document_string(member, "held_reason");
+    char line[LINE_SIZE];
+
+    if (role == NULL || strcmp(role, "standby") != 0 || held == NULL || strcmp(held, "none") != 0 ||
+        reason == NULL || reason[0] == '\0')
+        return 0;
+    if (*first)
+        (void)fputc('\n', out);
+    *first = false;
+    (void)snprintf(line, sizeof line, "%s holds no Livy: %s", id != NULL ? id : "-", reason);
+    return print_line(out, screen, TABLE_BUSY, false, line);
+}
+
+static int print_notes(FILE *out, const struct screen *screen, const json_t *members)
 {
     const json_t *member;
     bool first = true;
@@ -224,7 +243,8 @@ static int print_alarms(FILE *out, const struct screen *screen, const json_t *me
 
     json_array_foreach(members, i, member)
     {
-        if (print_alarms_of(out, screen, member, &first) != 0)
+        if (print_alarms_of(out, screen, member, &first) != 0 ||
+            print_held_of(out, screen, member, &first) != 0)
             return -1;
     }
     return 0;
@@ -245,7 +265,9 @@ static enum table_style livy_style(const char *livy)
         return TABLE_PLAIN;
     if (strcmp(livy, "serving") == 0)
         return TABLE_GOOD;
-    return strcmp(livy, "starting") == 0 || strcmp(livy, "stopping") == 0 ? TABLE_BUSY : TABLE_BAD;
+    return strcmp(livy, "starting") == 0 || strcmp(livy, "stopping") == 0 || strcmp(livy, "warming") == 0
+               ? TABLE_BUSY
+               : TABLE_BAD;
 }
 
 static void wide_cells(struct table *table, const json_t *member)
@@ -263,11 +285,22 @@ static void wide_cells(struct table *table, const json_t *member)
     table_cell(table, TABLE_PLAIN, text);
 }
 
+/* "warming" where a hot standby's Livy is on its way to the gate: of Livy as a whole it is "none" yet. */
+static const char *livy_shown(const json_t *member)
+{
+    const char *livy = document_string(member, "livy");
+    const char *held = document_string(member, "held");
+
+    if (livy != NULL && strcmp(livy, "none") == 0 && held != NULL && strcmp(held, "warming") == 0)
+        return held;
+    return livy;
+}
+
 static void member_row(struct table *table, const json_t *member, bool wide, int64_t now)
 {
     const char *id = document_string(member, "id");
     const char *role = document_string(member, "role");
-    const char *livy = document_string(member, "livy");
+    const char *livy = livy_shown(member);
     char text[LINE_SIZE];
     char age[TEXT_AGE_SIZE];
     int64_t lease;
@@ -319,5 +352,5 @@ int view_cluster(FILE *out, const struct screen *screen, const json_t *cluster, 
     }
     rc = table_print(table, out, screen);
     table_free(table);
-    return rc == 0 ? print_alarms(out, screen, members) : rc;
+    return rc == 0 ? print_notes(out, screen, members) : rc;
 }

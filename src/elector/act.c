@@ -435,7 +435,7 @@ static void add_history(struct elector *e, const struct core_action *a)
 void act_publish(struct elector *e)
 {
     struct ipc_msg msg = {.type = IPC_STATUS};
-    const char *role = core_role_name(&e->core), *livy = core_livy_name(&e->core);
+    const char *role = core_role_name(&e->core), *livy = held_livy_name(e);
 
     bool serves = strcmp(livy, "serving") == 0 && strcmp(e->shown_livy, livy) != 0;
 

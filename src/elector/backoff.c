@@ -5,6 +5,7 @@
 
 #include "elector.h"
 #include "livy-ha/clock.h"
+#include "record.h"
 
 struct names { /* number i is list[i]; 0 is this member */
     const char *list[CORE_STANDING];
@@ -39,6 +40,31 @@ static uint64_t who_stands(const struct elector *e, struct names *names)
             standing |= UINT64_C(1) << number;
     }
     return standing;
+}
+
+/* The member right behind this one in the queue, where it stands by and its Livy is held at the gate; NULL:
+ * not so, or nobody known is there. Not one that was drained a moment ago, whatever its record still says. */
+static const char *find_heir(const struct elector *e)
+{
+    int64_t own = core_latch_sequence(e->core.node), least = INT64_MAX;
+    const json_t *heir = NULL;
+    const char *id, *next = NULL;
+    json_t *member;
+
+    if (own < 0)
+        return NULL;
+    json_object_foreach((json_t *)view_members(e->view), id, member)
+    {
+        int64_t sequence = command_number(member, "sequence", -1);
+        if (strcmp(id, e->conf->id) == 0 || sequence <= own || sequence >= least)
+            continue;
+        least = sequence;
+        next = id;
+        heir = member;
+    }
+    if (next == NULL || strcmp(record_text(heir, "role"), "standby") != 0 || command_drained(e, next))
+        return NULL;
+    return strcmp(record_text(heir, "livy"), "held") == 0 ? next : NULL;
 }
 
 /* "livy-a, livy-b": on whom Livy died within the window. */
@@ -78,6 +104,7 @@ void backoff_tell(struct elector *e)
                                       .member = number_of(&names, entries[i].member),
                                       .gave_up = entries[i].gave_up};
     event.standing = who_stands(e, &names);
+    event.heir = find_heir(e);
     write_names(e, &names, &event, text);
     elector_step(e, &event);
 }

@@ -106,6 +106,9 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_ANSWER:
         command_answered(e, msg->run, msg->code, msg->text);
         break;
+    case IPC_HELD:
+        held_take(e, msg);
+        break;
     case IPC_HANDOVER:
     case IPC_RETIRE:
     case IPC_WELCOME: /* was taken by be_welcomed */

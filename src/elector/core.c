@@ -133,6 +133,7 @@ static void suspended(struct step *s)
     c->suspended_at = s->now;
     void_requests(c);
     core_lease_disconnected(c);
+    core_backoff_disconnected(c);
     core_say(c->reason, "connection to ZooKeeper lost");
 }
 
@@ -153,6 +154,7 @@ static void lost(struct step *s, const char *why)
     c->connected = false;
     void_requests(c);
     core_lease_disconnected(c);
+    core_backoff_disconnected(c);
     forget_session(s, why);
     open_anew(s);
 }

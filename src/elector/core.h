@@ -141,7 +141,7 @@ enum core_event_type {
     CORE_EV_QUIET,  /* what QUIESCE asked for is so: no request runs, and new ones are held, on all fronts */
     CORE_EV_QUIT,   /* orderly stop requested; text: why, NULL for a signal */
     CORE_EV_LEAVE,  /* the keeper has forgotten the session: it may be closed */
-    CORE_EV_DEATHS, /* deaths, n_deaths, standing, text: see struct core_death */
+    CORE_EV_DEATHS, /* deaths, n_deaths, standing, heir, text: see struct core_death */
 };
 
 /* One death of Livy, or one giving up of the latch because of them, on any member, as <root>/deaths has it.
@@ -172,6 +172,8 @@ struct core_event {
     const struct core_death *deaths;  /* all that is known, this member's own included; replaces what was */
     size_t n_deaths;
     uint64_t standing; /* bit i: member i (not this one) stands in the queue */
+    const char *heir;  /* the member right behind this one, where it says that it holds a Livy at the gate,
+                          ready to be let go; NULL: it does not, or nobody is there */
     enum core_bar bar;
     struct core_orders orders;
     const char *text; /* may be NULL; with DEATHS the names of those on which Livy died */
@@ -341,6 +343,7 @@ struct core_backoff {
     bool noted;                 /* `names` is of the list as it is */
     int64_t told;               /* until when a start waits, as last told */
     char names[CORE_TEXT_SIZE]; /* "livy-a, livy-b": on whom Livy died */
+    char heir[CORE_TEXT_SIZE];  /* "": who is next has no Livy ready, as far as is known */
 };
 
 /* How long the last heartbeats through the quorum took, ms. */
@@ -431,6 +434,7 @@ struct core {
     struct ipc_livy livy;
     uint32_t start_run; /* START was sent for this run and not answered yet; 0: none */
     bool serving, served, unhealthy, stop_sent, kill_sent, gone_seen, failed, counted;
+    bool bereft;        /* Livy has died under this node, not on command, and no other one was asked for */
     bool fence_told;    /* history has it already that this Livy was killed at its deadline */
     bool fence_untold;  /* Livy was killed at its deadline under an elector that can hardly have told it */
     int64_t stop_grace; /* of the last STOP */

@@ -11,6 +11,13 @@
  * keeps it and goes on trying. A Livy that has not answered within livy.start_timeout has cost that much
  * once: there the latch is given up at once, under the same condition. (Several such times make no
  * livy.restarts deaths within livy.restart_window, so that one would hold the latch for ever.)
+ *
+ * Where the member that is next in the queue holds a Livy at the gate (livy.standby = "hot"), that one is
+ * back before another could be started here: then the latch is given up at the first death, and this member
+ * queues up anew at once. It holds for as many deaths within the window, on all members, as livy.restarts
+ * says. Beyond them it is Livy that does not live, not this host: what was said above goes on as without, so
+ * the waits and the end are the same. What the other member says may be out of date by then; it starts its
+ * Livy all the same, only slower.
  */
 #include "core_internal.h"
 
@@ -108,6 +115,12 @@ void core_backoff_news(struct step *s, const struct core_event *event)
     b->standing = event->standing;
     b->noted = true;
     core_say(b->names, "%s", event->text != NULL ? event->text : "");
+    core_say(b->heir, "%s", event->heir != NULL ? event->heir : "");
+}
+
+void core_backoff_disconnected(struct core *c)
+{
+    c->backoff.heir[0] = '\0';
 }
 
 /* "10 min", "90 s", "1.5 s". */
@@ -139,6 +152,24 @@ static void give_up(struct step *s)
     c->rejoin_at = s->now + REJOIN_DELAY;
 }
 
+static bool heir_is_quicker(const struct core *c, int64_t now)
+{
+    return c->bereft && c->backoff.heir[0] != '\0' && c->connected && !c->command.start &&
+           count(c, now, false) <= c->config.restarts;
+}
+
+static void leave_to_heir(struct step *s)
+{
+    struct core *c = s->c;
+    char how[CORE_TEXT_SIZE];
+
+    core_say(how, "%s", c->livy_reason);
+    core_say(c->livy_reason, "Livy died here (%.60s): %.60s has one ready, the latch goes there", how,
+             c->backoff.heir);
+    core_say(c->reason, "%s", c->livy_reason);
+    c->doomed = true;
+}
+
 static void tell_wait(struct step *s, int64_t end)
 {
     struct core *c = s->c;
@@ -160,6 +191,10 @@ void core_backoff_reconcile(struct step *s)
         return;
     if ((c->backoff.hung || count(c, s->now, true) > c->config.restarts) && somebody_fresh(c, s->now)) {
         give_up(s);
+        return;
+    }
+    if (heir_is_quicker(c, s->now)) {
+        leave_to_heir(s);
         return;
     }
     int64_t end = until(c, s->now);

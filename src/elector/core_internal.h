@@ -84,6 +84,7 @@ int64_t core_keeper_next(const struct core *c, int64_t now);
 
 /* core_backoff.c */
 void core_backoff_news(struct step *s, const struct core_event *event);
+void core_backoff_disconnected(struct core *c);          /* what others hold is not known any more */
 void core_backoff_died(struct step *s, const char *how); /* a death that counts, here and now */
 void core_backoff_reconcile(struct step *s);
 bool core_backoff_over(const struct core *c, int64_t now); /* a start need not wait (any longer) */

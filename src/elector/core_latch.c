@@ -56,7 +56,7 @@ void core_latch_forget(struct core *c)
     c->predecessor_ours = c->told = false;
     c->command.start = c->command.restarting = false;
     core_takeover_forget(c);
-    c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = false;
+    c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = c->bereft = false;
     c->create_unknown = false;
     c->epoch = 0;
 }

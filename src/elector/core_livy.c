@@ -142,6 +142,7 @@ static void died(struct step *s, const struct core_event *event)
     }
     if (!c->stop_sent || c->counted)
         memcpy(c->livy_reason, how, sizeof(how));
+    c->bereft = c->leading && (fenced || !ordered || c->counted);
     core_command_died(s);
     c->serving = c->unhealthy = c->waits = false;
     c->stop_sent = c->kill_sent = c->gone_seen = c->fence_told = c->counted = false;
@@ -369,7 +370,7 @@ static void start(struct step *s)
     a->epoch = c->epoch;
     a->kill_at = c->max_sent = c->lease_sent = c->kill_at;
     a->run = c->start_run = c->livy.run + 1;
-    c->stop_sent = c->kill_sent = c->gone_seen = false;
+    c->stop_sent = c->kill_sent = c->gone_seen = c->bereft = false;
     c->tenured = c->tenure_due = true;
     core_keeper_ordered(s);
 }

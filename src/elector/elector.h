@@ -15,6 +15,7 @@
 #include "core.h"
 #include "deaths.h"
 #include "front.h"
+#include "held.h"
 #include "history.h"
 #include "livy-ha/conf.h"
 #include "metrics.h"
@@ -90,6 +91,7 @@ struct elector {
     bool close_cut;    /* … for clients who have been told by now that there is no more waiting */
     unsigned stepping; /* depth: actions may be events */
     int64_t armed_for, stepped_at; /* stepped_at: up to then everything that was due has been done */
+    struct held held;
     struct probe *probe;
     unsigned unseen_owner; /* answers in a row from a port whose owner is not seen */
     bool probe_untold;     /* the last probe could not be made for want of descriptors or memory */

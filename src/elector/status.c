@@ -55,7 +55,7 @@ json_t *status_self(struct elector *e)
     front_url(e->front, url, sizeof(url));
     json_t *self =
         json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:s, s:s}", "id", e->conf->id,
-                  "host", e->conf->host, "role", core_role_name(c), "livy", core_livy_name(c), "livy_pid",
+                  "host", e->conf->host, "role", core_role_name(c), "livy", held_livy_name(e), "livy_pid",
                   integer_or_null(c->livy.pid, core_livy_alive(c)), "url", url, "livy_url", livy_url, "epoch",
                   integer_or_null(core_livy_alive(c) ? c->livy.epoch : c->epoch, active), "sequence",
                   integer_or_null(sequence, sequence >= 0), "version", LIVY_HA_VERSION, "pending_restart",
@@ -63,6 +63,7 @@ json_t *status_self(struct elector *e)
                   e->conf->runtime_dir, "boot", e->boot);
     if (self == NULL)
         return NULL;
+    held_record(e, self);
     front_record(e->front, self);
     json_object_set_new(self, "alarms", alarm_list(e));
     command_record_self(e, self);
@@ -111,10 +112,10 @@ json_t *status_member(struct elector *e)
 static json_t *absent_member(const char *id, const json_t *known)
 {
     const char *host = json_string_value(json_object_get(known, "host"));
-    return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}", "id", id,
-                     "host", host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid", "url",
-                     "livy_url", "epoch", "sequence", "lease_left_ms", "since", "uptime_s", "version",
-                     "pending_restart", 0, "self", 0);
+    return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}",
+                     "id", id, "host", host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid",
+                     "held", "held_reason", "url", "livy_url", "epoch", "sequence", "lease_left_ms", "since",
+                     "uptime_s", "version", "pending_restart", 0, "self", 0);
 }
 
 static json_t *other_member(const char *id, const json_t *entry)

@@ -152,6 +152,11 @@ static void describe_event(const struct core_event *event, char *text, size_t si
     case CORE_EV_OWN_CHANGED:
         snprintf(text, size, "%s%s", name, event->deleted ? ": deleted" : "");
         return;
+    case CORE_EV_DEATHS:
+        snprintf(text, size, "%s%s%s%s%s", name, more[0] != '\0' ? ": " : "", more,
+                 event->heir != NULL ? "; ready next in the queue: " : "",
+                 event->heir != NULL ? event->heir : "");
+        return;
     case CORE_EV_TIME:
     case CORE_EV_SUSPENDED:
     case CORE_EV_LOST:
@@ -168,7 +173,6 @@ static void describe_event(const struct core_event *event, char *text, size_t si
     case CORE_EV_QUIET:
     case CORE_EV_QUIT:
     case CORE_EV_LEAVE:
-    case CORE_EV_DEATHS:
         snprintf(text, size, "%s%s%s", name, more[0] != '\0' ? ": " : "", more);
         return;
     }

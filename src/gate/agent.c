@@ -38,7 +38,11 @@ static void JNICALL on_prepare(jvmtiEnv *jvmti, JNIEnv *jni, jthread thread, jcl
     char name[GATE_TEXT_SIZE] = "";
 
     (void)thread;
-    if (atomic_load(&gate->open) || !is_held(jvmti, class, name, sizeof(name)))
+    if (atomic_load(&gate->open)) { /* let go before anybody came here */
+        (void)(*jvmti)->SetEventNotificationMode(jvmti, JVMTI_DISABLE, JVMTI_EVENT_CLASS_PREPARE, NULL);
+        return;
+    }
+    if (!is_held(jvmti, class, name, sizeof(name)))
         return;
     pthread_mutex_lock(&gate->lock);
     bool first = gate->shut && !gate->held;

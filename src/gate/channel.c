@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "livy-ha/clock.h"
+#include "livy-ha/gate.h"
 #include "livy-ha/packet.h"
 
 _Noreturn void gate_end(int status, const char *format, ...)
@@ -67,8 +68,11 @@ static void arm(const struct gate *gate, int timer)
 
 static void open_gate(struct gate *gate, int64_t kill_at)
 {
-    if (clock_boot_ms() >= kill_at)
-        _exit(GATE_EXIT_LEASE); /* it comes too late */
+    int64_t page =
+        gate->page == NULL ? CLOCK_NEVER : atomic_load_explicit(&gate->page->kill_at, memory_order_acquire);
+
+    if (gate_too_late(page, kill_at, clock_boot_ms()))
+        _exit(GATE_EXIT_LEASE);
     pthread_mutex_lock(&gate->lock);
     gate->shut = false;
     atomic_store(&gate->open, true);

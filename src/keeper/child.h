@@ -32,12 +32,15 @@ struct child_order {
     int64_t session_ms;  /* the lease's T */
     int64_t kill_at;     /* CLOCK_BOOTTIME ms */
     struct guard *guard; /* NULL, or not opened: none */
+    bool hold;           /* Livy stands at the gate, under no lease, until it is let go */
+    int lock;            /* with `hold`: Livy's lock file, opened and not locked */
+    int after;           /* a pidfd: one that was held and is just being killed; 0, -1: none */
     int output;          /* for its stdout and stderr (said.h); -1: it inherits ours */
 };
 
 /* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),
- * takes the lock that it will hold for life, then execs livy.command unless the lease is over by then. 0, or
- * -1 with `why`. */
+ * takes the lock that it will hold for life, then execs livy.command unless the lease is over by then. One
+ * that is to be held inherits what the keeper will lock when it lets it go. 0, or -1 with `why`. */
 int child_livy(const struct child_order *order, struct child *child, char *why, size_t size);
 
 /* A program of ours, kept open: what was run once can be run again, whatever is installed by then. */
@@ -90,6 +93,8 @@ void child_become_closer(const struct conf *conf, int lock, char *why, size_t si
 /* The same in a process of its own, which dies with the keeper. Returns its pid, -1 with errno. */
 pid_t child_closer(const struct conf *conf, int lock);
 
+/* What it wrote before exec, if that failed; else "". */
+void child_read_status(const struct child *child, char *text, size_t size);
 /* A signal, by pidfd; none where there is no such child. */
 void child_signal(const struct child *child, int number);
 /* It was reaped: closes what is left of it. */

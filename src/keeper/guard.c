@@ -29,6 +29,18 @@ static void drop(int *fd)
     *fd = -1;
 }
 
+/* What the JVM alone needs for longer than a moment leaves no gap among the keeper's own, low numbers: under
+ * a limit, what Livy's end gives back must be usable again. */
+static void move_high(int *fd)
+{
+    int high = fcntl(*fd, F_DUPFD_CLOEXEC, HIGH);
+
+    if (high < 0)
+        return; /* the child tries again */
+    close(*fd);
+    *fd = high;
+}
+
 int guard_open(struct guard *guard, int64_t kill_at)
 {
     int pair[2];
@@ -41,11 +53,13 @@ int guard_open(struct guard *guard, int64_t kill_at)
     if (page == MAP_FAILED)
         return -1;
     guard->page = page;
+    move_high(&guard->page_fd);
     atomic_store_explicit(&guard->page->kill_at, kill_at, memory_order_release);
     if (packet_pair(pair) != 0)
         return -1;
     guard->channel = pair[0];
     guard->agents_end = pair[1];
+    move_high(&guard->agents_end);
     return 0;
 }
 
@@ -79,9 +93,36 @@ void guard_close(struct guard *guard)
     guard->page = NULL;
 }
 
-bool guard_pass(struct guard *guard, char *option, size_t size)
+bool guard_let_go(const struct guard *guard, int64_t kill_at)
 {
-    char path[PATH_MAX];
+    struct gate_msg msg = {.magic = GATE_MAGIC, .type = GATE_OPEN, .kill_at = kill_at};
+    return packet_send(guard->channel, &msg, sizeof(msg), -1) == 0;
+}
+
+void guard_record(const struct guard *guard)
+{
+    struct gate_msg msg = {.magic = GATE_MAGIC, .type = GATE_RECORD};
+
+    if (guard->channel >= 0)
+        (void)packet_send(guard->channel, &msg, sizeof(msg), -1); /* as in guard_lease */
+}
+
+int guard_hear(const struct guard *guard, struct gate_msg *msg)
+{
+    int fd;
+    int rc = packet_recv(guard->channel, msg, sizeof(*msg), &fd);
+
+    if (rc == 1 && (fd >= 0 || msg->magic != GATE_MAGIC))
+        rc = packet_refuse(&fd);
+    if (rc == 1)
+        msg->text[sizeof(msg->text) - 1] = '\0';
+    return rc;
+}
+
+bool guard_pass(struct guard *guard, const struct conf *conf, bool hold, char *option, size_t size)
+{
+    char path[PATH_MAX], page[32] = "";
+    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
 
     option[0] = '\0';
     if (guard == NULL || guard->page == NULL)
@@ -91,8 +132,11 @@ bool guard_pass(struct guard *guard, char *option, size_t size)
     errno = guard->page_fd < 0 || guard->agents_end < 0 ? errno : ENOENT;
     if (guard->page_fd < 0 || guard->agents_end < 0 || !guard_agent(path, sizeof(path)))
         return false;
-    int length =
-        snprintf(option, size, " -agentpath:%s=channel=%d,page=%d", path, guard->agents_end, guard->page_fd);
+    if (conf->livy.guard == CONF_GUARD_PROCESS)
+        snprintf(page, sizeof(page), ",page=%d", guard->page_fd);
+    int length = snprintf(option, size, " -agentpath:%s=%schannel=%d%s%s%s%s", path, hold ? "hold," : "",
+                          guard->agents_end, page, hot ? ",record=" : "", hot ? conf->runtime_dir : "",
+                          hot ? "/livy-classes" : "");
     errno = ENAMETOOLONG;
     return length > 0 && (size_t)length < size;
 }

@@ -105,6 +105,8 @@ void helpers_send(struct keeper *k, const struct kcore_action *a)
         log_warn("the elector does not take messages (%s): killing it", strerror(errno));
         child_signal(&k->elector, SIGKILL);
     }
+    if (a->message == IPC_WELCOME)
+        held_welcomed(k);
     if (a->message == IPC_WELCOME && k->elector_conf != k->reloads) /* since it was started */
         reload_elector(k);
 }
@@ -138,8 +140,10 @@ void helpers_drain(struct keeper *k, bool last_words)
                 continue;
         }
         keeper_step(k, &event);
-        if (batch[i].type == IPC_CHANGED)
+        if (batch[i].type == IPC_CHANGED) {
             hook_changed(k, &batch[i]);
+            held_changed(k, &batch[i]);
+        }
         upgrade_heard(k, batch[i].type);
     }
     helpers_pair(k);

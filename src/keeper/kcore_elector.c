@@ -117,6 +117,7 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
     case IPC_ANSWER:
     case IPC_HANDOVER:
     case IPC_RETIRE:
+    case IPC_HELD:
         break; /* ours to send */
     }
 }

@@ -60,10 +60,16 @@ static void fork_livy(struct keeper *k)
                                 .session_ms = k->core.session.timeout,
                                 .kill_at = k->core.kill_at,
                                 .guard = &k->guard,
+                                .after = -1,
                                 .output = k->said.fd};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
     keeper_describe_livy(k);
+    if (held_let_go(k, &order.after)) {
+        event.pid = k->last_livy = k->livy.pid;
+        keeper_step(k, &event);
+        return;
+    }
     said_begin(&k->said);
     bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
     if (guarded && guard_open(&k->guard, k->core.kill_at) != 0)
@@ -75,6 +81,7 @@ static void fork_livy(struct keeper *k)
         guard_close(&k->guard);
     }
     guard_started(&k->guard);
+    held_listen(k, k->guard.channel);
     keeper_step(k, &event);
 }
 
@@ -104,13 +111,14 @@ static void free_lock(struct keeper *k)
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
-    struct orphans orphans = {
-        .livy = k->last_livy,
-        .livy_alive = k->livy.pid != 0,
-        .spare = {k->elector.pid, k->relay.child.pid, k->upgrade.fresh[UCORE_ELECTOR].child.pid,
-                  k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid, k->fence.pid, k->hook.pid},
-        .spare_session = {k->fence.session, k->hook.session},
-        .marker = marker};
+    struct orphans orphans = {.livy = k->last_livy,
+                              .livy_alive = k->livy.pid != 0,
+                              .spare = {k->elector.pid, k->relay.child.pid,
+                                        k->upgrade.fresh[UCORE_ELECTOR].child.pid,
+                                        k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid,
+                                        k->fence.pid, k->hook.pid, k->held.child.pid, k->held.stamp.pid},
+                              .spare_session = {k->fence.session, k->hook.session, k->held.child.pid},
+                              .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
@@ -121,13 +129,6 @@ static void sort_orphans(struct keeper *k, bool all)
         log_info("%d spark-submit process%s left over by Livy: livy.orphan_grace is %lld ms", count,
                  count == 1 ? "" : "es", (long long)k->conf->livy.orphan_grace);
     keeper_step(k, &(struct kcore_event){.type = KCORE_EV_ORPHANS, .count = count});
-}
-
-/* What the child wrote before exec, if that failed. */
-static void read_status(const struct child *child, char *text, size_t size)
-{
-    ssize_t n = child->status >= 0 ? read(child->status, text, size - 1) : 0;
-    text[n > 0 ? n : 0] = '\0';
 }
 
 static int exit_code_of(int status)
@@ -142,7 +143,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
     if (pid == k->livy.pid) {
         char text[256];
         struct livyend end;
-        read_status(&k->livy, text, sizeof(text));
+        child_read_status(&k->livy, text, sizeof(text));
+        held_blame(k, text, sizeof(text));
         said_ended(&k->said, clock_boot_ms(), &end);
         child_forget(&k->livy);
         guard_close(&k->guard);
@@ -161,7 +163,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         keeper_step(k, &event);
     } else if (pid == k->hook.pid) {
         hook_reaped(k, event.status);
-    } else if (!upgrade_reaped(k, pid, event.status) && (k->core.orphans > 0 || k->hunting)) {
+    } else if (!held_reaped(k, pid, event.status) && !upgrade_reaped(k, pid, event.status) &&
+               (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
 }
@@ -169,9 +172,14 @@ static void reaped(struct keeper *k, pid_t pid, int status)
 static void reap(struct keeper *k)
 {
     int status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        reaped(k, pid, status);
+    siginfo_t info = {0};
+
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0) {
+        held_ending(k, info.si_pid);
+        if (waitpid(info.si_pid, &status, WNOHANG) == info.si_pid)
+            reaped(k, info.si_pid, status);
+        info.si_pid = 0;
+    }
 }
 
 /* ---- the channel
@@ -297,6 +305,7 @@ void keeper_step(struct keeper *k, const struct kcore_event *event)
         perform(k, &actions.list[i]);
     if (k->core.kill_at != 0)
         guard_lease(&k->guard, k->core.kill_at);
+    held_stepped(k);
     if (k->core.quitting && !k->stopping_told) {
         k->stopping_told = true;
         notify_send("STOPPING=1");
@@ -315,6 +324,7 @@ static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
                                            .drain = k->conf->front.drain,
                                            .fence_timeout = k->conf->failover.fence_timeout};
     helpers_reload(k);
+    held_reloaded(k);
     snprintf(why, IPC_TEXT_SIZE, "the configuration is in force%s",
              k->pending_restart ? ", but for keys that take a restart of livy-ha (its log names them)" : "");
     return true;
@@ -384,6 +394,9 @@ static void arm(struct keeper *k)
     int64_t hook = hook_next(k, k->stepped_at);
     if (hook < next)
         next = hook;
+    int64_t held = held_next(k, k->stepped_at);
+    if (held < next)
+        next = held;
     if (k->said.again_at < next)
         next = k->said.again_at;
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
@@ -413,6 +426,7 @@ static void loop(struct keeper *k)
         relay_time(k);
         upgrade_time(k);
         hook_time(k, clock_boot_ms());
+        held_time(k);
         feed_watchdog(k, clock_boot_ms());
         if (clock_boot_ms() >= k->said.again_at)
             said_copy(&k->said, clock_boot_ms());
@@ -428,7 +442,7 @@ static void loop(struct keeper *k)
                 helpers_drain(k, false);
             else if (events[i].data.fd == k->relay.channel)
                 relay_readable(k);
-            else
+            else if (!held_readable(k, events[i].data.fd))
                 (void)upgrade_readable(k, events[i].data.fd);
         }
     }
@@ -553,9 +567,11 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     relay_open(&k, clock_boot_ms());
     upgrade_open(&k);
     hook_open(&k);
+    held_open(&k, clock_boot_ms());
     keeper_step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
     relay_time(&k);
     loop(&k);
+    held_close(&k);
     end_hook(&k);
     relay_close(&k);
     upgrade_close(&k);

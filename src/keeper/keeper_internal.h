@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "fence.h"
+#include "held.h"
 #include "hook.h"
 #include "kcore.h"
 #include "livy-ha/conf.h"
@@ -24,7 +25,8 @@ struct keeper {
     struct hook hook;
     struct child_program program[2]; /* what is run, by enum ucore_who; opened when it is first started */
     struct upgrade upgrade;
-    struct guard guard;             /* of the Livy that runs */
+    struct guard guard; /* of the Livy that runs */
+    struct held held;
     struct said said;               /* what Livy writes */
     pid_t last_livy;                /* whose orphans are looked for */
     int channel;                    /* to the elector, -1 where there is none */

@@ -12,15 +12,16 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define ORPHANS_SPARE 7
-#define ORPHANS_SPARE_SESSIONS 2
+#define ORPHANS_SPARE 9
+#define ORPHANS_SPARE_SESSIONS 3
 
 struct orphans {
     pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */
     bool livy_alive;
-    pid_t spare[ORPHANS_SPARE];                  /* electors, relays; a fence command, a hook: they have no
-                                                    session of their own yet in their first moment; 0: none */
-    pid_t spare_session[ORPHANS_SPARE_SESSIONS]; /* of the last fence command, of hooks; 0: none */
+    pid_t spare[ORPHANS_SPARE]; /* electors, relays; a fence command, a hook, a held Livy: they
+                                   have no session of their own yet in their first moment; 0: none */
+    pid_t spare_session[ORPHANS_SPARE_SESSIONS]; /* of the last fence command, of hooks, of a held Livy; 0:
+                                                    none */
     const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
                            inherit */
 };

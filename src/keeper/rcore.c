@@ -84,6 +84,7 @@ static void said(struct rcore *r, const struct rcore_event *event, struct rcore_
     case IPC_PEER:
     case IPC_HANDOVER:
     case IPC_RETIRE:
+    case IPC_HELD:
         break; /* not for it to say */
     }
 }

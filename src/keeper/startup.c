@@ -275,13 +275,15 @@ bool startup_can_keep(const struct conf *conf, struct conf_report *report)
 {
     char path[PATH_MAX];
 
-    if (conf->livy.guard != CONF_GUARD_PROCESS || guard_agent(path, sizeof(path)))
+    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
+    if ((!hot && conf->livy.guard != CONF_GUARD_PROCESS) || guard_agent(path, sizeof(path)))
         return true;
-    conf_report_error(
-        report,
-        "%s: livy.guard = \"process\": liblivy-ha-gate.so is neither beside livy-ha nor in %s: build "
-        "livy-ha where a JDK is (default-jdk-headless), or set livy.guard to \"none\"",
-        conf_origin(conf, "livy.guard"), LIVY_HA_LIBEXEC);
+    conf_report_error(report,
+                      "%s: %s: liblivy-ha-gate.so is neither beside livy-ha nor in %s: build livy-ha where a "
+                      "JDK is (default-jdk-headless), or set %s",
+                      conf_origin(conf, hot ? "livy.standby" : "livy.guard"),
+                      hot ? "livy.standby = \"hot\"" : "livy.guard = \"process\"", LIVY_HA_LIBEXEC,
+                      hot ? "livy.standby to \"cold\"" : "livy.guard to \"none\"");
     return false;
 }
 

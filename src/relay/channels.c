@@ -119,6 +119,7 @@ static void told(struct relay *relay, const struct ipc_msg *msg, int *fd)
     case IPC_REQUEST:
     case IPC_CHANGED:
     case IPC_ANSWER:
+    case IPC_HELD:
         break;
     }
 }

@@ -13,13 +13,15 @@
 static const char *const roles[] = {"active", "standby", "joining", "drained", "absent", NULL};
 static const char *const livys[] = {"none",      "held",     "starting", "serving",
                                     "unhealthy", "stopping", "failed",   NULL};
+static const char *const helds[] = {"none", "warming", "ready", NULL};
 static const char *const routes[] = {"nobody", "pause", "local", "remote", NULL};
 
+/* `is` NULL: no such state is known here, and there is no series. */
 static void states(FILE *out, const char *name, const char *help, const char *label,
                    const char *const names[], const char *is)
 {
     prom_family(out, name, "gauge", help);
-    for (size_t i = 0; names[i] != NULL; i++)
+    for (size_t i = 0; is != NULL && names[i] != NULL; i++)
         prom_sample(out, name, label, names[i], strcmp(names[i], is) == 0);
 }
 
@@ -43,6 +45,8 @@ static void this_member(FILE *out, const struct metrics_sources *s)
            snapshot_text(status, "role"));
     states(out, "livy_ha_livy_state", "1 for the state of this member's Livy.", "state", livys,
            snapshot_text(status, "livy"));
+    states(out, "livy_ha_held", "1 for the state of the Livy that this member holds as a hot standby.",
+           "state", helds, json_string_value(json_object_get(status, "held")));
     prom_one(out, "livy_ha_zookeeper_connected", "gauge", "1 while this member is connected to ZooKeeper.",
              json_is_true(json_object_get(status, "connected")));
     prom_one(out, "livy_ha_alarms", "gauge", "Alarms that this member raises; /status has their words.",
@@ -55,7 +59,7 @@ static void this_member(FILE *out, const struct metrics_sources *s)
 static void cluster(FILE *out, const struct metrics_sources *s)
 {
     const json_t *document = snapshot_cluster(s->snapshot), *member;
-    double counts[sizeof(roles) / sizeof(roles[0])] = {0};
+    double counts[sizeof(roles) / sizeof(roles[0])] = {0}, ready = 0;
     size_t i;
 
     prom_one(out, "livy_ha_cluster_active", "gauge", "1 while this member knows of an active member.",
@@ -71,10 +75,13 @@ static void cluster(FILE *out, const struct metrics_sources *s)
         for (size_t role = 0; roles[role] != NULL; role++)
             if (strcmp(roles[role], snapshot_text(member, "role")) == 0)
                 counts[role]++;
+        ready += snapshot_is(member, "role", "standby") && snapshot_is(member, "livy", "held");
     }
     prom_family(out, "livy_ha_members", "gauge", "Members of the cluster by role.");
     for (size_t role = 0; roles[role] != NULL; role++)
         prom_sample(out, "livy_ha_members", "role", roles[role], counts[role]);
+    prom_one(out, "livy_ha_standbys_ready", "gauge", "Standbys that hold a loaded Livy, ready to be let go.",
+             ready);
 }
 
 static void snapshot(FILE *out, const struct metrics_sources *s)

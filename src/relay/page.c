@@ -153,6 +153,22 @@ static void checks(FILE *out, const struct page_sources *s)
  * ---------------------------------------------------------------------------------------------------------
  */
 
+/* A hot standby whose Livy is not held yet says how far it is, or why there is none. */
+static void livy_cell(FILE *out, const json_t *member)
+{
+    bool warming = snapshot_is(member, "held", "warming");
+    bool none = snapshot_is(member, "role", "standby") && snapshot_is(member, "livy", "none");
+
+    fputs("<td>", out);
+    put(out, snapshot_text(member, "livy")[0] != '\0' ? snapshot_text(member, "livy") : "-");
+    if (none && (warming || snapshot_text(member, "held_reason")[0] != '\0')) {
+        fputs(" <small>(", out);
+        put(out, warming ? "warming" : snapshot_text(member, "held_reason"));
+        fputs(")</small>", out);
+    }
+    fputs("</td>", out);
+}
+
 static void member_row(FILE *out, const struct page_sources *s, const json_t *member)
 {
     bool self = json_is_true(json_object_get(member, "self"));
@@ -166,7 +182,7 @@ static void member_row(FILE *out, const struct page_sources *s, const json_t *me
     fprintf(out, "%s</td><td><b class=\"%s\">", self ? " <small>(this one)</small>" : "", class);
     put(out, snapshot_text(member, "role"));
     fputs("</b></td>", out);
-    cell(out, snapshot_text(member, "livy"));
+    livy_cell(out, member);
     cell(out, snapshot_text(member, "since"));
     fputs("<td>", out);
     if (lease >= 0)

@@ -9,7 +9,12 @@
  * STANDIN_MODE, or the file <STANDIN_DIR>/<STANDIN_NAME>.mode where there is one (so that a test can change
  * it between two lives), is a comma list of: start-delay=MS hang-term slow-term=MS exit-at-once=CODE
  * exit-after=MS:CODE exit-when-asked no-answer hang-after=MS status=CODE no-listen child-outlives
- * submit-outlives=MS keep-lock store-server=HOST:PORT say=FILE (what is in it, to stderr) say-after=MS
+ * submit-outlives=MS keep-lock store-server=HOST:PORT say=FILE (what is in it, to stderr) say-after=MS, and
+ * of a held one: gate-delay=MS gate-refused gate-listens
+ *
+ * Where livy-ha's agent is named in livy-env.sh it plays that one too, see standin_gate.h: while it is held
+ * it has written nothing, so its life for the oracle begins when it is let go, and how it behaves is read
+ * once more then.
  *
  * With STANDIN_STORE=MS it also counts in Livy's state store every MS milliseconds, see standin_store.h.
  */
@@ -31,6 +36,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "standin_gate.h"
 #include "standin_http.h"
 #include "standin_report.h"
 #include "standin_store.h"
@@ -42,7 +48,7 @@
 
 #define PAUSE_NS 100000000 /* not having run for longer counts as a pause */
 
-/* What is mapped; tests/e2e/livyha/oracle.py unpacks it as "<8siiqqqiiqq". */
+/* What is mapped; tests/e2e/livyha/oracle.py unpacks it as "<8siiqqqiiqqqq". */
 struct life {
     char magic[8]; /* "LIVYLIFE", written last */
     int32_t pid;
@@ -53,6 +59,8 @@ struct life {
     _Atomic int32_t exit_kind; /* 0 running or killed, 1 by TERM, 2 of its own accord */
     int32_t exit_code;
     int64_t paused_ns, woke_ns; /* the last instant before the last pause, the first one after it; 0: none */
+    int64_t held_ns;            /* when it stood at the gate; 0: it never was held */
+    _Atomic int64_t able_ns;    /* from when on it could write and listen; 0: not yet */
 };
 
 struct mode {
@@ -61,6 +69,7 @@ struct mode {
     int status;
     bool hang_term, exit_when_asked, no_answer, no_listen, child_outlives, keep_lock;
     char store_server[64];
+    struct gate_behaviour gate;
     char say[512];
 };
 
@@ -117,6 +126,12 @@ static void mode_apply(const char *word)
         mode.child_outlives = true;
     } else if (IS("keep-lock")) {
         mode.keep_lock = true;
+    } else if (IS("gate-delay")) {
+        mode.gate.warm_delay = number;
+    } else if (IS("gate-refused")) {
+        mode.gate.refused = true;
+    } else if (IS("gate-listens")) {
+        mode.gate.listens = true;
     } else if (IS("store-server")) {
         snprintf(mode.store_server, sizeof mode.store_server, "%s", value);
     } else if (IS("say-after")) {
@@ -193,6 +208,7 @@ static int rival_check(const char *dir, int32_t *rival)
     return fd;
 }
 
+/* `dir`: NULL for one that is held, which is nobody's rival yet. */
 static void life_open(const char *base, int64_t first, const char *dir, int *lock)
 {
     char path[PATH_MAX];
@@ -210,7 +226,10 @@ static void life_open(const char *base, int64_t first, const char *dir, int *loc
     life->pid = getpid();
     life->first_ns = first;
     life->last_ns = util_now_ns();
-    *lock = rival_check(dir, &life->rival);
+    if (dir) {
+        *lock = rival_check(dir, &life->rival);
+        life->able_ns = first;
+    }
     memcpy(life->magic, "LIVYLIFE", sizeof life->magic);
 }
 
@@ -231,7 +250,7 @@ static void *tick(void *arg)
         if (mode.hang_after >= 0 && life->serving_ns && now - life->serving_ns > mode.hang_after * 1000000) {
             hanging = true;
         }
-        if (mode.say_after >= 0 && now - life->first_ns > mode.say_after * 1000000) {
+        if (mode.say_after >= 0 && life->able_ns && now - life->able_ns > mode.say_after * 1000000) {
             mode.say_after = -1;
             say_file(mode.say);
         }
@@ -257,12 +276,50 @@ static void on_end(int number)
     end_life(1, 128 + number);
 }
 
+/* ---- the gate --------------------------------------------------------------------------------------------
+ */
+
+static const char *the_dir, *the_name;
+
+static void on_held(void)
+{
+    life->held_ns = util_now_ns();
+}
+
+/* The record lock is taken by who could write, not before: a held one is nobody's rival. */
+static void on_able(void)
+{
+    int64_t able = util_now_ns();
+    mode_read(the_dir, the_name); /* a test may have changed its mind while it was held */
+    (void)rival_check(the_dir, &life->rival);
+    life->able_ns = able;
+}
+
+static void on_gate_end(int status)
+{
+    life->exit_code = status;
+    atomic_store(&life->exit_kind, 2);
+    atomic_store(&life->last_ns, util_now_ns());
+}
+
 /* ---- helpers that outlive it -----------------------------------------------------------------------------
  */
 
 static void close_all(void)
 {
     close_range(3, ~0U, 0);
+}
+
+/* A helper must not write into its parent's life. */
+static bool helper_fork(void)
+{
+    if (fork() != 0) {
+        return false;
+    }
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    return true;
 }
 
 /* What the SparkSubmit helper saw, for the tests: one line a thing. */
@@ -288,13 +345,13 @@ static int submit_main(char **argv)
 static void helpers_start(const char *base)
 {
     fflush(NULL);
-    if (mode.child_outlives && fork() == 0) {
+    if (mode.child_outlives && helper_fork()) {
         setsid();
         close_all();
         util_sleep_until(util_now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
         _exit(0);
     }
-    if (mode.keep_lock && fork() == 0) {
+    if (mode.keep_lock && helper_fork()) {
         setsid();
         util_sleep_until(util_now_ns() + (int64_t)HELPER_LIMIT_MS * 1000000);
         _exit(0);
@@ -303,7 +360,7 @@ static void helpers_start(const char *base)
         char path[PATH_MAX], ms[24];
         snprintf(path, sizeof path, "%s.submit", base);
         snprintf(ms, sizeof ms, "%ld", mode.submit_outlives);
-        if (fork() == 0) {
+        if (helper_fork()) {
             close_all();
             execl("/proc/self/exe", "java", SUBMIT_CLASS, ms, path, (char *)NULL);
             _exit(127);
@@ -355,45 +412,24 @@ static _Noreturn void http_begin(const char *base, const char *name)
     http_serve(fd, &http);
 }
 
-int main(int argc, char **argv)
+/* What it does as the one that may. */
+static _Noreturn void live(const char *base, const char *name)
 {
-    int64_t first = util_now_ns();
-    const char *dir = getenv("STANDIN_DIR"), *name = getenv("STANDIN_NAME");
+    int64_t able = life->able_ns;
     const char *store = getenv("STANDIN_STORE");
-    char base[PATH_MAX - 32];
-    pthread_t thread;
-    int lock;
-    if (argc > 3 && strcmp(argv[1], SUBMIT_CLASS) == 0) {
-        return submit_main(argv);
-    }
-    if (!dir || !name) {
-        fprintf(stderr, "standin: set STANDIN_DIR and STANDIN_NAME\n");
-        return 64;
-    }
-    snprintf(base, sizeof base, "%s/%s.%d.%lld", dir, name, getpid(), (long long)(first / 1000000));
-    life_open(base, first, dir, &lock);
-    report_write(base, lock, argc, argv);
-    mode_read(dir, name);
-    helpers_start(base); /* before the handlers: a helper must not write into its parent's life */
-    signal(SIGTERM, on_end);
-    signal(SIGINT, on_end);
-    signal(SIGHUP, on_end); /* Livy's JVM ends on HUP and INT as well */
+    helpers_start(base);
     if (mode.say[0] != '\0' && mode.say_after < 0) {
         say_file(mode.say);
     }
     if (mode.exit_at_once >= 0) {
         end_life(2, mode.exit_at_once);
     }
-    exit_at_ns = first + (int64_t)LIFE_LIMIT_MS * 1000000;
     if (mode.exit_after >= 0) {
         exit_at_code = mode.exit_after_code;
-        exit_at_ns = first + mode.exit_after * 1000000;
-    }
-    if (pthread_create(&thread, NULL, tick, NULL) != 0) {
-        util_fail("pthread_create");
+        exit_at_ns = able + mode.exit_after * 1000000;
     }
     if (mode.start_delay >= 0) {
-        util_sleep_until(first + mode.start_delay * 1000000);
+        util_sleep_until(able + mode.start_delay * 1000000);
     }
     if (store) {
         store_begin(base, strtol(store, NULL, 10), mode.store_server);
@@ -404,4 +440,36 @@ int main(int argc, char **argv)
         }
     }
     http_begin(base, name);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t first = util_now_ns();
+    const char *dir = getenv("STANDIN_DIR"), *name = getenv("STANDIN_NAME");
+    char base[PATH_MAX - 32];
+    pthread_t thread;
+    int lock = -1;
+    if (argc > 3 && strcmp(argv[1], SUBMIT_CLASS) == 0) {
+        return submit_main(argv);
+    }
+    if (!dir || !name) {
+        fprintf(stderr, "standin: set STANDIN_DIR and STANDIN_NAME\n");
+        return 64;
+    }
+    snprintf(base, sizeof base, "%s/%s.%d.%lld", dir, name, getpid(), (long long)(first / 1000000));
+    the_dir = dir;
+    the_name = name;
+    life_open(base, first, gate_holds() ? NULL : dir, &lock);
+    report_write(base, lock, argc, argv);
+    mode_read(dir, name);
+    signal(SIGTERM, on_end);
+    signal(SIGINT, on_end);
+    signal(SIGHUP, on_end); /* Livy's JVM ends on HUP and INT as well */
+    exit_at_ns = first + (int64_t)LIFE_LIMIT_MS * 1000000;
+    if (pthread_create(&thread, NULL, tick, NULL) != 0) {
+        util_fail("pthread_create");
+    }
+    gate_begin(&(const struct gate_calls){.held = on_held, .opened = on_able, .end = on_gate_end},
+               &mode.gate);
+    live(base, name);
 }

@@ -176,6 +176,14 @@ static void of_host(const struct world *w, int host, bool short_list, struct lis
     }
 }
 
+static bool is_to_start(const struct host *h, int64_t now)
+{
+    for (int i = 0; i < h->to_keeper.n; i++)
+        if (h->to_keeper.list[i].type == IPC_START && h->to_keeper.list[i].at <= now)
+            return true;
+    return false;
+}
+
 static void of_keeper(const struct world *w, const struct event *next, bool short_list, struct list *l)
 {
     const struct host *h = &w->hosts[next->who];
@@ -190,6 +198,11 @@ static void of_keeper(const struct world *w, const struct event *next, bool shor
             add(l, FAULT_STOP_KEEPER, next->who, 1500);
             add(l, FAULT_STOP_KEEPER, next->who, 4000);
         }
+    }
+    if (is_to_start(h, next->at) && elector_guards(w, next->who)) {
+        add(l, FAULT_HOLD_UP, next->who, LONGER_THAN_ALL);
+        if (!short_list)
+            add(l, FAULT_HOLD_UP, next->who, 400);
     }
     if ((h->livy_exited || h->elector_exited) && h->to_keeper.n > 0)
         add(l, FAULT_REAP_FIRST, next->who, 0);
@@ -359,6 +372,9 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
     case FAULT_STOP_KEEPER:
         host_stop_keeper(w, who, w->now + fault->arg);
         return true;
+    case FAULT_HOLD_UP:
+        w->hosts[who].late = fault->arg;
+        return true;
     case FAULT_REAP_FIRST:
         w->hosts[who].reap_first = true;
         return true;
@@ -401,6 +417,8 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
 
 bool fault_void(const struct world *w, const struct fault *fault)
 {
+    if (fault->kind == FAULT_HOLD_UP)
+        return w->hosts[fault->who].late != 0;
     return fault->kind == FAULT_KILL_ELECTOR && fault->arg > 0 && w->hosts[fault->who].crash_after != 0;
 }
 
@@ -421,6 +439,7 @@ void fault_text(const struct fault *fault, char *text, size_t size)
                                         "elector stopped",
                                         "keeper killed",
                                         "keeper stopped",
+                                        "host held up as it starts Livy",
                                         "children reaped first",
                                         "host power off",
                                         "host off the network",

@@ -23,6 +23,7 @@ enum fault_kind {
     FAULT_STOP_ELECTOR, /* SIGSTOP, SIGCONT after `arg` ms */
     FAULT_KILL_KEEPER,
     FAULT_STOP_KEEPER,
+    FAULT_HOLD_UP,    /* all of host `who`'s processes, for `arg` ms, from right after Livy's start on */
     FAULT_REAP_FIRST, /* the keeper sees its dead children before its messages */
     FAULT_POWER,
     FAULT_NETWORK,   /* host `who` reaches no server for `arg` ms */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "livy-ha/clock.h"
+#include "livy-ha/gate.h"
 #include "member.h"
 
 #define SERVES_AFTER 60 /* ms from fork to the first answer */
@@ -39,7 +40,7 @@ static void livy_dead(struct world *w, int host, int life)
     if (!h->livy || h->livy_life != life)
         return;
     world_say(w, "host %d    Livy is dead", host);
-    h->livy = false;
+    h->livy = h->shut = false;
     h->livy_exited = true;
     world_put(w, w->now + 1, EV_KEEPER_WAKE, host, 0);
 }
@@ -53,23 +54,62 @@ void host_end_livy(struct world *w, int host)
 static void check_birth(struct world *w, int host)
 {
     for (int i = 0; i < w->n_hosts; i++)
-        if (i != host && w->hosts[i].livy)
+        if (i != host && w->hosts[i].livy && !w->hosts[i].shut)
             world_violation(w, TWO_LIVYS, "host %d starts Livy while host %d's lives", host, i);
 }
 
+/* All of the host's processes stand still from right after the start on, and Livy is the first to go on. */
+static void hold_up(struct world *w, int host)
+{
+    struct host *h = &w->hosts[host];
+    int64_t until = w->now + h->late;
+
+    world_say(w, "host %d    it is held up for %d ms, with keeper and elector", host, h->late);
+    h->shut = true;
+    h->late = 0;
+    h->keeper_stopped = later(h->keeper_stopped, until);
+    h->elector_stopped = later(h->elector_stopped, until);
+    h->serves_at = until + SERVES_AFTER;
+    world_put(w, until, EV_LIVY_OPENS, host, h->livy_life);
+}
+
+static void livy_opens(struct world *w, int host, int life)
+{
+    struct host *h = &w->hosts[host];
+
+    if (!h->livy || h->livy_life != life || h->killed)
+        return;
+    if (gate_too_late(h->lease_end, h->lease_end, world_local(w, host))) {
+        world_say(w, "host %d    Livy does not begin: its lease has ended", host);
+        h->livy_status = GATE_EXIT_LEASE;
+        livy_dead(w, host, life);
+        return;
+    }
+    world_say(w, "host %d    Livy begins", host);
+    h->shut = false;
+    check_birth(w, host);
+}
+
+/* A process that is started here, and a held one that is let go, are one thing: from KCORE_ACT_FORK_LIVY on
+ * there is a Livy with a deadline, which looks at the clock once more before it writes (the child right
+ * before exec, the agent at the gate), at once or any time later. What a standby holds before that can do
+ * nothing, so the model has none of it. */
 static void fork_livy(struct world *w, int host)
 {
     struct host *h = &w->hosts[host];
 
     world_say(w, "host %d    Livy is started, epoch %lld", host, (long long)h->kcore.epoch);
     h->livy = true;
-    h->hung = h->livy_exited = h->killed = false;
+    h->hung = h->livy_exited = h->killed = h->shut = false;
     h->livy_life++;
     h->livy_epoch = h->kcore.epoch;
     w->orders.restarted = h->livy_epoch >= w->orders.restart;
     h->lease_end = h->kcore.kill_at;
     h->serves_at = w->now + SERVES_AFTER;
-    check_birth(w, host);
+    if (h->late > 0)
+        hold_up(w, host);
+    else
+        check_birth(w, host);
     keeper_event(w, host, &(struct kcore_event){.type = KCORE_EV_FORKED, .pid = h->livy_life});
 }
 
@@ -77,7 +117,7 @@ static void fork_livy(struct world *w, int host)
 void host_node_gone(struct world *w, int32_t epoch, enum violation how, const char *why)
 {
     for (int i = 0; i < w->n_hosts; i++)
-        if (w->hosts[i].livy && w->hosts[i].livy_epoch == epoch)
+        if (w->hosts[i].livy && !w->hosts[i].shut && w->hosts[i].livy_epoch == epoch)
             world_violation(w, how, "host %d: its Livy lives, and its latch node (epoch %d) is gone: %s", i,
                             (int)epoch, why);
 }
@@ -323,7 +363,7 @@ void host_power_off(struct world *w, int host)
     struct host *h = &w->hosts[host];
 
     world_say(w, "host %d    power off", host);
-    h->livy = h->keeper = h->livy_exited = h->elector_exited = false;
+    h->livy = h->shut = h->keeper = h->livy_exited = h->elector_exited = false;
     h->keeper_stopped = 0;
     member_vanish(w, host);
     memset(&h->file, 0, sizeof(h->file)); /* another boot */
@@ -361,6 +401,8 @@ void host_event(struct world *w, const struct event *e)
 {
     if (e->kind == EV_KEEPER_WAKE || e->kind == EV_KEEPER_TIME)
         wake(w, e);
+    else if (e->kind == EV_LIVY_OPENS)
+        livy_opens(w, e->who, e->arg);
     else if (e->kind == EV_LIVY_DEAD)
         livy_dead(w, e->who, e->arg);
     else if (e->kind == EV_KEEPER_BEGIN)

@@ -23,6 +23,10 @@
  * <root>/control is one object that changes in an instant and is read by each member a few ms later
  * (orders.c); a mark in it takes 3 ms. Fronts are quiet after 40 ms, front.drain is 200.
  *
+ * Where an opening says so (hot), each standby says that it holds a Livy at the gate, whether that is true or
+ * not: the active member may give the latch up for it at any death of its Livy. Letting go is a START like
+ * another.
+ *
  * DEVIATIONS (fault.c). A message or its answer is struck right before it arrives, a process before each of
  * its own steps, a server before the leader hears of it, a host before each timer and probe of its elector.
  * They are: a message or an answer late by 3 ms (another order), 0.35 or 2.5 s; a connection reset with what

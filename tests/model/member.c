@@ -211,8 +211,38 @@ static void note_death(struct world *w, int host, bool gave_up)
         world_put(w, w->now + (i == host ? 1 : 5), EV_DEATHS, i, 0);
 }
 
+/* The host right behind this one in the queue, as members/ has it; -1: none. */
+static int next_in_queue(const struct world *w, int host)
+{
+    int own = host_node_number(w->hosts[host].core.node), least = NODES, next = -1;
+
+    for (int i = 0; i < w->n_hosts; i++) {
+        const struct host *h = &w->hosts[i];
+        int node = h->elector && h->core.phase == CORE_STANDBY ? host_node_number(h->core.node) : -1;
+        if (i == host || node <= own || node >= least)
+            continue;
+        least = node;
+        next = i;
+    }
+    return own >= 0 ? next : -1;
+}
+
+/* A record has changed. Who holds a Livy matters to the active member alone. */
+static void read_records(struct world *w)
+{
+    bool due[HOSTS] = {false};
+
+    for (int i = 0; i < w->n_events; i++)
+        if (w->events[i].kind == EV_DEATHS)
+            due[w->events[i].who] = true;
+    for (int i = 0; i < w->n_hosts && w->hot; i++)
+        if (w->hosts[i].core.leading && !due[i])
+            world_put(w, w->now + 5, EV_DEATHS, i, 0);
+}
+
 static void tell_deaths(struct world *w, int host)
 {
+    static const char *const names[HOSTS] = {"0", "1", "2"};
     struct core_death list[DEATHS];
     struct core_event event = {.type = CORE_EV_DEATHS, .deaths = list, .n_deaths = (size_t)w->n_deaths};
     int64_t local = world_local(w, host);
@@ -226,6 +256,8 @@ static void tell_deaths(struct world *w, int host)
     for (int i = 0; i < w->n_hosts; i++)
         if (i != host && w->hosts[i].elector && w->hosts[i].core.phase == CORE_STANDBY)
             event.standing |= UINT64_C(1) << (i + 1);
+    int heir = w->hot ? next_in_queue(w, host) : -1;
+    event.heir = heir >= 0 ? names[heir] : NULL;
     if (w->hosts[host].core.connected)
         host_elector_step(w, host, &event);
 }
@@ -328,6 +360,8 @@ static void perform(struct world *w, int host, const struct core_action *a)
         world_say(w, "host %d    %s: %s", host, core_history_name(a->history), a->text);
         return;
     case CORE_ACT_PUBLISH:
+        read_records(w);
+        return;
     case CORE_ACT_ALARM:
         return;
     case CORE_ACT_FATAL:
@@ -427,7 +461,8 @@ static void probed(struct world *w, int host, uint32_t run)
 {
     struct host *h = &w->hosts[host];
     struct core_event event = {.type = CORE_EV_PROBE,
-                               .alive = h->livy && !h->hung && !h->killed && w->now >= h->serves_at};
+                               .alive =
+                                   h->livy && !h->shut && !h->hung && !h->killed && w->now >= h->serves_at};
 
     if (h->core.livy.run == run && h->core.livy.state != IPC_LIVY_NONE)
         host_elector_step(w, host, &event);

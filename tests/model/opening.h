@@ -14,6 +14,7 @@ struct opening {
     struct fault struck;
     int64_t from; /* the first deviation may come from here on */
     int64_t span; /* for so long */
+    bool hot;     /* as struct world's */
 };
 
 size_t opening_count(void);

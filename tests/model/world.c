@@ -190,7 +190,7 @@ static void check_leases(struct world *w)
 {
     for (int i = 0; i < w->n_hosts; i++) {
         const struct host *h = &w->hosts[i];
-        if (h->livy && h->keeper && world_local(w, i) > h->lease_end + KILL_MARGIN)
+        if (h->livy && !h->shut && h->keeper && world_local(w, i) > h->lease_end + KILL_MARGIN)
             world_violation(w, LEASE_OUTLIVED, "host %d: Livy lives %lld ms beyond the deadline and K", i,
                             (long long)(world_local(w, i) - h->lease_end - KILL_MARGIN));
     }
@@ -229,6 +229,7 @@ void world_step(struct world *w, const struct event *next)
     case EV_KEEPER_GONE:
     case EV_GUARD:
     case EV_LIVY_DEAD:
+    case EV_LIVY_OPENS:
     case EV_PROBED:
     case EV_LOOKED:
     case EV_DEATHS:

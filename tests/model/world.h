@@ -93,10 +93,11 @@ enum event_kind {
     EV_HELLO,  /* arg: life */
     EV_KEEPER_GONE,
     EV_GUARD,
-    EV_LIVY_DEAD, /* arg: life */
-    EV_PROBED,    /* arg: run */
-    EV_DEATHS,    /* the elector is told of <root>/deaths */
-    EV_LOOKED,    /* at the one that was active before; arg: op */
+    EV_LIVY_DEAD,  /* arg: life */
+    EV_LIVY_OPENS, /* arg: life; the gate that it stands at */
+    EV_PROBED,     /* arg: run */
+    EV_DEATHS,     /* the elector is told of <root>/deaths */
+    EV_LOOKED,     /* at the one that was active before; arg: op */
     EV_KEEPER_BEGIN,
     EV_STAND, /* arg: may stand */
     EV_QUIET,
@@ -217,6 +218,9 @@ struct host {
     bool keeper, elector, welcomed, keeper_gone, guarding;
     bool elector_exited, livy_exited, reap_first;
     bool livy, hung, killed; /* killed: SIGKILL is on its way */
+    bool shut; /* it was started, or let go, and has not come to the look at the clock yet: it writes nothing
+                */
+    int late;  /* the next start comes to that so much later, ms */
     int32_t life, livy_life, livy_run, livy_status, uuids;
     int64_t closing; /* the elector waits for its session's end, until then at the most; 0: it does not */
     int crash_after; /* the elector dies after that many actions of this step; 0: it does not */
@@ -250,6 +254,7 @@ struct world {
     struct orders orders;
     bool trace;
     bool unequal;  /* server 0 grants TIMEOUT_LONG */
+    bool hot;      /* each standby says that it holds a Livy that is ready, whether it does or not */
     bool stranger; /* somebody outside has deleted a latch node: the one fault that stands alone */
     int32_t death; /* ms that a SIGKILL takes */
     int n_hosts, n_events, n_deaths;

@@ -48,3 +48,8 @@ def sanitizer_report(log: str) -> str:
     """The part of a log from the first sanitizer report on, "" where there is none."""
     starts = [log.find(mark) for mark in SANITIZER_MARKS if mark in log]
     return log[min(starts):][:6000] if starts else ""
+
+
+def standby() -> str:
+    """livy.standby in the matrix and in the nemesis; LIVY_HA_STANDBY=hot runs them with held Livys."""
+    return os.environ.get("LIVY_HA_STANDBY") or "cold"

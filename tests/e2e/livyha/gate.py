@@ -57,8 +57,9 @@ def compile_livy(directory: str, without: str = "") -> str:
     return classes
 
 
-def launcher(directory: str, class_path: str) -> str:
-    """A bin/livy-server for this Livy, with the contract of Livy's own: LIVY_CONF_DIR's livy-env.sh and livy.conf."""
+def launcher(directory: str, class_path: str, more: str = "", opts: str = "$LIVY_SERVER_JAVA_OPTS") -> str:
+    """A bin/livy-server for this Livy, with the contract of Livy's own: LIVY_CONF_DIR's livy-env.sh and livy.conf. `opts`:
+    what it makes of LIVY_SERVER_JAVA_OPTS."""
     path = os.path.join(directory, "livy-server")
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"""#!/bin/sh
@@ -66,7 +67,7 @@ set -a
 . "$LIVY_CONF_DIR/livy-env.sh"
 set +a
 port=$(sed -n 's/^livy.server.port *= *//p' "$LIVY_CONF_DIR/livy.conf" | tail -n 1)
-exec java -Xmx64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 $LIVY_SERVER_JAVA_OPTS -Dtold={directory}/told-$$ \\
+exec java -Xmx64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 {opts} {more} -Dtold={directory}/told-$$ \\
     -Dport="$port" -cp {class_path} org.apache.livy.server.LivyServer
 """)
     os.chmod(path, 0o755)

@@ -23,7 +23,7 @@ import pytest
 
 from . import proc
 from .bed import Bed
-from .build import ROOT
+from .build import ROOT, standby
 from .cluster import Cluster
 from .member import Member
 from .oracle import Life
@@ -88,6 +88,7 @@ class Row:
         """Three fresh members under a root of their own; `a` is active, connected to `on` where a server is named.
         Settings as for make_cluster; `prepare` is called before the first member starts."""
         self.record.fault = fault
+        settings.setdefault("livy__standby", standby())
         self.cluster = self._make(3, self.bed.ensemble, **settings)
         self.bed.house(self.cluster)
         if prepare is not None:
@@ -106,6 +107,10 @@ class Row:
             member.wait_role("active" if member is self.active else "standby")
         # Each knows of all others too: a server may be cut off next, and no member gives up for one that it has not heard of.
         wait_for(self._whole, 20, "each member tells of one active one and two standbys", self.failure_text)
+        if settings["livy__standby"] == "hot":
+            for member in self.cluster.members:
+                if member is not self.active:
+                    member.wait_held()
         if on is not None:
             self.bed.heal()
             self.bed.wait_connected(first, on)

@@ -152,6 +152,20 @@ class Member:
                 return life
         return None
 
+    def held(self) -> Life | None:
+        """The stand-in of this member that stands at the gate now."""
+        for life in reversed(self.oracle.held(self.name)):
+            if life.held and proc.alive(life.pid) and not life.exit_kind:
+                self._seen.add(life.pid)
+                return life
+        return None
+
+    def wait_held(self, timeout: float = 30, other_than: Life | None = None) -> Life:
+        def found() -> Life | None:
+            life = self.held()
+            return life if life and (other_than is None or life.path != other_than.path) else None
+        return self.wait(found, timeout, "a Livy is held")
+
     def serving(self) -> Life | None:
         life = self.livy()
         return life if life and life.serving else None
@@ -211,7 +225,7 @@ class Member:
             for pid in {*self._seen, *descendants}:
                 for name in ("livy-ha", "livy-ha-elector", "livy-ha-relay", "standin"):
                     proc.kill_if(pid, name)
-        for life in self.oracle.lives():
+        for life in self.oracle.records():
             if life.name == self.name:
                 proc.kill_if(life.pid, "standin")
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from . import proc
+from .build import standby
 from .cluster import Cluster
 from .member import Member
 from .nemesis_faults import ELECTOR, KEEPER, LIVY, Faults
@@ -85,18 +86,20 @@ def _znodes(cluster: Cluster, path: str) -> set[str]:
 
 
 def _files(member: Member, role: str) -> set[str]:
+    # livy-classes: a hot member's, once it has served.
     return {_plain(f"{role}: {os.path.relpath(os.path.join(folder, name), member.runtime_dir)}")
-            for folder, _folders, names in os.walk(member.runtime_dir) for name in names}
+            for folder, _folders, names in os.walk(member.runtime_dir) for name in names if name != "livy-classes"}
 
 
 def _strangers(faults: Faults, active: Member) -> list[str]:
-    """A keeper and an elector a member, one Livy on the active one, a server on each of the other hosts."""
+    """A keeper and an elector a member, one Livy on the active one, and a held one on each standby where they are hot; a
+    server on each of the other hosts."""
     found = []
     present = faults.processes()
     for host in faults.bed.network.hosts:
         programs = sorted(present[host.name].values())
         member = next((each for each in faults.cluster.members if each.name == host.name), None)
-        wanted = ["java"] if member is None else [KEEPER, ELECTOR, *([LIVY] if member is active else [])]
+        wanted = ["java"] if member is None else [KEEPER, ELECTOR, *([LIVY] if member is active or standby() == "hot" else [])]
         if programs != sorted(wanted):
             found.append(f"{host.name} has {programs}, not {sorted(wanted)}")
     known = {"unshare", "sh", "dash", "bash", os.path.basename(proc.executable(os.getpid()))}

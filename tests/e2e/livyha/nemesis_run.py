@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from .bed import Bed
+from .build import standby
 from .cluster import Cluster
 from .member import Member
 from .nemesis_faults import Faults, Made
@@ -26,7 +27,7 @@ TICK_MS = 500
 _WINDOW_S = 20
 # A Livy that is killed all the time must not be given up for good; one that hangs is to be found out within the run.
 SETTINGS = {"livy.restart_window": f"{_WINDOW_S}s", "livy.stop_grace": "1s", "livy.orphan_grace": "1s", "livy.probe_interval": "500ms",
-            "livy.probe_timeout": "500ms", "livy.probe_failures": 3}
+            "livy.probe_timeout": "500ms", "livy.probe_failures": 3, "livy.standby": standby()}
 
 
 class Nemesis:
@@ -139,15 +140,20 @@ class Nemesis:
         begin = boot_ms()
         self._whole()
         self.report.calm_s.append((boot_ms() - begin) / 1000)
+        held = self._settle()
+        self._judge_store()
+        self.say(f"calm: whole after {self.report.calm_s[-1]:.1f} s, {len(self.watch.lives)} lives so far")
+        return held
+
+    def _settle(self) -> Holding:
+        """What has been left by a fault of the last second may still be ending; a Livy whose like was killed often is held
+        again after a minute."""
         held: list[Holding] = []
 
         def settled() -> bool:
             held[:] = [self._hold()]
             return not held[0].processes
-        # What has been left by a fault of the last second may still be ending.
-        self._until(settled, 15, lambda: f"no processes left over: {held[0].processes}")
-        self._judge_store()
-        self.say(f"calm: whole after {self.report.calm_s[-1]:.1f} s, {len(self.watch.lives)} lives so far")
+        self._until(settled, 75 if standby() == "hot" else 15, lambda: f"no processes left over: {held[0].processes}")
         return held[0]
 
     def _hold(self) -> Holding:
@@ -170,7 +176,7 @@ class Nemesis:
         for member in self.cluster.members:
             self._restart(member)
             self._whole()
-        return self._hold()
+        return self._settle()
 
     def _restart(self, member: Member) -> None:
         before = member.pid

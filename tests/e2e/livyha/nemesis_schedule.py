@@ -6,7 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .build import standby
+
 MEMBERS = ("active", "active", "active", "active", "active", "standby-1", "standby-2", "a", "b", "c")
+LIVYS = MEMBERS if standby() == "hot" else ("active",)  # who has one, be it held
 SERVERS = ("leader", "leader", "follower-1", "follower-2", "connected", "zk1", "zk2", "zk3")
 ANY_SERVER = ("connected", "connected", "leader", "zk1", "zk2", "zk3")
 ROLES = ("active", "standby-1", "standby-2")
@@ -35,14 +38,14 @@ class Kind:
 KINDS = (
     Kind("kill-keeper", 4, lasts=False, ends_livy=True, ends_daemon=True),
     Kind("kill-elector", 4, lasts=False, elector_gone=True, ends_daemon=True),
-    Kind("kill-livy", 3, ("active",), lasts=False, ends_livy=True),
+    Kind("kill-livy", 3, LIVYS, lasts=False, ends_livy=True),
     # The keeper, then the rest by systemd, which closes the session after it.
     Kind("kill-unit", 3, lasts=False, ends_livy=True, ends_daemon=True),
     # Everything at once, and away for a while.
     Kind("kill-member", 3, ends_livy=True, ends_daemon=True),
     Kind("stop-keeper", 4, keeper_frozen=True, ends_daemon=True),
     Kind("stop-elector", 4, elector_gone=True, ends_daemon=True),
-    Kind("stop-livy", 2, ("active",)),
+    Kind("stop-livy", 2, LIVYS),
     Kind("stop-member", 4),
     # Each Livy of the member ends by itself, soon after its start.
     Kind("livy-exits", 2, ends_livy=True),

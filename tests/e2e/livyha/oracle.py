@@ -9,12 +9,13 @@ from typing import Any
 
 from . import store
 
-_LIFE = struct.Struct("<8siiqqqiiqq")
+_LIFE = struct.Struct("<8siiqqqiiqqqq")
 
 
 @dataclass(frozen=True)
 class Life:
-    """One stand-in from main() to its last instant; times are CLOCK_BOOTTIME in ns."""
+    """One stand-in from the instant at which it could write (main(), or when it was let go) to its last one; times are
+    CLOCK_BOOTTIME in ns."""
     path: str
     name: str       # STANDIN_NAME: the member
     pid: int
@@ -26,6 +27,8 @@ class Life:
     exit_code: int
     paused: int     # the last instant before it did not run for a while (SIGSTOP), 0: it ran all the time
     woke: int       # the first one after that
+    begun: int = 0  # main() of one that was held before; else as `first`
+    held: int = 0   # when it stood at the gate, 0: it was not held
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -36,7 +39,7 @@ class Life:
     @property
     def runs(self) -> list[tuple[int, int]]:
         """From when to when it ran: its life less its last pause."""
-        return [(self.first, self.paused), (self.woke, self.last)] if self.woke else [(self.first, self.last)]
+        return [(self.first, self.paused), (self.woke, self.last)] if self.woke > self.first else [(self.first, self.last)]
 
     @property
     def submit_log(self) -> str:
@@ -58,7 +61,7 @@ class Life:
 
 
 def read_life(path: str) -> Life | None:
-    """None where the file is not complete yet."""
+    """None where the file is not complete yet. `first` is 0 where it is held: it has not begun to live."""
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -66,11 +69,11 @@ def read_life(path: str) -> Life | None:
         return None
     if len(data) != _LIFE.size:
         return None
-    magic, pid, rival, first, last, serving, kind, code, paused, woke = _LIFE.unpack(data)
+    magic, pid, rival, begun, last, serving, kind, code, paused, woke, held, first = _LIFE.unpack(data)
     if magic != b"LIVYLIFE":
         return None
     name = os.path.basename(path).rsplit(".", 3)[0]
-    return Life(path, name, pid, rival, first, last, serving, kind, code, paused, woke)
+    return Life(path, name, pid, rival, first, last, serving, kind, code, paused, woke, begun, held)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,14 @@ class Oracle:
         self._ended: dict[str, Life] = {}  # an ended life does not change any more
 
     def lives(self) -> list[Life]:
-        """In the order of their beginning."""
+        """In the order of their beginning; one that is held, or never was let go, has not lived."""
+        return sorted((life for life in self.records() if life.first), key=lambda life: life.first)
+
+    def held(self, name: str) -> list[Life]:
+        """Those of a member that stand or stood at the gate and were not let go."""
+        return sorted((life for life in self.records() if not life.first and life.name == name), key=lambda life: life.begun)
+
+    def records(self) -> list[Life]:
         found: list[Life] = []
         for entry in os.scandir(self.directory):
             if not entry.name.endswith(".life"):
@@ -115,7 +125,7 @@ class Oracle:
                 life = read_life(entry.path) or life
                 self._ended[entry.name] = life
             found.append(life)
-        return sorted(found, key=lambda life: life.first)
+        return found
 
     def life_of(self, pid: int) -> Life | None:
         matching = [life for life in self.lives() if life.pid == pid]

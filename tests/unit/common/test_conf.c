@@ -30,6 +30,7 @@ static void test_defaults(void **state)
     assert_int_equal(conf->livy.restarts, 3);
     assert_int_equal(conf->livy.restart_window, 600000);
     assert_int_equal(conf->livy.standby, CONF_STANDBY_COLD);
+    assert_int_equal(conf->livy.held_max_age, 8 * 3600000);
     assert_int_equal(conf->livy.guard, CONF_GUARD_NONE);
     assert_int_equal(conf->livy.class_data_sharing, CONF_CDS_OFF);
     assert_string_equal(conf->front.listen, "0.0.0.0:8998");
@@ -49,6 +50,26 @@ static void test_defaults(void **state)
     assert_null(conf->failover.fence_command);
     assert_null(conf->failover.on_change);
     conf_free(conf);
+}
+
+/* A Livy that is held has the agent in it anyway, so it guards as well unless somebody says no. */
+static void test_guard_of_a_hot_standby(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum conf_guard guard;
+    } cases[] = {
+        {ZK("") LIVY("standby = \"hot\";"), CONF_GUARD_PROCESS},
+        {ZK("") LIVY("standby = \"hot\"; guard = \"none\";"), CONF_GUARD_NONE},
+        {ZK("") LIVY("guard = \"process\";"), CONF_GUARD_PROCESS},
+    };
+    char *envp[] = {NULL};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct conf *conf = fixture_load_fine(cases[i].text, envp);
+        assert_int_equal(conf->livy.guard, cases[i].guard);
+        conf_free(conf);
+    }
 }
 
 static void test_environment_alone(void **state)
@@ -443,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_guard_of_a_hot_standby),
         cmocka_unit_test(test_environment_alone),
         cmocka_unit_test(test_environment_over_file),
         cmocka_unit_test(test_right_files),

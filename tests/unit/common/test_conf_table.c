@@ -97,11 +97,11 @@ static void test_effects(void **state)
         "front.drain",         "front.max_connections",   "log.level",
         "log.format",          "failover.takeover_delay", "failover.fence_command",
         "failover.on_change",  "failover.fence_timeout",  "failover.on_change_timeout",
+        "livy.standby",        "livy.held_max_age",
     };
     static const char *const next_start[] = {
-        "livy.home",    "livy.command",  "livy.conf_dir",
-        "livy.log_dir", "livy.recovery", "livy.state_store_url",
-        "livy.standby", "livy.guard",    "livy.class_data_sharing",
+        "livy.home",     "livy.command",         "livy.conf_dir", "livy.log_dir",
+        "livy.recovery", "livy.state_store_url", "livy.guard",    "livy.class_data_sharing",
     };
     size_t n_reload = 0;
     size_t n_next_start = 0;

@@ -166,15 +166,10 @@ static const struct wrong wrongs[] = {
     {ZK("") LIVY("standby = \"warm\";"), {0}, {"livy.standby: found \"warm\", expected \"cold\" or \"hot\""}},
 
     /* what this build cannot do */
-    {ZK("") LIVY("standby = \"hot\";"),
-     {0},
-     {"livy-ha.conf:2: livy.standby: this version does not do that yet; use livy.standby = \"cold\""}},
+    {ZK("") LIVY("held_max_age = \"100ms\";"), {0}, {"livy.held_max_age: found \"100ms\""}},
     {ZK("") LIVY("class_data_sharing = \"auto\";"),
      {0},
      {"livy.class_data_sharing: this version does not do that yet"}},
-    {NULL,
-     {ENV_BASE, "LIVY_HA_LIVY_STANDBY=hot"},
-     {"LIVY_HA_LIVY_STANDBY (environment): livy.standby: this version does not"}},
     {ZK("sasl_mechanism = \"GSSAPI\";") LIVY(""),
      {0},
      {"livy-ha.conf:1: zookeeper.sasl_mechanism: this build has no SASL"}},

@@ -240,7 +240,7 @@ static void test_wrong_fields(void **state)
     SPOILT(msg.type = 0);
     SPOILT(msg.type = IPC_CHANGED + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
-    SPOILT(msg.type = IPC_RETIRE + 1);
+    SPOILT(msg.type = IPC_HELD + 1);
     SPOILT(msg.sent_at = -1);
     SPOILT(msg.epoch = -1);
     SPOILT(msg.kill_at = -1);
@@ -340,7 +340,8 @@ static void test_names(void **state)
     assert_string_equal(ipc_type_name(IPC_ANSWER), "answer");
     assert_string_equal(ipc_type_name(IPC_HANDOVER), "handover");
     assert_string_equal(ipc_type_name(IPC_RETIRE), "retire");
-    assert_string_equal(ipc_type_name(IPC_RETIRE + 1), "unknown");
+    assert_string_equal(ipc_type_name(IPC_HELD), "held");
+    assert_string_equal(ipc_type_name(IPC_HELD + 1), "unknown");
     assert_string_equal(ipc_type_name(IPC_CHANGED), "changed");
     assert_string_equal(ipc_type_name(IPC_CHANGED + 1), "unknown");
     assert_string_equal(ipc_role_name(IPC_ROLE_ACTIVE), "active");

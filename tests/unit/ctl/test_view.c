@@ -121,6 +121,32 @@ static void test_nobody_active(void **state)
                 "Alarm on c: y\n");
 }
 
+static void test_hot_standbys(void **state)
+{
+    (void)state;
+    assert_view("{\"root\":\"/r\",\"active\":\"a\",\"serving\":true,\"members\":["
+                "{\"id\":\"a\",\"role\":\"active\",\"livy\":\"serving\",\"held\":\"none\","
+                "\"held_reason\":\"this member is not a standby\"},"
+                "{\"id\":\"b\",\"role\":\"standby\",\"livy\":\"held\",\"held\":\"ready\","
+                "\"held_reason\":null},"
+                "{\"id\":\"c\",\"role\":\"standby\",\"livy\":\"none\",\"held\":\"warming\"},"
+                "{\"id\":\"d\",\"role\":\"standby\",\"livy\":\"none\",\"held\":\"none\","
+                "\"held_reason\":\"refused: the list does not fit\",\"alarms\":[\"x\"]},"
+                "{\"id\":\"e\",\"role\":\"standby\",\"livy\":\"none\",\"held\":null}]}",
+                NULL,
+                "livy_ha at /r: a serves\n"
+                "\n"
+                "  Member  Role     Livy     Since  Lease\n"
+                "  a       active   serving  -      -\n"
+                "  b       standby  held     -      -\n"
+                "  c       standby  warming  -      -\n"
+                "  d       standby  none     -      -\n"
+                "  e       standby  none     -      -\n"
+                "\n"
+                "Alarm on d: x\n"
+                "d holds no Livy: refused: the list does not fit\n");
+}
+
 static void test_headlines(void **state)
 {
     static const struct {
@@ -356,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_active),
         cmocka_unit_test(test_wide),
         cmocka_unit_test(test_nobody_active),
+        cmocka_unit_test(test_hot_standbys),
         cmocka_unit_test(test_headlines),
         cmocka_unit_test(test_strange_documents),
         cmocka_unit_test(test_control_bytes),

@@ -4,6 +4,25 @@
 
 #include "sim_host.h"
 
+/* Who is next in the queue says for 7 s that it holds a Livy, and for 7 s that it does not, whatever is true.
+ */
+static const char *sim_heir(struct sim *s, int64_t host)
+{
+    static const char *const names[SIM_HOSTS] = {"0", "1", "2"};
+    int64_t own = core_latch_sequence(sim_host(s, host)->core.node), least = INT64_MAX;
+    const char *next = NULL;
+
+    for (int i = 0; i < SIM_HOSTS; i++) {
+        const struct sim_host *h = sim_host(s, i);
+        int64_t sequence = h->elector ? core_latch_sequence(h->core.node) : -1;
+        if (i == host || own < 0 || sequence <= own || sequence >= least)
+            continue;
+        least = sequence;
+        next = h->core.phase == CORE_STANDBY ? names[i] : NULL;
+    }
+    return sim_now(s) / 7000 % 2 == 0 ? next : NULL;
+}
+
 static void sim_tell_deaths(struct sim *s, int64_t host, int64_t unused)
 {
     struct sim_host *h = sim_host(s, host);
@@ -22,6 +41,7 @@ static void sim_tell_deaths(struct sim *s, int64_t host, int64_t unused)
     for (int i = 0; i < SIM_HOSTS; i++)
         if (i != host && sim_host(s, i)->elector && sim_host(s, i)->core.phase == CORE_STANDBY)
             event.standing |= UINT64_C(1) << (i + 1);
+    event.heir = sim_heir(s, host);
     sim_elector_event(s, (int)host, &event);
 }
 

@@ -257,6 +257,25 @@ static void test_page_escapes(void **state)
     assert_null(strstr(body(), "href="));
 }
 
+static void test_page_of_hot_standbys(void **state)
+{
+    json_t *document = fixture_document();
+    json_t *other = json_array_get(json_object_get(json_object_get(document, "cluster"), "members"), 1);
+
+    (void)state;
+    json_object_set_new(other, "held", json_string("none"));
+    json_object_set_new(other, "held_reason", json_string("refused: <no fit>"));
+    fixture_take(snapshot, document, clock_boot_ms());
+    assert_int_equal(get("/"), 200);
+    assert_non_null(strstr(body(), "<td>none <small>(refused: &lt;no fit&gt;)</small></td>"));
+    document = fixture_document();
+    other = json_array_get(json_object_get(json_object_get(document, "cluster"), "members"), 1);
+    json_object_set_new(other, "held", json_string("warming"));
+    fixture_take(snapshot, document, clock_boot_ms());
+    assert_int_equal(get("/"), 200);
+    assert_non_null(strstr(body(), "<td>none <small>(warming)</small></td>"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_old_documents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_types, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_page_escapes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_page_of_hot_standbys, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

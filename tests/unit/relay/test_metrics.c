@@ -137,6 +137,8 @@ static void test_fresh(void **state)
     assert_true(has("livy_ha_members{role=\"drained\"} 0"));
     assert_true(has("livy_ha_health{check=\"active\"} 1"));
     assert_true(has("livy_ha_health{check=\"standby\"} 0"));
+    assert_true(has("livy_ha_standbys_ready 0"));
+    assert_null(strstr(text, "livy_ha_held{")); /* no hot standby */
     assert_true(has("livy_ha_phase{phase=\"active\"} 1"));
     assert_true(has("livy_ha_front_connections 3"));
     assert_true(has("livy_ha_front_connections_accepted_total 12"));
@@ -144,6 +146,24 @@ static void test_fresh(void **state)
     assert_true(has("livy_ha_front_rejects_total{reason=\"full\"} 4"));
     assert_true(has("livy_ha_front_hold_seconds_total 1.5"));
     assert_true(has("livy_ha_front_route{route=\"local\"} 1"));
+    free(text);
+    snapshot_free(snapshot);
+}
+
+static void test_hot(void **state)
+{
+    json_t *document = fixture_document();
+    json_t *other = json_array_get(json_object_get(json_object_get(document, "cluster"), "members"), 1);
+
+    (void)state;
+    json_object_set_new(fixture_status(document), "held", json_string("warming"));
+    json_object_set_new(other, "livy", json_string("held"));
+    struct snapshot *snapshot = fixture_snapshot(document, SENT_AT);
+    write_all(snapshot, NULL, SENT_AT + 500);
+    assert_true(has("livy_ha_held{state=\"none\"} 0"));
+    assert_true(has("livy_ha_held{state=\"warming\"} 1"));
+    assert_true(has("livy_ha_held{state=\"ready\"} 0"));
+    assert_true(has("livy_ha_standbys_ready 1"));
     free(text);
     snapshot_free(snapshot);
 }
@@ -194,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_text),  cmocka_unit_test(test_document),
         cmocka_unit_test(test_fresh), cmocka_unit_test(test_document_that_is_none),
         cmocka_unit_test(test_old),   cmocka_unit_test(test_process),
+        cmocka_unit_test(test_hot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

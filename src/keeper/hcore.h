@@ -1,0 +1,133 @@
+/* hcore.h - the keeper's decisions about the Livy that a hot standby holds at the gate (livy.standby =
+ * "hot"): a pure machine, as rcore.h is for the relay. Times are CLOCK_BOOTTIME ms.
+ *
+ * It never lets one go: that is the place of a fork in kcore.h's KCORE_ACT_FORK_LIVY, and nothing in kcore.c
+ * knows the difference. This machine sees to it that one is there while this member stands by, that it is the
+ * Livy that would be started now, and that it is ended as soon as it may not stay: it has written nothing and
+ * listens nowhere, so SIGKILL costs nothing.
+ */
+#ifndef LIVY_HA_KEEPER_HCORE_H
+#define LIVY_HA_KEEPER_HCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "livy-ha/gate.h"
+#include "livy-ha/ipc.h"
+
+#define HCORE_MAX_ACTIONS 8
+
+struct hcore_config {
+    bool wanted;          /* livy.standby is "hot" */
+    int64_t max_age;      /* livy.held_max_age */
+    int64_t start_within; /* livy.start_timeout: by then it stands at the gate */
+};
+
+enum hcore_state {
+    HCORE_NONE,
+    HCORE_LOOKING, /* what it would be started with is being looked at */
+    HCORE_WARMING,
+    HCORE_HELD,   /* at the gate, its classes loaded */
+    HCORE_KILLED, /* SIGKILL was sent, not reaped yet */
+};
+
+/* Of what Livy is made of: names, sizes and times of files, each as one number. */
+struct hcore_stamp {
+    uint64_t conf, jars;
+};
+
+enum hcore_event_type {
+    HCORE_EV_TIME,
+    HCORE_EV_ROLE,     /* role: enum ipc_role, as the elector says it */
+    HCORE_EV_SESSION,  /* ms: the ZooKeeper session's T, which Livy gets as its own; 0: there is none */
+    HCORE_EV_LIVY,     /* there: a Livy runs, or is not dead yet; the held one is not it */
+    HCORE_EV_STAMPED,  /* answer to STAMP: stamp, or text says why there is none */
+    HCORE_EV_STARTED,  /* answer to START: pid > 0, or text says why not */
+    HCORE_EV_SAID,     /* message: enum gate_type, count, text */
+    HCORE_EV_GARBLED,  /* it says what cannot be */
+    HCORE_EV_BREACH,   /* it does what a held one must not; text: what */
+    HCORE_EV_EXITED,   /* status: its exit status, 256 + signal; text: why exec failed, "" if it did not */
+    HCORE_EV_TAKEN,    /* it was let go: it is the Livy now */
+    HCORE_EV_RELOADED, /* config */
+    HCORE_EV_QUIT,
+};
+
+struct hcore_event {
+    enum hcore_event_type type;
+    uint32_t role, message, count;
+    int32_t pid;
+    int status;
+    int64_t ms;
+    bool there;
+    struct hcore_stamp stamp;
+    const struct hcore_config *config;
+    const char *text;
+};
+
+enum hcore_action_type {
+    HCORE_ACT_STAMP, /* look at the files; answer STAMPED */
+    HCORE_ACT_START, /* answer STARTED */
+    HCORE_ACT_KILL,
+    HCORE_ACT_CHECK, /* does it listen, is the agent in it? gated: it has said READY. Say BREACH if so */
+    HCORE_ACT_TELL,  /* the elector: code (enum ipc_held), text */
+    HCORE_ACT_STATE, /* for the log: old_state -> state: text */
+    HCORE_ACT_ALARM, /* text: an error for the log */
+    HCORE_ACT_WARN,  /* text: a warning for the log */
+};
+
+struct hcore_action {
+    enum hcore_action_type type;
+    enum hcore_state old_state, state;
+    bool gated;
+    int code;
+    char text[IPC_TEXT_SIZE];
+};
+
+struct hcore_actions {
+    struct hcore_action list[HCORE_MAX_ACTIONS];
+    size_t count;
+};
+
+struct hcore {
+    struct hcore_config config;
+    int64_t jitter; /* at most: so that not all members renew theirs at once */
+    uint64_t draw;  /* of this member, for the jitter */
+
+    enum hcore_state state;
+    uint32_t role; /* enum ipc_role */
+    bool livy, quitting;
+    int64_t session; /* T, ms; 0: none */
+
+    bool ready;    /* the agent is in it, and the list fits */
+    int64_t began; /* when it was started */
+    int64_t with;  /* T then */
+    struct hcore_stamp stamp;
+    int64_t stamp_at, check_at, renew_at; /* CLOCK_NEVER: not due */
+    bool stamping;                        /* STAMP is not answered yet */
+    bool blind;                           /* the last one failed */
+    char renewal[IPC_TEXT_SIZE];          /* why, once renew_at has come */
+
+    bool refused;            /* not tried before a reload */
+    unsigned failures;       /* in a row */
+    int64_t start_at;        /* not before */
+    char why[IPC_TEXT_SIZE]; /* there is none */
+
+    int told; /* enum ipc_held, -1: nothing yet */
+    char told_text[IPC_TEXT_SIZE];
+};
+
+void hcore_init(struct hcore *h, const struct hcore_config *config, const char *id, int64_t now);
+void hcore_step(struct hcore *h, const struct hcore_event *event, int64_t now, struct hcore_actions *out);
+
+/* After a step at `now`: when the next HCORE_EV_TIME is due; always later than `now`. */
+int64_t hcore_next(const struct hcore *h, int64_t now);
+
+/* It lives, and is the Livy that would be started now: it may be let go, at the gate or still on its way
+ * there. */
+bool hcore_current(const struct hcore *h);
+
+/* What HELD carries; `text` is the machine's. */
+int hcore_held(const struct hcore *h, const char **text);
+
+#endif

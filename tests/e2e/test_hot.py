@@ -1,0 +1,256 @@
+"""livy.standby = "hot": a standby's Livy stands at the gate, and to take over is to let it go."""
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from livyha import gate, proc
+from livyha.cluster import Cluster
+from livyha.faults import continued, stop_at_once
+from livyha.member import Member
+from livyha.oracle import Life
+from livyha.wait import let_pass
+from livyha.zookeeper import Ensemble
+
+MakeCluster = Callable[..., Cluster]
+
+
+@pytest.fixture
+def hot(make_cluster: MakeCluster) -> Cluster:
+    return make_cluster(2, livy__standby="hot", writing_ms=20)
+
+
+def begin(cluster: Cluster, mode: str = "") -> tuple[Member, Member, Life]:
+    """One serves, and the other one holds."""
+    first, second = cluster.members
+    first.start()
+    first.wait_serving()
+    second.set_mode(mode)
+    second.start()
+    held = second.wait_held()
+    second.wait_log("held Livy warming -> held")
+    first.wait(lambda: first.row(second.name).get("role") == "standby", 10, "it knows of the other one")
+    return first, second, held
+
+
+def record(member: Member, held: Life) -> Life:
+    """The same one, as it is now."""
+    return next(life for life in member.oracle.records() if life.path == held.path)
+
+
+def never_lived(member: Member, held: Life) -> bool:
+    return record(member, held).first == 0 and record(member, held).writer is None
+
+
+# ---- let go ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_takeover_lets_the_held_one_go(hot: Cluster) -> None:
+    first, second, held = begin(hot)
+    assert never_lived(second, held)
+    first.kill()
+    life = second.wait_serving()
+    assert life.pid == held.pid, "the one that was held"
+    assert life.serving - life.first < 200_000_000, "nothing was left to be done"
+    lock = [fd for fd in life.environment["fds"].values() if fd.endswith("/livy.lock")]
+    assert len(lock) == 1, "it has the lock"
+    # The lease is renewed in its page: it lives on, and the elector has its pidfd.
+    let_pass(4.5, lambda: proc.alive(life.pid), "longer than a session", second.failure_text)
+    second.pause_process(second.pid)
+    with continued([second.pid]):
+        second.wait_gone(life.pid, 10, "(by the elector)")
+
+
+def test_a_switchover_and_the_way_back(hot: Cluster) -> None:
+    """Who has given up holds one in its turn, and the classes of the one that served are known to it."""
+    first, second, held = begin(hot)
+    assert first.ctl("switchover").code == 0
+    assert second.wait_serving().pid == held.pid
+    again = first.wait_held()
+    first.wait_log("held Livy warming -> held")
+    assert second.ctl("switchover").code == 0
+    assert first.wait_serving().pid == again.pid
+    first.wait_log("at the gate, with 1 classes")
+
+
+def test_let_go_while_it_is_still_warming(hot: Cluster) -> None:
+    first, second = hot.members
+    first.start()
+    first.wait_serving()
+    second.set_mode("gate-delay=3000")
+    second.start()
+    second.wait_log("held Livy none -> warming")
+    first.kill()
+    second.wait_log("warming) is let go", timeout=20)
+    life = second.wait_serving()
+    assert life.begun < life.first and not life.held, "it came to an open gate"
+    assert len(second.oracle.held(second.name)) == 0, "and it is the only one"
+
+
+def test_frozen_when_it_is_let_go(hot: Cluster) -> None:
+    """It does not answer, and is killed for it long before livy.start_timeout; the next one is started cold."""
+    first, second, held = begin(hot)
+    second.pause_process(held.pid)
+    began = time.monotonic()
+    first.kill()
+    life = second.wait_serving()
+    assert life.pid != held.pid and life.begun == life.first, "a cold one"
+    assert never_lived(second, held)
+    assert time.monotonic() - began < 15, second.failure_text()
+    second.wait_log("has not answered within 2000 ms of being let go")
+
+
+def test_let_go_after_the_lease_has_ended(hot: Cluster) -> None:
+    """The word was sent in time and is read too late, with nobody left who could kill: it ends by itself."""
+    first, second, held = begin(hot)
+    second.pause_process(held.pid)
+    elector = second.wait_elector()
+    first.kill()
+    second.wait(lambda: "is let go" in second.log(), 20, "it is let go")
+    stop_at_once(second, [second.pid, elector])
+    with continued([second.pid, elector]):
+        let_pass(4, lambda: never_lived(second, held), "until the lease has ended")
+        proc.send(held.pid, signal.SIGCONT)
+        second.wait(lambda: record(second, held).exit_code == gate.LEASE_STATUS, 5, "it ends by itself")
+    assert never_lived(second, held)
+    assert second.wait_serving(60).pid != held.pid
+
+
+def test_cold_where_the_lock_is_taken(hot: Cluster) -> None:
+    """As a child that cannot have the lock: who holds it is ended as what an earlier Livy has left, then Livy is started."""
+    first, second, held = begin(hot)
+    with subprocess.Popen(["flock", "--no-fork", os.path.join(second.runtime_dir, "livy.lock"), "sleep", "60"]) as holder:
+        first.kill()
+        second.wait_log("Livy's lock is not to be had", timeout=20)
+        second.wait_log("an earlier Livy still holds it")
+        assert holder.wait(10) == -signal.SIGKILL
+    assert second.wait_serving().pid != held.pid
+    assert never_lived(second, held)
+
+
+# ---- while it is held ------------------------------------------------------------------------------------------------
+
+
+def test_killed_ones_are_held_anew(hot: Cluster) -> None:
+    _, second, held = begin(hot)
+    for _ in range(2):
+        proc.send(held.pid, signal.SIGKILL)
+        held = second.wait_held(other_than=held)
+    second.wait_log("it was killed by signal 9; the next one in 2 s")
+    assert len(hot.oracle.lives()) == 1
+
+
+def test_the_keeper_is_frozen_and_killed(hot: Cluster) -> None:
+    _, second, held = begin(hot)
+    second.pause_process(second.pid)
+    with continued([second.pid]):
+        let_pass(2, lambda: proc.alive(held.pid) and never_lived(second, held), "it stays where it is")
+    second.wait_role("standby")
+    second.kill()
+    second.wait_gone(held.pid, 2)
+    assert never_lived(second, held)
+
+
+def test_orders(hot: Cluster) -> None:
+    """A drain ends it, a pause and an upgrade leave it alone, a reload renews it, a stop ends it."""
+    _, second, held = begin(hot)
+    assert second.ctl("drain").code == 0
+    second.wait_gone(held.pid)
+    assert second.ctl("undrain").code == 0
+    held = second.wait_held(other_than=held)
+    assert second.ctl("pause").code == 0
+    elector = second.wait_elector()
+    assert second.ctl("upgrade", timeout="60s", as_json=False).code == 0
+    second.wait_elector(other_than=elector)
+    second.wait_role("standby")
+    let_pass(1, lambda: proc.alive(held.pid), "it is still there", second.failure_text)
+    assert second.ctl("resume").code == 0
+    proc.send(second.wait_elector(), signal.SIGKILL)
+    second.wait_role("standby")
+    let_pass(1, lambda: proc.alive(held.pid), "it is still there", second.failure_text)
+    assert second.ctl("reload").code == 0
+    renewed = second.wait_held(other_than=held)
+    assert not proc.alive(held.pid)
+    second.stop_begin()
+    second.wait_gone(renewed.pid)
+    assert second.wait_exit() == 0
+    assert len(hot.oracle.lives()) == 1
+
+
+def test_renewed_when_it_is_not_current_any_more(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(2, livy__standby="hot", livy__held_max_age="4s")
+    _, second, held = begin(cluster)
+    second.write_livy_conf("# another one\n", "log4j.properties")
+    second.wait_log("held -> killed: files of livy.conf_dir have changed", timeout=5)
+    held = second.wait_held(other_than=held)
+    os.makedirs(os.path.join(second.home, "rsc-jars"))
+    with open(os.path.join(second.home, "rsc-jars", "a.jar"), "w", encoding="ascii") as jar:
+        jar.write("x")
+    second.wait_log("held -> killed: jars of livy.home", timeout=5)
+    held = second.wait_held(other_than=held)
+    second.wait_log("held -> killed: it has reached livy.held_max_age", timeout=10)
+    second.wait_held(other_than=held)
+    assert len(cluster.oracle.lives()) == 1
+
+
+def test_a_session_that_is_lost_costs_it_nothing(make_cluster: MakeCluster, own_zookeeper: Ensemble) -> None:
+    cluster = make_cluster(2, ensemble=own_zookeeper, livy__standby="hot")
+    _, second, held = begin(cluster)
+    own_zookeeper.pause()
+    try:
+        let_pass(5, lambda: proc.alive(held.pid) and never_lived(second, held), "ZooKeeper is away for longer than a session")
+    finally:
+        own_zookeeper.resume()
+    cluster.wait_active()
+
+
+# ---- those that may not be held --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, told", [("gate-refused", "this Livy is not one that can be held"), ("gate-listens", "it listened on port")])
+def test_refused_and_started_cold(hot: Cluster, mode: str, told: str) -> None:
+    first, second = hot.members
+    first.start()
+    first.wait_serving()
+    second.set_mode(mode)
+    second.start()
+    second.wait_log("will be started cold", told)
+    second.wait(lambda: len(second.oracle.held("b")) == 1 and not proc.alive(second.oracle.held("b")[0].pid), 5, "it is ended")
+    let_pass(1.5, lambda: len(second.oracle.held("b")) == 1, "it is not tried again")
+    first.kill()
+    second.wait_serving()
+    second.set_mode("")
+    assert all(life.first == 0 for life in second.oracle.held("b"))
+
+
+def test_a_real_java(make_cluster: MakeCluster, tmp_path: str) -> None:
+    """The agent itself, in a JVM: held and let go; one that listens before the gate; one whose start script has lost the agent."""
+    classes = gate.compile_livy(os.path.join(tmp_path, "livy"))
+    os.makedirs(os.path.join(tmp_path, "early"))
+    early = gate.launcher(os.path.join(tmp_path, "early"), classes, "-Dearly=true")
+    os.makedirs(os.path.join(tmp_path, "deaf"))
+    deaf = gate.launcher(os.path.join(tmp_path, "deaf"), classes, opts="")
+    cluster = make_cluster(2, livy__standby="hot", livy__command=gate.launcher(str(tmp_path), classes))
+    first, second = cluster.members
+    first.start()
+    first.wait(lambda: first.row().get("livy") == "serving", 60, "its Livy serves")
+    second.settings["livy.command"] = early
+    second.write_conf()
+    second.start()
+    second.wait_log("will be started cold", f"it listened on port {second.port}", timeout=30)
+    second.settings["livy.command"] = deaf
+    second.write_conf()
+    assert second.ctl("reload").code == 0
+    second.wait_log("will be started cold", "its Java runs without the agent", timeout=30)
+    second.settings["livy.command"] = first.settings["livy.command"]
+    second.write_conf()
+    assert second.ctl("reload").code == 0
+    second.wait_log("held Livy warming -> held", timeout=30)
+    told = {name: open(os.path.join(tmp_path, name), encoding="utf-8").read().split()  # noqa: SIM115
+            for name in os.listdir(tmp_path) if name.startswith("told-")}
+    assert ["begun"] in told.values(), told
+    assert first.ctl("switchover").code == 0
+    second.wait(lambda: second.row().get("livy") == "serving", 30, "its Livy serves")
+    second.wait_log("classes are written down for the next one")

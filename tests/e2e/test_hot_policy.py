@@ -1,0 +1,186 @@
+"""Which member runs the next Livy where standbys hold one at the gate (livy.standby = "hot"): the one that is next in the
+queue and says that its own is ready, else the one on which it died."""
+import json
+import signal
+import uuid
+
+from conftest import ClusterMaker
+from livyha import proc
+from livyha.admin import metrics
+from livyha.cluster import Cluster
+from livyha.member import Member
+from livyha.oracle import Life
+
+POISON = "exit-after=300:1"
+
+
+class Pretender:
+    """Stands in the queue and says of its Livy whatever the test wants, and never does anything."""
+
+    def __init__(self, cluster: Cluster, name: str, livy: str) -> None:
+        self.cluster, self.name = cluster, name
+        self.node = cluster.zk.create(f"{cluster.root}/leader/_c_{uuid.uuid4()}-latch-", name.encode(), ephemeral=True,
+                                      sequence=True)
+        cluster.zk.create(self.record, b"{}", ephemeral=True)
+        self.says(livy)
+
+    @property
+    def record(self) -> str:
+        return f"{self.cluster.root}/members/{self.name}"
+
+    def says(self, livy: str, role: str = "standby") -> None:
+        self.cluster.zk.set(self.record, json.dumps({"id": self.name, "host": "nowhere", "role": role, "livy": livy,
+                                                     "sequence": int(self.node[-10:])}).encode())
+
+    def goes(self) -> None:
+        self.cluster.zk.delete(self.node)
+        self.cluster.zk.delete(self.record)
+
+
+def _kill_livy(member: Member) -> Life:
+    life = member.serving()
+    assert life is not None
+    proc.send(life.pid, signal.SIGKILL)
+    return life
+
+
+def _knows(member: Member, other: str, livy: str) -> None:
+    member.wait(lambda: member.row(other).get("livy") == livy, 10, f"{member.name} knows that {other}'s Livy is {livy}")
+
+
+def _events(cluster: Cluster, member: Member) -> list[tuple[str, str]]:
+    data = cluster.node("history")
+    entries = json.loads(data) if data else []
+    return [(entry["event"], entry["reason"]) for entry in entries if entry["member"] == member.name]
+
+
+def _released_for(cluster: Cluster, member: Member, heir: str) -> bool:
+    return any(event == "released" and f"{heir} has one ready" in reason for event, reason in _events(cluster, member))
+
+
+def test_latch_goes_to_a_next_member_that_is_ready(make_cluster: ClusterMaker) -> None:
+    """And where that one's word was hollow, who gave the latch up serves again once it has gone."""
+    cluster = make_cluster(1).start()
+    active = cluster.wait_settled()
+    pretender = Pretender(cluster, "ready", "held")
+    _knows(active, "ready", "held")
+    before = _kill_livy(active)
+    cluster.wait(lambda: cluster.latch_ids() == ["ready", active.name], 10, "it stands behind the one that is ready")
+    cluster.wait(lambda: _released_for(cluster, active, "ready"), 10, "the history says why")
+    assert [life.pid for life in cluster.oracle.lives()] == [before.pid], "no Livy was started here meanwhile"
+    pretender.goes()
+    cluster.wait_new_life(before)
+
+
+def test_livy_is_restarted_here_where_the_next_one_is_not_ready(make_cluster: ClusterMaker) -> None:
+    """A member further behind may be ready: the latch would not go to it."""
+    cluster = make_cluster(1).start()
+    active = cluster.wait_settled()
+    pretender = Pretender(cluster, "next", "none")
+    Pretender(cluster, "further", "held")
+    _knows(active, "next", "none")
+    _knows(active, "further", "held")
+    life = cluster.wait_new_life(_kill_livy(active))
+    assert life.name == active.name and cluster.latch_ids()[0] == active.name
+    pretender.says("held", "joining")  # on its way out of the queue, and still next
+    active.wait(lambda: active.row("next").get("role") == "joining", 10, "it knows that one as joining")
+    life = cluster.wait_new_life(_kill_livy(active))
+    assert life.name == active.name and cluster.latch_ids()[0] == active.name
+
+
+# ---- hot members -----------------------------------------------------------------------------------------------
+
+
+def _hot(make_cluster: ClusterMaker, count: int, **settings: object) -> tuple[Cluster, Member]:
+    """All of them started, one serves, and each of the others holds one that the active member knows to be ready."""
+    cluster = make_cluster(count, livy__standby="hot", writing_ms=20, **settings).start()
+    active = cluster.wait_settled()
+    _all_ready(cluster, active)
+    return cluster, active
+
+
+def _all_ready(cluster: Cluster, active: Member) -> dict[str, Life]:
+    standbys = [member for member in cluster.members if member is not active]
+    held = {member.name: member.wait_held() for member in standbys}
+    for member in standbys:
+        _knows(active, member.name, "held")
+    return held
+
+
+def test_livy_dies_and_the_next_ones_held_one_is_let_go(make_cluster: ClusterMaker) -> None:
+    """The queue's next one each time; who lost its Livy holds one itself soon."""
+    cluster, active = _hot(make_cluster, 3)
+    for _ in range(2):
+        order = cluster.latch_ids()
+        held = _all_ready(cluster, active)
+        life = cluster.wait_new_life(_kill_livy(active))
+        assert order[0] == active.name and (life.name, life.pid) == (order[1], held[order[1]].pid), (order, held, life)
+        cluster.wait(lambda: cluster.latch_ids() == [*order[1:], order[0]], 10, "who had it stands at the end")  # noqa: B023
+        cluster.wait(lambda: _released_for(cluster, active, order[1]), 10, "the history says why")  # noqa: B023
+        active = cluster[order[1]]
+
+
+def test_a_held_one_that_dies_with_the_active_one(make_cluster: ClusterMaker) -> None:
+    """What the record says is not so any more: a cold start, here or there, and soon."""
+    cluster, active = _hot(make_cluster, 2)
+    standby = cluster.standbys()[0]
+    held = standby.held()
+    assert held is not None
+    proc.send(held.pid, signal.SIGKILL)
+    life = cluster.wait_new_life(_kill_livy(active), 20)
+    assert life.pid != held.pid
+    cluster.wait_settled()
+
+
+def test_poison_waits_as_it_does_without(make_cluster: ClusterMaker) -> None:
+    """Six deaths of all members together, 0, 1, 2, 4, 8 s apart, whoever runs the next one."""
+    cluster, active = _hot(make_cluster, 2, livy__restarts=1, livy__restart_window="40s")
+    for member in cluster.members:
+        member.set_mode(POISON)
+    before = len(cluster.oracle.lives())
+    _kill_livy(active)
+    cluster.wait(lambda: len(cluster.oracle.lives()) >= before + 5, 60, "five starts")
+    lives = cluster.oracle.lives()[before - 1:before + 5]
+    gaps = [(after.first - life.last) / 1e6 for life, after in zip(lives, lives[1:], strict=False)]
+    for gap, wanted in zip(gaps[1:], (1000, 2000, 4000, 8000), strict=True):
+        assert wanted - 50 <= gap < wanted + 2000, f"starts are spaced by the growing back-off: {gaps}"
+    names = [life.name for life in lives]
+    moves = sum(one != other for one, other in zip(names, names[1:], strict=False))
+    assert moves <= 3, f"one for the first death, then one from each member: {names}"
+
+
+def test_a_restart_by_command_stays(make_cluster: ClusterMaker) -> None:
+    cluster, active = _hot(make_cluster, 2)
+    before = active.serving()
+    assert before is not None
+    assert active.ctl("restart").code == 0
+    after = active.wait_serving(other_than=before)
+    assert after.pid != before.pid and cluster.latch_ids()[0] == active.name
+
+
+def test_people_see_how_it_is_with_the_held_one(make_cluster: ClusterMaker) -> None:
+    """Status, the table, the metrics and the log; a new elector hears of it from the keeper."""
+    cluster, active = _hot(make_cluster, 2, fronts=True)
+    standby = cluster.standbys()[0]
+    row = active.row(standby.name)
+    assert (row["role"], row["livy"], row["held"], row["livy_pid"]) == ("standby", "held", "ready", None), row
+    assert active.row()["held"] == "none"
+    table = active.ctl("status", as_json=False).out
+    assert any(standby.name in line.split() and "held" in line.split() for line in table.splitlines()), table
+    assert "holds no Livy" not in table
+    assert metrics(standby)("livy_ha_held", state="ready") == 1
+    assert metrics(active)("livy_ha_standbys_ready") == 1
+    standby.wait_log("elector info: held warming -> ready")
+    elector = standby.wait_elector()
+    proc.send(elector, signal.SIGKILL)
+    standby.wait_elector(other_than=elector)
+    standby.wait(lambda: standby.row().get("livy") == "held", 15, "the new elector knows of it")
+    assert standby.held() is not None
+    # One that ends is news for all.
+    standby.set_mode("gate-refused")
+    held = standby.held()
+    assert held is not None
+    proc.send(held.pid, signal.SIGKILL)
+    active.wait(lambda: f"{standby.name} holds no Livy: " in active.ctl("status", as_json=False).out, 20, "people are told why")
+    row = active.row(standby.name)
+    assert (row["livy"], row["held"]) == ("none", "none") and row["held_reason"], row
