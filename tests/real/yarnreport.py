@@ -27,7 +27,8 @@ def _versions(cache: str, zookeeper: str) -> list[str]:
             f"mode), ZooKeeper {zookeeper}, {java}.",
             "Livy's interpreter is a stand-in that knows SQL (tests/real/java; no registry has the genuine one for this release), "
             "all else is as published." if stand_in else "The interpreter is the one that Livy brought.",
-            f"{os.cpu_count()} processors, {time.strftime('%Y-%m-%d', time.gmtime())}."]
+            f"{os.cpu_count()} processors, {os.getloadavg()[2]:.0f} busy processes on average (others' work included: what a JVM does "
+            f"takes the longer for it), {time.strftime('%Y-%m-%d', time.gmtime())}."]
 
 
 def _timelines(lines: list[Timeline]) -> list[str]:
