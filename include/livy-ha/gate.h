@@ -13,6 +13,12 @@
 #define GATE_MAGIC 0x31474c48u /* "HLG1": the version is in it */
 #define GATE_TEXT_SIZE 256
 
+/* A JVM that is to be held is started with ITIMER_PROF set to this, which exec keeps: the agent, once loaded,
+ * clears it. One that has lost the agent on the way (a start script that drops LIVY_SERVER_JAVA_OPTS) ends by
+ * SIGPROF, whatever has become of the keeper. It counts CPU time, so a busy host makes no difference: a JVM
+ * takes some 30 ms until it loads agents, Livy 0.9 s at the least until it asks its store anything. */
+#define GATE_UNGATED_MS 400
+
 /* Exit statuses of a JVM that the agent ends. */
 #define GATE_EXIT_REFUSED 93  /* the list does not fit this Livy, or the agent cannot do its work here */
 #define GATE_EXIT_LEASE 94    /* the lease has ended */

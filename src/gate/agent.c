@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 
 static struct gate *gate_of(jvmtiEnv *jvmti)
 {
@@ -124,6 +125,8 @@ static jint start(struct gate *gate)
     gate_watch(gate); /* the lease, before all else */
     if (!gate->shut)
         return JNI_OK;
+    if (setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL) != 0) /* GATE_UNGATED_MS: here we are */
+        return JNI_ERR;
     bool set = (*jvmti)->SetEnvironmentLocalStorage(jvmti, gate) == JVMTI_ERROR_NONE &&
                (*jvmti)->SetEventCallbacks(jvmti, &calls, sizeof(calls)) == JVMTI_ERROR_NONE &&
                (*jvmti)->SetEventNotificationMode(jvmti, JVMTI_ENABLE, JVMTI_EVENT_VM_INIT, NULL) ==

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,6 +199,9 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
         fail(status, "it could not be given its output");
     child_reset_dispositions();
     child_unblock_signals();
+    const struct itimerval ungated = {.it_value.tv_usec = GATE_UNGATED_MS * 1000};
+    if (order->hold && setitimer(ITIMER_PROF, &ungated, NULL) != 0)
+        fail(status, "its CPU timer could not be set");
     execl(conf->livy.command, conf->livy.command, (char *)NULL);
     snprintf(why, sizeof(why), "%.300s: %s (livy.command)", conf->livy.command, strerror(errno));
     fail(status, why);

@@ -1,6 +1,7 @@
 /* hcore.c - the keeper's decisions about the Livy that it holds. Pure: see hcore.h. */
 #include "hcore.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,12 +126,14 @@ static void exited(struct hstep *s, const struct hcore_event *event)
 {
     struct hcore *h = s->h;
     char how[IPC_TEXT_SIZE];
-    bool meant = h->state == HCORE_KILLED;
+    bool meant = h->state == HCORE_KILLED, ungated = event->status == 256 + SIGPROF && !h->ready;
 
     if (!meant && !hcore_current(h))
         return;
     if (event->text != NULL && event->text[0] != '\0')
         say(how, "%.200s", event->text);
+    else if (ungated)
+        say(how, "%s", HCORE_UNGATED);
     else if (event->status >= 256)
         say(how, "it was killed by signal %d", event->status - 256);
     else if (event->status == GATE_EXIT_REFUSED)
@@ -143,7 +146,7 @@ static void exited(struct hstep *s, const struct hcore_event *event)
         h->failures = 0;
     forget(h);
     set_state(s, HCORE_NONE, meant ? "reaped" : how);
-    if (!meant && event->status == GATE_EXIT_REFUSED)
+    if (!meant && (ungated || event->status == GATE_EXIT_REFUSED))
         refuse(s, how);
     else if (!meant)
         failed(s, how);

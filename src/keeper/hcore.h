@@ -18,6 +18,11 @@
 
 #define HCORE_MAX_ACTIONS 8
 
+/* Why one is refused that nothing would hold (seen from outside, or by the signal of GATE_UNGATED_MS). */
+#define HCORE_UNGATED                                                                                        \
+    "its Java runs without the agent that holds it: livy.command does not pass LIVY_SERVER_JAVA_OPTS of "    \
+    "livy-env.sh on"
+
 struct hcore_config {
     bool wanted;          /* livy.standby is "hot" */
     int64_t max_age;      /* livy.held_max_age */

@@ -163,10 +163,7 @@ static void check(struct keeper *k, bool gated)
     if (h->child.pid == 0)
         return;
     if (!gated && breach_ungated(h->child.pid)) {
-        step(k, (struct hcore_event){
-                    .type = HCORE_EV_BREACH,
-                    .text = "its Java runs without the agent that holds it: livy.command does not pass "
-                            "LIVY_SERVER_JAVA_OPTS of livy-env.sh on"});
+        step(k, (struct hcore_event){.type = HCORE_EV_BREACH, .text = HCORE_UNGATED});
         return;
     }
     for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "standin_util.h"
@@ -171,6 +172,7 @@ static void listen_early(void)
 
 static void hold(const struct gate_behaviour *behaviour)
 {
+    setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL); /* as the agent does: gate.h */
     if (behaviour->refused) {
         say(REFUSED, 0,
             "no org/apache/livy/server/WebServer.class on the class path: this Livy is not one that can be "

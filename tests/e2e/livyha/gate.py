@@ -2,6 +2,7 @@
 import mmap
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -99,7 +100,8 @@ class HeldLivy:
                 ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                  f"-agentpath:{agent()}={given if options is None else options}", f"-Dtold={self.told_path}",
                  f"-Dgarbage={str(garbage).lower()}", "-cp", class_path, "org.apache.livy.server.LivyServer"],
-                stdin=subprocess.DEVNULL, stdout=err, stderr=err, pass_fds=(end.fileno(), page))
+                stdin=subprocess.DEVNULL, stdout=err, stderr=err, pass_fds=(end.fileno(), page),
+                preexec_fn=lambda: signal.setitimer(signal.ITIMER_PROF, 0.4) if hold else None)  # gate.h: the agent clears it
         end.close()
         os.close(page)
 

@@ -304,6 +304,32 @@ static void test_livy_holds_its_lock_for_life(void **state)
     assert_int_equal(lockfile_free(path), 1);
 }
 
+/* A Livy that is to be held and runs without the agent ends by itself: the keeper may be stopped. */
+static void test_held_livy_without_its_agent(void **state)
+{
+    struct bed *bed = *state;
+    struct child child;
+    char why[256], path[PATH_MAX];
+    int status;
+
+    write_file(bed->dir, "busy", "#!/bin/sh\nwhile :; do :; done\n");
+    snprintf(path, sizeof(path), "%s/busy", bed->dir);
+    assert_int_equal(chmod(path, 0755), 0);
+    livyconf_free(bed->livyconf);
+    conf_free(bed->conf);
+    load(bed, "busy");
+    struct child_order order = order_of(bed);
+    order.hold = true;
+    order.lock = open("/dev/null", O_RDWR | O_CLOEXEC);
+    order.output = -1;
+    assert_int_equal(child_livy(&order, &child, why, sizeof(why)), 0);
+    assert_true(readable(child.pidfd, LIMIT));
+    assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF);
+    child_forget(&child);
+    close(order.lock);
+}
+
 /* Whoever looks at the lock just then holds it for microseconds: that must not cost a start. */
 static void test_livy_waits_for_one_who_looks(void **state)
 {
@@ -534,6 +560,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_livy_is_given_a_clean_place, make_bed, clear_bed),
         cmocka_unit_test_setup_teardown(test_livy_holds_its_lock_for_life, make_bed, clear_bed),
+        cmocka_unit_test_setup_teardown(test_held_livy_without_its_agent, make_bed, clear_bed),
         cmocka_unit_test_setup_teardown(test_livy_waits_for_one_who_looks, make_bed, clear_bed),
         cmocka_unit_test_setup_teardown(test_livy_that_cannot_be_run, make_bed, clear_bed),
         cmocka_unit_test_setup_teardown(test_livy_dies_with_the_keeper, make_bed, clear_bed),

@@ -1,5 +1,6 @@
 /* test_hcore.c - the keeper's decisions about the Livy that it holds, as traces. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -324,6 +325,26 @@ static void test_why_it_could_not_be_run(void **state)
     start(&bed);
 }
 
+/* SIGPROF: GATE_UNGATED_MS are over. Once the agent has said a word the signal is somebody else's. */
+static void test_one_without_its_agent(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    stand(&bed, &hot);
+    start(&bed);
+    say(&bed, GATE_READY);
+    exit_with(&bed, 256 + SIGPROF);
+    assert_told(&bed, IPC_HELD_NONE, "killed by signal");
+    pass(&bed, 1000);
+    start(&bed);
+    exit_with(&bed, 256 + SIGPROF);
+    assert_non_null(found(&bed, HCORE_ACT_ALARM));
+    assert_told(&bed, IPC_HELD_NONE, "without the agent");
+    pass(&bed, 10 * MINUTE);
+    assert_null(found(&bed, HCORE_ACT_STAMP));
+}
+
 static void test_refused_until_a_reload(void **state)
 {
     struct bed bed;
@@ -568,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_one_that_stood_long_begins_anew),
         cmocka_unit_test(test_why_it_could_not_be_run),
         cmocka_unit_test(test_refused_until_a_reload),
+        cmocka_unit_test(test_one_without_its_agent),
         cmocka_unit_test(test_one_that_never_comes_to_the_gate),
         cmocka_unit_test(test_nonsense_ends_it),
         cmocka_unit_test(test_age),
