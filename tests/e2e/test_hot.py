@@ -53,7 +53,6 @@ def test_a_takeover_lets_the_held_one_go(hot: Cluster) -> None:
     first.kill()
     life = second.wait_serving()
     assert life.pid == held.pid, "the one that was held"
-    assert life.serving - life.first < 200_000_000, "nothing was left to be done"
     lock = [fd for fd in life.environment["fds"].values() if fd.endswith("/livy.lock")]
     assert len(lock) == 1, "it has the lock"
     # The lease is renewed in its page: it lives on, and the elector has its pidfd.
@@ -180,17 +179,17 @@ def test_orders(hot: Cluster) -> None:
 
 
 def test_renewed_when_it_is_not_current_any_more(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(2, livy__standby="hot", livy__held_max_age="4s")
+    cluster = make_cluster(2, livy__standby="hot", livy__held_max_age="12s")  # looked at each 3 s, renewed 1.5 s later at most
     _, second, held = begin(cluster)
     second.write_livy_conf("# another one\n", "log4j.properties")
-    second.wait_log("held -> killed: files of livy.conf_dir have changed", timeout=5)
+    second.wait_log("held -> killed: files of livy.conf_dir have changed", timeout=10)
     held = second.wait_held(other_than=held)
     os.makedirs(os.path.join(second.home, "rsc-jars"))
     with open(os.path.join(second.home, "rsc-jars", "a.jar"), "w", encoding="ascii") as jar:
         jar.write("x")
-    second.wait_log("held -> killed: jars of livy.home", timeout=5)
+    second.wait_log("held -> killed: jars of livy.home", timeout=10)
     held = second.wait_held(other_than=held)
-    second.wait_log("held -> killed: it has reached livy.held_max_age", timeout=10)
+    second.wait_log("held -> killed: it has reached livy.held_max_age", timeout=25)
     second.wait_held(other_than=held)
     assert len(cluster.oracle.lives()) == 1
 

@@ -46,8 +46,8 @@ def test_the_reason_is_told_everywhere(make_cluster: ClusterMaker) -> None:
                 and f"Livy here, last: {reason}" in out.replace("\n", " "), 10, "status tells the reason")
     # Livy's own output is where it always was, as it was; each of its lives has written it once.
     words = (WORDS / "port-taken.txt").read_text().splitlines()
-    lines = _livy_lines(member)
-    assert lines[:len(words)] == words and lines.count(words[0]) == len(cluster.oracle.lives())
+    assert _livy_lines(member)[:len(words)] == words
+    member.wait(lambda: _livy_lines(member).count(words[0]) == len(cluster.oracle.lives()), 10, "what each life has said is there once")
     log = member.log()
     assert log.index(words[-1]) < log.index("livy reaped -> none"), "its last words come before its end"
 
