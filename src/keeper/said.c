@@ -156,6 +156,7 @@ static void copy(struct said *said, int64_t now, int turns)
         ssize_t took = log_copy(data, length);
         if (took == 0) {
             said->again_at = now + AGAIN;
+            give_back(said); /* what was left out, however long nobody reads */
             return;
         }
         said->copied += took > 0 ? took : (ssize_t)length; /* nobody reads any more: as if it were written */

@@ -171,6 +171,26 @@ static void test_too_much_is_left_out_and_no_room_is_taken(void **state)
     assert_true(st.st_blocks * 512 < 1 << 20);
 }
 
+/* runtime_dir is memory, as a rule. */
+static void test_reader_that_is_stopped_costs_no_room(void **state)
+{
+    struct bed *bed = *state;
+    char block[4096];
+    struct stat st;
+
+    memset(block, 'x', sizeof(block));
+    block[sizeof(block) - 1] = '\n';
+    for (int i = 0; i < 8192; i++) { /* 32 MiB */
+        assert_int_equal(write(bed->said.fd, block, sizeof(block)), sizeof(block));
+        if (i % 16 == 0)
+            said_copy(&bed->said, i);
+    }
+    assert_int_equal(bed->said.again_at, 8176 + 20); /* nothing goes out */
+    assert_int_equal(fstat(bed->said.fd, &st), 0);
+    assert_int_equal(st.st_size, 32 << 20);
+    assert_true(st.st_blocks * 512 < 5 << 20);
+}
+
 static void test_reader_that_is_gone(void **state)
 {
     struct bed *bed = *state;
@@ -229,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_that_is_slow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_much_is_left_out_and_no_room_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reader_that_is_stopped_costs_no_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_that_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncated_by_livy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_where_it_cannot_be, setup, teardown),
