@@ -55,6 +55,7 @@ void core_latch_forget(struct core *c)
     c->predecessor_epoch = 0;
     c->predecessor_ours = c->told = false;
     c->command.start = c->command.restarting = false;
+    c->backoff.hung = false; /* under the next node Livy is tried anew */
     core_takeover_forget(c);
     c->doomed = c->listed = c->first = c->watching = c->own_known = c->leading = c->bereft = false;
     c->create_unknown = false;

@@ -140,6 +140,37 @@ static void test_never_serving_gives_the_latch_up_at_once(void **state)
     whatever();
 }
 
+/* The latch comes back: that the last one hung, under another node, is no reason to give it up untried. */
+static void test_never_serving_is_forgotten_with_the_node(void **state)
+{
+    (void)state;
+    starts();
+    stands_another();
+    hangs(30000);
+    ends(IPC_CAUSE_ORDERED, 143, LIVYEND_UNKNOWN, "");
+    assert_true(came(CORE_ACT_DELETE));
+    whatever();
+    reply(CORE_REQ_DELETE, CORE_OK);
+    whatever();
+    listed(other_name(3), NULL);
+    whatever();
+    time_is(core.rejoin_at);
+    assert_true(came(CORE_ACT_CREATE));
+    whatever();
+    created(6);
+    whatever();
+    owned_by(SESSION, EPOCH + 1);
+    whatever();
+    stands_another();
+    beat_answered(core.last_op, CORE_OK);
+    whatever();
+    listed(own_name(6), NULL);
+    nobody_before();
+    assert_true(told(CORE_HIST_ELECTED));
+    assert_int_equal(expect(CORE_ACT_START)->run, 2);
+    whatever();
+}
+
 static void test_never_serving_where_nobody_else_stands(void **state)
 {
     (void)state;
@@ -224,6 +255,7 @@ int main(void)
         cmocka_unit_test_teardown(test_it_must_have_served, teardown),
         cmocka_unit_test_teardown(test_another_end_is_counted, teardown),
         cmocka_unit_test_teardown(test_never_serving_gives_the_latch_up_at_once, teardown),
+        cmocka_unit_test_teardown(test_never_serving_is_forgotten_with_the_node, teardown),
         cmocka_unit_test_teardown(test_never_serving_where_nobody_else_stands, teardown),
         cmocka_unit_test_teardown(test_waiting_for_zookeeper_is_not_hanging, teardown),
         cmocka_unit_test_teardown(test_waiting_that_is_over, teardown),
