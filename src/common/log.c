@@ -1,13 +1,15 @@
 /* log.c - see log.h. Takes no lock and no memory; touches nothing but stderr.
  *
  * A line is prepared on the stack and written at once or not at all. Where the kernel can say "not now"
- * (sockets, as the journal's; pipes since Linux 6.5 or so) it is asked to; elsewhere poll(2) alone stands
- * between the keeper and a write that blocks, which leaves the moment in which another process fills the pipe
- * in between. A regular file on a dead network mount blocks in any case: do not log to one.
+ * (sockets, as the journal's; pipes since Linux 6.5 or so; terminals that can be opened once more) it is
+ * asked to; elsewhere poll(2) alone stands between the keeper and a write that blocks, which leaves the
+ * moment in which another process fills the pipe in between. A regular file on a dead network mount blocks in
+ * any case: do not log to one.
  */
 #include "livy-ha/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -26,8 +28,9 @@
 enum {
     LINE_SIZE = 4096, /* PIPE_BUF: what one write puts into a pipe unmixed with others */
     TAIL_SIZE = 160,  /* kept free for the end of a cut line: "...", the counts, "}" and "\n" */
+    TERMINAL_FD = 64, /* and above: out of the way of what a child is given */
 };
-enum log_sink { SINK_OTHER, SINK_SOCKET, SINK_PIPE };
+enum log_sink { SINK_OTHER, SINK_SOCKET, SINK_PIPE, SINK_TERMINAL };
 
 struct log_line {
     char data[LINE_SIZE];
@@ -39,6 +42,7 @@ static _Atomic(const char *) log_program = "livy-ha";
 static atomic_int log_level_now = LOG_LEVEL_INFO;
 static atomic_int log_format_now = LOG_FORMAT_TEXT;
 static atomic_int log_sink_now = SINK_OTHER;
+static atomic_int log_terminal = -1;
 static atomic_ulong log_lost;
 static struct log_repeat log_repeats;
 
@@ -64,6 +68,30 @@ static enum log_format log_choose(enum log_format format, const struct stat *sta
     return getpid() == 1 && isatty(STDERR_FILENO) == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
 }
 
+/* A terminal polls writable as soon as it takes one byte, and then a write waits for room for all of it.
+ * O_NONBLOCK would be that of the shell as well, so it gets an opening of its own. False where that is not
+ * allowed: it is another user's. */
+static bool log_open_terminal(const struct stat *status)
+{
+    struct stat ours;
+    int old = atomic_load(&log_terminal);
+
+    if (old >= 0 && fstat(old, &ours) == 0 && ours.st_dev == status->st_dev &&
+        ours.st_ino == status->st_ino) {
+        return true;
+    }
+    int low = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int terminal = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, TERMINAL_FD) : -1;
+    if (low >= 0) {
+        (void)close(low);
+    }
+    atomic_store(&log_terminal, terminal);
+    if (old >= 0) {
+        (void)close(old);
+    }
+    return terminal >= 0;
+}
+
 void log_open(const char *program, enum log_level level, enum log_format format)
 {
     struct stat status;
@@ -73,6 +101,8 @@ void log_open(const char *program, enum log_level level, enum log_format format)
         sink = SINK_SOCKET;
     } else if (known && S_ISFIFO(status.st_mode)) {
         sink = SINK_PIPE;
+    } else if (known && isatty(STDERR_FILENO) != 0 && log_open_terminal(&status)) {
+        sink = SINK_TERMINAL;
     }
     atomic_store(&log_program, program);
     atomic_store(&log_level_now, (int)level);
@@ -274,6 +304,8 @@ static ssize_t log_write_now(char *data, size_t length)
         if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) {
             return written;
         }
+    } else if (sink == SINK_TERMINAL) {
+        return write(atomic_load(&log_terminal), data, length);
     }
     return write(STDERR_FILENO, data, length);
 }

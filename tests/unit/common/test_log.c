@@ -53,6 +53,19 @@ static struct stream stream_socket(void)
     return stream_take(ends[0], ends[1]);
 }
 
+static struct stream stream_terminal(void)
+{
+    char name[64];
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(master >= 0);
+    assert_int_equal(grantpt(master), 0);
+    assert_int_equal(unlockpt(master), 0);
+    assert_int_equal(ptsname_r(master, name, sizeof name), 0);
+    int slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(slave >= 0);
+    return stream_take(master, slave);
+}
+
 static void stream_give_back(struct stream *stream)
 {
     assert_true(dup2(stream->saved, STDERR_FILENO) == STDERR_FILENO);
@@ -230,6 +243,35 @@ static void test_full_socket(void **state)
 {
     (void)state;
     check_full(stream_socket());
+}
+
+/* Ctrl-S, or a container's terminal that nobody reads: it polls writable for as long as one byte fits. */
+static void test_full_terminal(void **state)
+{
+    (void)state;
+    static char data[4096];
+    struct stream stream = stream_terminal();
+    ssize_t took = 1;
+    log_open("keeper", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    memset(data, 'x', sizeof data);
+    data[sizeof data - 1] = '\n';
+    (void)alarm(20); /* a write that blocks would do so for ever */
+    for (int i = 0; i < 1000 && took > 0; i++) {
+        took = log_copy(data, sizeof data);
+    }
+    assert_int_equal(took, 0);
+    for (int i = 0; i < 1000; i++) {
+        log_info("%.200s", data);
+    }
+    (void)alarm(0);
+    assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0); /* the shell's as well */
+    stream_give_back(&stream);
+    stream = stream_pipe();
+    log_open("keeper", LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+    log_info("after");
+    (void)stream_read(&stream, data, sizeof data);
+    assert_non_null(strstr(data, "lines lost before this one"));
+    stream_give_back(&stream);
 }
 
 static void test_lost_lines_in_json(void **state)
@@ -439,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_long_lines_are_cut),
         cmocka_unit_test(test_full_pipe),
         cmocka_unit_test(test_full_socket),
+        cmocka_unit_test(test_full_terminal),
         cmocka_unit_test(test_lost_lines_in_json),
         cmocka_unit_test(test_reader_gone),
         cmocka_unit_test(test_auto),
