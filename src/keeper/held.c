@@ -237,7 +237,7 @@ bool held_reaped(struct keeper *k, pid_t pid, int status)
 {
     struct held *h = &k->held;
     char text[LIVYEND_TEXT_SIZE];
-    struct livyend end;
+    struct livyend end = {0};
 
     if (pid == h->stamp.pid) {
         stamped(k);
@@ -246,7 +246,8 @@ bool held_reaped(struct keeper *k, pid_t pid, int status)
     if (pid != h->child.pid)
         return false;
     child_read_status(&h->child, text, sizeof(text));
-    said_ended(&k->said, clock_boot_ms(), &end);
+    if (k->livy.pid == 0) /* else what comes out is that one's, which has been started cold and lives */
+        said_ended(&k->said, clock_boot_ms(), &end);
     if (text[0] == '\0' && status < 256 && status != GATE_EXIT_REFUSED)
         livyend_text(&end, text);
     forget(k);
@@ -392,8 +393,8 @@ static void perform(struct keeper *k, const struct hcore_action *a)
     case HCORE_ACT_CHECK:
         check(k, a->gated);
         break;
-    case HCORE_ACT_TELL:
-        tell(k, a->code, a->text);
+    case HCORE_ACT_TELL: /* as it is by now: what came before this in the list may have told of more */
+        held_welcomed(k);
         break;
     case HCORE_ACT_STATE:
         log_state(k, a);
