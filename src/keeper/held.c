@@ -285,6 +285,7 @@ bool held_let_go(struct keeper *k, int *after)
         *after = h->child.pidfd;
         return false;
     }
+    close_lock(h); /* its own from here on: one that stays with a keeper that stands still is never free */
     log_info("the held Livy (pid %d, %s) is let go", (int)h->child.pid, state_names[h->core.state]);
     if (h->core.ready) /* else it answers once its Java has come that far; livy.start_timeout limits that */
         h->open_by = clock_boot_ms() + OPEN_WITHIN;
@@ -293,7 +294,6 @@ bool held_let_go(struct keeper *k, int *after)
     k->guard = h->guard;
     h->child = (struct child){.pidfd = -1, .status = -1};
     h->guard = (struct guard)GUARD_NONE;
-    close_lock(h);
     step(k, (struct hcore_event){.type = HCORE_EV_TAKEN});
     return true;
 }
