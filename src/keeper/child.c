@@ -199,7 +199,7 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
         fail(status, "it could not be given its output");
     child_reset_dispositions();
     child_unblock_signals();
-    const struct itimerval ungated = {.it_value.tv_usec = GATE_UNGATED_MS * 1000};
+    const struct itimerval ungated = {.it_value.tv_usec = GATE_UNGATED_MS * 1000L};
     if (order->hold && setitimer(ITIMER_PROF, &ungated, NULL) != 0)
         fail(status, "its CPU timer could not be set");
     execl(conf->livy.command, conf->livy.command, (char *)NULL);
