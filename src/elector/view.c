@@ -153,12 +153,27 @@ static void read_entries(struct view *v, const struct zk_reply *reply, bool know
     }
 }
 
+static void members_awaited(void *arg, const struct zk_reply *reply)
+{
+    struct view *v = arg;
+    v->dirty |= reply->rc == ZOK; /* it has been made meanwhile */
+    answered(v, reply->rc);
+}
+
+/* A list of what is not there sets no watch: where members/ was removed as a whole, this member would neither
+ * hear of its being made again nor learn that its own record is gone. */
 static void members_listed(void *arg, const struct zk_reply *reply)
 {
     struct view *v = arg;
-    if (reply->rc == ZOK) {
+    char path[PATH_SIZE];
+
+    if (reply->rc == ZOK || reply->rc == ZNONODE)
         v->new_members = json_object();
+    if (reply->rc == ZOK)
         read_entries(v, reply, false);
+    if (reply->rc == ZNONODE && v->zk != NULL) {
+        path_make(path, v->root, NULL, "members");
+        sent(v, zk_exists(v->zk, path, v->kind, WATCH_TAG, members_awaited, v));
     }
     answered(v, reply->rc);
 }

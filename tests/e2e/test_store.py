@@ -161,6 +161,7 @@ def test_members_removed_while_running(make_cluster: ClusterMaker) -> None:
     assert removal.commit() == [True, True]
     cluster.wait(lambda: cluster.node("members/a"), FEW_SECONDS, "members/a is there again")
     assert member.log().count("was removed by somebody") == 1
+    member.wait(lambda: member.row().get("livy") == "serving", FEW_SECONDS, "it sees itself again")
     serving = member.serving()
     assert serving and serving.pid == life.pid
 
