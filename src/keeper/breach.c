@@ -20,6 +20,8 @@
 #define LISTENERS_MAX 16 /* sockets on one port: one an address, or one a thread with SO_REUSEPORT */
 #define READS_MAX 64     /* of 32 KiB each: some ten thousand listening sockets */
 #define FDS_MAX 65536
+#define OVERLAP 64     /* longer than what is looked for */
+#define PIECES_MAX 512 /* 2 MiB, all that exec takes */
 
 struct listeners {
     uint64_t inode[LISTENERS_MAX];
@@ -163,22 +165,43 @@ static bool is_java(pid_t pid)
     return slash != NULL && strcmp(slash, "/java") == 0;
 }
 
+struct command_line {
+    bool there, agent, livy;
+};
+
+/* A JVM's class path is long, and the keeper's memory is locked: it is read in pieces, each with the end of
+ * the one before. */
+static struct command_line read_command_line(pid_t pid)
+{
+    static const char agent[] = "liblivy-ha-gate.so=hold,", livy[] = "org.apache.livy.server.LivyServer";
+    struct command_line found = {0};
+    char piece[OVERLAP + 4096], path[64];
+    size_t kept = 0;
+    ssize_t n;
+
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < PIECES_MAX && (n = read(fd, piece + kept, sizeof(piece) - kept)) > 0;
+         i++) {
+        size_t size = kept + (size_t)n;
+        found.there = true;
+        found.agent |= memmem(piece, size, agent, sizeof(agent) - 1) != NULL;
+        found.livy |= memmem(piece, size, livy, sizeof(livy) - 1) != NULL;
+        kept = size < OVERLAP ? size : OVERLAP;
+        memmove(piece, piece + size - kept, kept);
+    }
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
 /* Only Livy itself counts among the children: a start script may well ask Java for its version. */
 static bool runs_ungated(pid_t pid, bool child)
 {
-    static const char agent[] = "liblivy-ha-gate.so=hold,", livy[] = "org.apache.livy.server.LivyServer";
-    static char line[131072]; /* a JVM's class path is long; one thread */
-    char path[64];
-
     if (!is_java(pid))
         return false; /* the start script still */
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
-    if (fd >= 0)
-        close(fd);
-    return n > 0 && memmem(line, (size_t)n, agent, sizeof(agent) - 1) == NULL &&
-           (!child || memmem(line, (size_t)n, livy, sizeof(livy) - 1) != NULL);
+    struct command_line line = read_command_line(pid);
+    return line.there && !line.agent && (!child || line.livy);
 }
 
 bool breach_ungated(pid_t pid)
