@@ -310,17 +310,6 @@ static ssize_t log_write_now(char *data, size_t length)
     return write(STDERR_FILENO, data, length);
 }
 
-/* True where stderr took the line. A reader that is gone counts as one that does not read: no SIGPIPE. */
-static bool log_write(struct log_line *line)
-{
-    struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&stream, 1, 0) != 1 || (stream.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 ||
-        (stream.revents & POLLOUT) == 0) {
-        return false;
-    }
-    return log_write_now(line->data, line->used) > 0;
-}
-
 ssize_t log_copy(char *data, size_t length)
 {
     struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -336,6 +325,12 @@ ssize_t log_copy(char *data, size_t length)
         return 0;
     }
     return written > 0 ? written : -1;
+}
+
+/* True where stderr took the line. A reader that is gone counts as one that does not read: no SIGPIPE. */
+static bool log_write(struct log_line *line)
+{
+    return log_copy(line->data, line->used) > 0;
 }
 
 static void log_line(enum log_level level, const char *format, va_list arguments)
