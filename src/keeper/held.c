@@ -351,11 +351,8 @@ static void tell(struct keeper *k, int code, const char *text)
     struct ipc_msg msg = {.type = IPC_HELD, .code = code};
 
     snprintf(msg.text, sizeof(msg.text), "%s", text);
-    if (k->channel >= 0 && k->core.elector_said_hello && ipc_send(k->channel, &msg, -1) != 0 &&
-        errno != EPIPE) {
-        log_warn("the elector does not take messages (%s): killing it", strerror(errno));
-        child_signal(&k->elector, SIGKILL);
-    }
+    if (k->core.elector_said_hello)
+        helpers_tell(k, &msg, -1);
 }
 
 void held_welcomed(struct keeper *k)

@@ -78,6 +78,15 @@ static void reload_elector(struct keeper *k)
     close_fd(&fd);
 }
 
+void helpers_tell(struct keeper *k, struct ipc_msg *msg, int fd)
+{
+    if (k->channel < 0 || ipc_send(k->channel, msg, fd) == 0 || errno == EPIPE)
+        return;
+    /* It does not read: hung. A new one takes over. */
+    log_warn("the elector does not take messages (%s): killing it", strerror(errno));
+    child_signal(&k->elector, SIGKILL);
+}
+
 void helpers_send(struct keeper *k, const struct kcore_action *a)
 {
     struct ipc_msg msg = {.type = a->message, .run = a->answer};
@@ -100,11 +109,7 @@ void helpers_send(struct keeper *k, const struct kcore_action *a)
         msg.session = k->core.session;
     if (a->message == IPC_FENCED || a->type == KCORE_ACT_REFUSE_FENCE)
         fence_message(&k->core, a, &msg);
-    if (k->channel >= 0 && ipc_send(k->channel, &msg, fd) != 0 && errno != EPIPE) {
-        /* It does not read: hung. A new one takes over. */
-        log_warn("the elector does not take messages (%s): killing it", strerror(errno));
-        child_signal(&k->elector, SIGKILL);
-    }
+    helpers_tell(k, &msg, fd);
     if (a->message == IPC_WELCOME)
         held_welcomed(k);
     if (a->message == IPC_WELCOME && k->elector_conf != k->reloads) /* since it was started */
@@ -175,10 +180,7 @@ void helpers_pair(struct keeper *k)
         return; /* with the next message of either */
     }
     k->paired = true;
-    if (ipc_send(k->channel, &to_elector, pair[0]) != 0 && errno != EPIPE) {
-        log_warn("the elector does not take messages (%s): killing it", strerror(errno));
-        child_signal(&k->elector, SIGKILL);
-    }
+    helpers_tell(k, &to_elector, pair[0]);
     relay_send(k, &to_relay, pair[1]);
     close_fd(&pair[0]);
     close_fd(&pair[1]);

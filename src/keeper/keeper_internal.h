@@ -54,6 +54,8 @@ void keeper_describe_livy(struct keeper *k);
 
 /* helpers.c */
 void helpers_spawn_elector(struct keeper *k);
+/* To the elector, where there is one; `fd` stays the caller's. One that does not take it is killed. */
+void helpers_tell(struct keeper *k, struct ipc_msg *msg, int fd);
 void helpers_send(struct keeper *k, const struct kcore_action *a);
 /* All that is waiting is read before anything is obeyed: a stop that is already here overtakes a start.
  * `last_words`: the elector is dead, so it cannot close its session any more, and its successor wants it. */
