@@ -285,39 +285,50 @@ pid_t child_fork_blocked(sigset_t *old)
     return fork();
 }
 
-int child_livy(const struct child_order *order, struct child *child, char *why, size_t size)
+pid_t child_fork_piped(struct child *child, int *out, char *why, size_t size)
 {
-    int status[2];
+    int ends[2];
     sigset_t old;
-    pid_t keeper = getpid();
 
-    if (pipe2(status, O_CLOEXEC) != 0) {
+    *child = (struct child){.pidfd = -1, .status = -1};
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         snprintf(why, size, "pipe: %s", strerror(errno));
         return -1;
     }
     pid_t pid = child_fork_blocked(&old);
     if (pid == 0) {
-        close(status[0]);
-        become_livy(order, keeper, status[1]);
+        close(ends[0]);
+        *out = ends[1];
+        return 0;
     }
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
-    close(status[1]);
+    close(ends[1]);
+    child->status = ends[0];
     if (pid < 0) {
-        close(status[0]);
         snprintf(why, size, "fork: %s", strerror(saved));
+        child_forget(child);
         return -1;
     }
-    *child = (struct child){.pid = pid, .pidfd = child_open_pidfd(pid), .status = status[0]};
-    if (child->pidfd >= 0 && fcntl(status[0], F_SETFL, O_NONBLOCK) == 0)
-        return 0;
+    child->pidfd = child_open_pidfd(pid);
+    child->pid = pid;
+    if (child->pidfd >= 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+        return pid;
     snprintf(why, size, "pidfd_open: %s", strerror(errno));
     kill(pid, SIGKILL); /* our unreaped child: the pid is surely its own */
     waitpid(pid, NULL, 0);
-    close(status[0]);
-    if (child->pidfd >= 0)
-        close(child->pidfd);
+    child_forget(child);
     return -1;
+}
+
+int child_livy(const struct child_order *order, struct child *child, char *why, size_t size)
+{
+    int status;
+    pid_t keeper = getpid(), pid = child_fork_piped(child, &status, why, size);
+
+    if (pid == 0)
+        become_livy(order, keeper, status);
+    return pid > 0 ? 0 : -1;
 }
 
 int child_fence(const struct conf *conf, const struct ipc_member *member, const char *reason,

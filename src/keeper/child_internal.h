@@ -12,6 +12,10 @@ int child_open_pidfd(pid_t pid);
 /* Keeps signals out of the short time in which the child still has the keeper's handlers and mask. */
 pid_t child_fork_blocked(sigset_t *old);
 
+/* The same with a pipe: its writing end is `out` in the child (which gets 0), its reading end child->status
+ * in the keeper (which gets the pid; -1 with `why`: there is no child, and nothing is left of it). */
+pid_t child_fork_piped(struct child *child, int *out, char *why, size_t size);
+
 /* In the child. */
 void child_reset_dispositions(void);
 void child_unblock_signals(void);

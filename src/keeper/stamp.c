@@ -124,29 +124,12 @@ __attribute__((noreturn)) static void look(const struct conf *conf, pid_t keeper
 
 int stamp_begin(const struct conf *conf, struct child *child, char *why, size_t size)
 {
-    int out[2];
-    sigset_t old;
-    pid_t keeper = getpid();
+    int out;
+    pid_t keeper = getpid(), pid = child_fork_piped(child, &out, why, size);
 
-    if (pipe2(out, O_CLOEXEC) != 0) {
-        snprintf(why, size, "pipe: %s", strerror(errno));
-        return -1;
-    }
-    pid_t pid = child_fork_blocked(&old);
     if (pid == 0)
-        look(conf, keeper, out[1]);
-    int saved = errno;
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    close(out[1]);
-    *child = (struct child){.pid = pid, .pidfd = pid > 0 ? child_open_pidfd(pid) : -1, .status = out[0]};
-    if (pid > 0 && child->pidfd >= 0 && fcntl(out[0], F_SETFL, O_NONBLOCK) == 0)
-        return 0;
-    snprintf(why, size, "fork: %s", strerror(pid < 0 ? saved : errno));
-    if (pid > 0)
-        kill(pid, SIGKILL); /* our unreaped child; it is reaped like any other */
-    child->pid = 0;
-    child_forget(child);
-    return -1;
+        look(conf, keeper, out);
+    return pid > 0 ? 0 : -1;
 }
 
 bool stamp_read(const struct child *child, struct hcore_stamp *stamp, char *why, size_t size)
