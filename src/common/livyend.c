@@ -1,6 +1,7 @@
 /* livyend.c - see the header. What comes here is another program's output: any bytes, any length of line. */
 #include "livy-ha/livyend.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -61,7 +62,7 @@ static const struct rule said[] = {
     {"Could not find or load main class", LIVYEND_INSTALL},
 };
 
-/* Case ignored: ZooKeeper's client has changed its spelling between 3.4 and 3.5. */
+/* Case ignored: ZooKeeper's client has changed its spelling between 3.4 and 3.5. In small letters here. */
 static const struct {
     const char *words;
     bool waits;
@@ -101,7 +102,7 @@ static bool has_any_case(const struct line *line, const char *words)
     size_t length = strlen(words);
 
     for (size_t i = 0; i + length <= line->length; i++)
-        if (strncasecmp(line->at + i, words, length) == 0)
+        if (tolower((unsigned char)line->at[i]) == words[0] && strncasecmp(line->at + i, words, length) == 0)
             return true;
     return false;
 }
