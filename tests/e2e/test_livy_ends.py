@@ -65,12 +65,18 @@ def test_unknown_words_and_none(make_cluster: ClusterMaker, tmp_path: Path) -> N
     assert "INFO x: bye, without an end of line" in member.log()
 
 
+def _megabyte(path: Path) -> list[str]:
+    """No pipe takes as much. Returns its lines."""
+    words = [f"line {number:6} {'x' * 85}" for number in range(10_000)]
+    path.write_text("\n".join(words) + "\n")
+    return words
+
+
 def test_livy_writes_on_while_the_keeper_is_stopped(make_cluster: ClusterMaker, tmp_path: Path) -> None:
     """A megabyte, which no pipe takes: Livy goes on until its lease ends, and all of it arrives in the end."""
     cluster = make_cluster(1)
     member = cluster["a"]
-    words = [f"line {number:6} {'x' * 85}" for number in range(10_000)]
-    (tmp_path / "words").write_text("\n".join(words) + "\n")
+    words = _megabyte(tmp_path / "words")
     member.set_mode(f"say={tmp_path}/words,say-after=1500")
     member.start()
     life = member.wait_serving()
@@ -90,8 +96,7 @@ def test_stderr_that_nobody_reads_does_not_hold_livy_up(make_cluster: ClusterMak
     """The pipe to the reader is full: Livy serves on. Once it is read, it gets what was left, whole lines."""
     cluster = make_cluster(1)
     member = cluster["a"]
-    words = [f"line {number:6} {'x' * 85}" for number in range(10_000)]
-    (tmp_path / "words").write_text("\n".join(words) + "\n")
+    words = _megabyte(tmp_path / "words")
     member.set_mode(f"say={tmp_path}/words,say-after=500")
     reader, out = tmp_path / "reader", tmp_path / "out"
     reader.write_text(f"#!/bin/sh\nexec >'{out}'\nuntil [ -e '{tmp_path}/go' ]; do sleep 0.05; done\nexec cat\n")
