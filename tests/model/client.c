@@ -82,7 +82,7 @@ void client_break(struct world *w, int host)
     abandon(w, c->conn, true);
     c->conn = -1;
     c->connected = false;
-    c->server = (int16_t)((c->server + 1) % SERVERS);
+    c->server = (c->server + 1) % SERVERS;
     if (c->open)
         world_put(w, w->now + (was ? 3 : 60), EV_CONNECT, host, c->handle);
     if (was) {
@@ -140,7 +140,7 @@ static void connect_now(struct world *w, int host, int handle)
     if (c->since == 0) /* of a new handle */
         tell(w, host, CORE_EV_OPENED);
     c->since = w->now;
-    m.session = c->session;
+    m.session = (int16_t)c->session;
     m.zxid = c->zxid;
     send_up(w, c, &m);
     c->look_at = w->now + 2 * c->timeout / 3;
@@ -167,7 +167,7 @@ static void attached(struct world *w, int host, const struct zmsg *m)
             continue;
         struct zmsg again = message(OP_EXISTS);
         again.watch = again.rearm = true;
-        again.node = c->watches[i].node;
+        again.node = (int16_t)c->watches[i].node;
         again.tag = c->watches[i].tag;
         send_up(w, c, &again);
     }
@@ -333,9 +333,9 @@ void client_open(struct world *w, int host, int session)
     c->handle = handle + 1;
     c->open = true;
     c->conn = -1;
-    c->session = (int16_t)session;
+    c->session = session;
     c->timeout = TIMEOUT;
-    c->server = (int16_t)(host % SERVERS);
+    c->server = host % SERVERS;
     world_put(w, w->now + 2, EV_CONNECT, host, c->handle);
 }
 

@@ -111,7 +111,7 @@ void world_put(struct world *w, int64_t at, enum event_kind kind, int who, int32
 
     memset(&e, 0, sizeof(e));
     e.at = later(at, w->now);
-    e.kind = (uint8_t)kind;
+    e.kind = (int16_t)kind;
     e.who = (int16_t)who;
     e.arg = arg;
     e.m.conn = -1;
@@ -124,7 +124,7 @@ void world_put_message(struct world *w, int64_t at, enum event_kind kind, int wh
 
     memset(&e, 0, sizeof(e));
     e.at = later(at, w->now);
-    e.kind = (uint8_t)kind;
+    e.kind = (int16_t)kind;
     e.who = (int16_t)who;
     e.m = *m;
     insert(w, &e);
@@ -153,7 +153,7 @@ static void earlier(struct event *first, int64_t at, enum event_kind kind, int w
         return;
     memset(first, 0, sizeof(*first));
     first->at = at;
-    first->kind = (uint8_t)kind;
+    first->kind = (int16_t)kind;
     first->who = (int16_t)who;
     first->m.conn = -1;
 }

@@ -112,7 +112,7 @@ static void create(struct world *w, struct zmsg *m)
         world_violation(w, MODEL_FULL, "too many nodes");
         return;
     }
-    m->node = zk->n_nodes++;
+    m->node = (int16_t)zk->n_nodes++;
     zk->nodes[m->node] = (struct node){.uuid = m->uuid, .owner = m->session, .made = ++zk->zxid};
     world_say(w, "zk        node %d (epoch %d) is made by session %d of host %d", m->node, zk->zxid,
               m->session, zk->sessions[m->session].host);
