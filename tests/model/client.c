@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host.h"
+#include "names.h"
 #include "zk.h"
 
 #define KICK_SEEN 1 /* ms until the library sees that its connection was shut down */
@@ -198,9 +199,9 @@ void client_request(struct world *w, int host, enum op op, const struct core_act
     if (op == OP_CLEAR && a->text[0] != '\0')
         m.victim = (int16_t)strtol(a->text, NULL, 10);
     if (op == OP_CREATE)
-        m.uuid = (int16_t)host_uuid_number(a->node);
+        m.uuid = (int16_t)names_uuid_number(a->node);
     else if (a->node[0] != '\0')
-        m.node = (int16_t)host_node_number(a->node);
+        m.node = (int16_t)names_node_number(a->node);
     for (int i = 0; i < CALLS; i++) {
         if (c->calls[i].xid != 0)
             continue;

@@ -266,22 +266,25 @@ static void keeper_event(struct world *w, int host, const struct kcore_event *ev
 /* All that is waiting is read before anything is obeyed. */
 static void drain(struct world *w, int host, bool last_words)
 {
-    struct host *h = &w->hosts[host];
-    struct channel batch = h->to_keeper;
+    struct channel *ch = &w->hosts[host].to_keeper;
+    struct packet batch[CHANNEL];
     int n = 0;
 
-    while (n < batch.n && batch.list[n].at <= w->now)
+    while (n < ch->n && ch->list[n].at <= w->now)
         n++;
-    memmove(h->to_keeper.list, h->to_keeper.list + n, (size_t)(batch.n - n) * sizeof(batch.list[0]));
-    h->to_keeper.n -= n;
+    if (n == 0)
+        return;
+    memcpy(batch, ch->list, (size_t)n * sizeof(batch[0]));
+    ch->n -= n;
+    memmove(ch->list, ch->list + n, (size_t)ch->n * sizeof(ch->list[0]));
     for (int i = 0; i < n; i++) {
         struct ipc_msg msg;
         struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &msg};
-        if (last_words && batch.list[i].type == IPC_RELEASING)
+        if (last_words && batch[i].type == IPC_RELEASING)
             continue;
-        member_unpack(w, &batch.list[i], &msg);
+        member_unpack(w, &batch[i], &msg);
         for (int j = i + 1; j < n; j++)
-            event.superseded |= batch.list[j].type == IPC_STOP || batch.list[j].type == IPC_RELEASING;
+            event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;
         keeper_event(w, host, &event);
     }
 }

@@ -272,7 +272,7 @@ struct world {
     enum violation violation;
     char detail[160];
     struct zk zk;
-    struct event events[EVENTS]; /* by time */
+    struct event events[EVENTS]; /* the next one is the last: most of what is put in is soon */
     struct host hosts[HOSTS];    /* the last: those that are not used are not copied */
 };
 

@@ -251,7 +251,7 @@ static void carry_over(struct world *w)
     struct zmsg list[EVENTS];
     int n = 0;
 
-    for (int i = 0; i < w->n_events; i++) {
+    for (int i = w->n_events - 1; i >= 0; i--) {
         const struct zmsg *m = &w->events[i].m;
         if (w->events[i].kind == EV_TO_LEADER && m->op != OP_PING && m->op != OP_CONNECT && m->op != OP_LIST)
             list[n++] = *m;
