@@ -18,6 +18,7 @@ void host_kill_keeper(struct world *w, int host);
 void host_stop_elector(struct world *w, int host, int64_t until);
 void host_stop_keeper(struct world *w, int host, int64_t until);
 void host_power_off(struct world *w, int host);
+bool host_upgrade(struct world *w, int host);  /* false: the keeper would not do it now */
 void host_quit(struct world *w, int host);     /* SIGTERM to the daemon */
 void host_end_livy(struct world *w, int host); /* by itself */
 

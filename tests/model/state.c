@@ -306,9 +306,9 @@ static void mix_host(struct digest *d, const struct world *w, int host)
 {
     const struct host *h = &w->hosts[host];
     int64_t local = world_local(w, host);
-    const bool flags[] = {h->keeper,     h->elector, h->welcomed,       h->keeper_gone,
-                          h->guarding,   h->livy,    h->elector_exited, h->livy_exited,
-                          h->reap_first, h->hung,    h->killed,         h->shut};
+    const bool flags[] = {h->keeper, h->elector,        h->welcomed,    h->keeper_gone, h->guarding,
+                          h->livy,   h->elector_exited, h->livy_exited, h->reap_first,  h->hung,
+                          h->killed, h->shut,           h->swapping};
     const int64_t times[] = {h->keeper_stopped, h->elector_stopped, h->keeper_alarm,
                              h->elector_alarm,  h->cut_until[0],    h->cut_until[1]};
 

@@ -236,6 +236,7 @@ struct host {
     int drift;
     bool keeper, elector, welcomed, keeper_gone, guarding;
     bool elector_exited, livy_exited, reap_first;
+    bool swapping;           /* the elector that dies was killed by its keeper, to be replaced (an upgrade) */
     bool livy, hung, killed; /* killed: SIGKILL is on its way */
     bool shut; /* it was started, or let go, and has not come to the look at the clock yet: it writes nothing
                 */
