@@ -16,7 +16,8 @@ static struct zmsg message(enum op op)
     memset(&m, 0, sizeof(m));
     m.op = (uint8_t)op;
     m.conn = -1;
-    m.node = m.victim = -1;
+    m.node = -1;
+    m.victim = -1;
     return m;
 }
 
