@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from livyha import gate, proc
+from livyha.build import standin
 from livyha.cluster import Cluster
 from livyha.faults import continued, stop_at_once
 from livyha.member import Member
@@ -86,6 +87,43 @@ def test_let_go_while_it_is_still_warming(hot: Cluster) -> None:
     life = second.wait_serving()
     assert life.begun < life.first and not life.held, "it came to an open gate"
     assert len(second.oracle.held(second.name)) == 0, "and it is the only one"
+
+
+def slow_script(directory: str, name: str = "slow-livy-server") -> tuple[str, str]:
+    """A livy.command that waits before it runs Livy: until somebody writes to the fifo, or it is a file by now."""
+    script, fifo = os.path.join(directory, name), os.path.join(directory, name + ".fifo")
+    os.mkfifo(fifo)
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\nread -r _ <{fifo}\nexec {standin()}\n")
+    os.chmod(script, 0o755)
+    return script, fifo
+
+
+def go_on(fifo: str) -> None:
+    """Who waits goes on, and so does whoever comes later."""
+    with open(fifo + ".part", "w", encoding="ascii") as file:
+        file.write("go on\n")
+    with open(fifo, "w", encoding="ascii") as waits:
+        os.rename(fifo + ".part", fifo)
+        waits.write("go on\n")
+
+
+def test_let_go_before_its_java_runs(make_cluster: MakeCluster, tmp_path: str) -> None:
+    """The lease with which it was let go is over when its agent is loaded; it was renewed meanwhile. So also without the guard."""
+    script, fifo = slow_script(str(tmp_path))
+    first, second = make_cluster(2, livy__standby="hot", livy__guard="none").members
+    first.start()
+    first.wait_serving()
+    second.settings["livy.command"] = script
+    second.write_conf()
+    second.start()
+    second.wait_log("held Livy none -> warming")
+    first.kill()
+    second.wait_log("warming) is let go", timeout=20)
+    pid = second.row()["livy_pid"]
+    let_pass(4.5, lambda: proc.alive(pid), "longer than a session", second.failure_text)
+    go_on(fifo)
+    assert second.wait_serving().pid == pid
 
 
 def test_frozen_when_it_is_let_go(hot: Cluster) -> None:
