@@ -131,13 +131,11 @@ int child_cloexec_from(int first)
     return rc;
 }
 
-/* The elector, or another livy-ha, may look at the lock at this very moment: that takes microseconds. */
+/* It ends with this process where it is not to be had. */
 static int take_livy_lock(const char *path)
 {
-    int lock;
-    for (int tries = 0; (lock = lockfile_take(path)) < 0 && errno == EWOULDBLOCK && tries < 20; tries++)
-        poll(NULL, 0, 1);
-    return lock;
+    int lock = lockfile_open(path);
+    return lock >= 0 && lockfile_lock_within(lock, 20) >= 0 ? lock : -1;
 }
 
 /* Both would make the same overlay. A JVM with its heap takes tens of milliseconds to die. */

@@ -18,6 +18,7 @@
 
 #define STAMP_WITHIN 10000 /* ms */
 #define OPEN_WITHIN 2000   /* ms: the agent's thread is no Java thread and has nothing else to do */
+#define LOCK_WITHIN 5      /* ms: who only looks at the lock has it for microseconds */
 
 static const char *const state_names[] = {"none", "none", "warming", "held", "killed"};
 
@@ -262,7 +263,10 @@ static bool lock_and_open(struct keeper *k)
 {
     struct held *h = &k->held;
 
-    if (lockfile_lock(h->lock) != 0) {
+    int again = lockfile_lock_within(h->lock, LOCK_WITHIN);
+    if (again > 0)
+        log_info("Livy's lock was held by somebody for a moment (%d ms)", again);
+    if (again < 0) {
         log_warn("Livy's lock is not to be had (%s): the held Livy (pid %d) is not let go", strerror(errno),
                  (int)h->child.pid);
         return false;
