@@ -203,7 +203,11 @@ static void hear_livy(struct keeper *k)
     int rc;
 
     while ((rc = guard_hear(&k->guard, &msg)) == 1) {
-        if (msg.type == GATE_OPENED)
+        if (msg.type == GATE_READY)
+            k->held.unproven = false;
+        else if (msg.type == GATE_REFUSED)
+            snprintf(k->held.refusal, sizeof(k->held.refusal), "%s", msg.text);
+        else if (msg.type == GATE_OPENED)
             k->held.open_by = CLOCK_NEVER;
         else if (msg.type == GATE_RECORDED && msg.count > 0)
             log_info("Livy's %u classes are written down for the next one that is held", msg.count);
@@ -294,6 +298,8 @@ bool held_let_go(struct keeper *k, int *after)
     if (h->core.ready) /* else it answers once its Java has come that far; livy.start_timeout limits that */
         h->open_by = clock_boot_ms() + OPEN_WITHIN;
     h->unanswered = false;
+    h->unproven = !h->core.ready;
+    h->refusal[0] = '\0';
     k->livy = h->child;
     k->guard = h->guard;
     h->child = (struct child){.pidfd = -1, .status = -1};
@@ -302,15 +308,35 @@ bool held_let_go(struct keeper *k, int *after)
     return true;
 }
 
-void held_blame(struct keeper *k, char *text, size_t size)
+/* Why the one that was let go could not have been held; NULL: nothing says that. */
+static const char *unfit(const struct held *h, int status)
+{
+    if (!h->unproven)
+        return NULL;
+    if (h->refusal[0] != '\0')
+        return h->refusal;
+    if (status == 256 + SIGPROF)
+        return HCORE_UNGATED;
+    return status == GATE_EXIT_REFUSED ? HCORE_NO_AGENT : NULL;
+}
+
+void held_blame(struct keeper *k, int status, char *text, size_t size, struct livyend *end)
 {
     struct held *h = &k->held;
 
+    if (h->unproven)
+        hear_livy(k); /* its last words */
+    const char *why = text[0] == '\0' ? unfit(h, status) : NULL;
     if (h->unanswered && text[0] == '\0')
         snprintf(text, size,
                  "the Livy that was held did not answer within %d ms of being let go, and was killed",
                  OPEN_WITHIN);
-    h->unanswered = false;
+    if (why != NULL) {
+        end->why = LIVYEND_UNHELD;
+        snprintf(end->line, sizeof(end->line), "%.*s", (int)sizeof(end->line) - 1, why);
+        step(k, (struct hcore_event){.type = HCORE_EV_UNFIT, .text = why});
+    }
+    h->unanswered = h->unproven = false;
     h->open_by = CLOCK_NEVER;
 }
 

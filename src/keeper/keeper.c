@@ -144,8 +144,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         char text[256];
         struct livyend end;
         child_read_status(&k->livy, text, sizeof(text));
-        held_blame(k, text, sizeof(text));
         said_ended(&k->said, clock_boot_ms(), &end);
+        held_blame(k, event.status, text, sizeof(text), &end);
         child_forget(&k->livy);
         guard_close(&k->guard);
         event.type = KCORE_EV_LIVY_EXITED;

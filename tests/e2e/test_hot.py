@@ -126,6 +126,30 @@ def test_let_go_before_its_java_runs(make_cluster: MakeCluster, tmp_path: str) -
     assert second.wait_serving().pid == pid
 
 
+def test_refused_after_it_was_let_go(hot: Cluster, tmp_path: str) -> None:
+    """Its agent finds out that it cannot be held when it is Livy already: no crash, and another one is started cold at once."""
+    script, fifo = slow_script(str(tmp_path))
+    first, second = hot.members
+    first.start()
+    first.wait_serving()
+    second.settings["livy.command"] = script
+    second.write_conf()
+    second.set_mode("gate-refused")
+    second.start()
+    second.wait_log("held Livy none -> warming")
+    first.kill()
+    second.wait_log("warming) is let go", timeout=20)
+    refused = second.row()["livy_pid"]
+    go_on(fifo)
+    life = second.wait_serving()
+    assert life.pid != refused and life.begun == life.first, "a cold one"
+    assert [record.exit_code for record in second.oracle.records() if record.pid == refused] == [gate.REFUSED_STATUS]
+    second.wait_log("livy-died", "exit status 93: it cannot be held: it is started cold", "not counted as a crash")
+    second.wait_log("this Livy is not held and will be started cold: no org/apache/livy/server/WebServer.class")
+    assert second.log().count("livy none -> running") == 2
+    assert hot.oracle.overlap_us() == 0
+
+
 def test_frozen_when_it_is_let_go(hot: Cluster) -> None:
     """It does not answer, and is killed for it long before livy.start_timeout; the next one is started cold."""
     first, second, held = begin(hot)
