@@ -24,7 +24,6 @@
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
 #include "notify.h"
-#include "orphans.h"
 #include "reload.h"
 
 /* ---- children
@@ -118,6 +117,7 @@ static void sort_orphans(struct keeper *k, bool all)
                                         k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid,
                                         k->fence.pid, k->hook.pid, k->held.child.pid, k->held.stamp.pid},
                               .spare_session = {k->fence.session, k->hook.session, k->held.child.pid},
+                              .told = &k->orphans_told,
                               .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
@@ -140,6 +140,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
 {
     struct kcore_event event = {.status = exit_code_of(status)};
 
+    orphans_reaped(&k->orphans_told, pid);
     if (pid == k->livy.pid) {
         char text[256];
         struct livyend end;

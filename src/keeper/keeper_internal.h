@@ -11,6 +11,7 @@
 #include "kcore.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
+#include "orphans.h"
 #include "relay.h"
 #include "said.h"
 #include "upgrade.h"
@@ -37,7 +38,8 @@ struct keeper {
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */
     uint32_t lock_told;          /* the run of which it was told that its lock is kept by another process */
-    bool hunting;                /* something that Livy left was killed: its own children come to us next */
+    struct orphans_told orphans_told;
+    bool hunting; /* something that Livy left was killed: its own children come to us next */
     bool stopping_told;
     bool pending_restart; /* a reload changed a key that takes effect with a restart only */
     bool elector_up;      /* it has said READY */
