@@ -47,6 +47,16 @@ void child_unblock_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+int child_begin_look(pid_t keeper, int out)
+{
+    child_reset_dispositions();
+    child_unblock_signals();
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper || dup2(out, STDERR_FILENO + 1) < 0)
+        _exit(1);
+    close_range(STDERR_FILENO + 2, ~0U, 0); /* nobody's end of file waits for it */
+    return STDERR_FILENO + 1;
+}
+
 static bool daemons_own(const char *variable)
 {
     static const char *const prefixes[] = {"LIVY_HA_",         "NOTIFY_SOCKET=", "WATCHDOG_",

@@ -23,9 +23,12 @@ struct held {
     int lock; /* Livy's lock file, open and not locked: what was opened is its own as well; -1: none */
     struct child stamp; /* the child that looks at the files; its pipe is `status` */
     int64_t stamp_by;   /* it is killed then */
-    int64_t open_by;    /* the one that was let go must have answered by then; CLOCK_NEVER: none owes that */
-    bool unanswered;    /* it has not, and was killed for it */
-    bool unproven;      /* the one that was let go has not said READY: whether it can be held is not known */
+    struct child look;  /* the child that looks at command lines, of `looked_at` and what has come of it */
+    int64_t look_by;    /* it is killed then */
+    pid_t looked_at, gated; /* gated: a Java that was seen to have the agent, 0: none */
+    int64_t open_by; /* the one that was let go must have answered by then; CLOCK_NEVER: none owes that */
+    bool unanswered; /* it has not, and was killed for it */
+    bool unproven;   /* the one that was let go has not said READY: whether it can be held is not known */
     char refusal[GATE_TEXT_SIZE]; /* it says that it cannot; "": it does not */
     uint32_t recorded;            /* the run of Livy whose classes were written down */
 };

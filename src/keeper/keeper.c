@@ -106,23 +106,38 @@ static void free_lock(struct keeper *k)
                  path);
 }
 
-/* Who is left of the Livy that died last. spark-submit is spared unless `all`. */
+void keeper_children(const struct keeper *k, pid_t pids[static ORPHANS_SPARE])
+{
+    const pid_t ours[ORPHANS_SPARE] = {k->elector.pid,
+                                       k->relay.child.pid,
+                                       k->upgrade.fresh[UCORE_ELECTOR].child.pid,
+                                       k->upgrade.fresh[UCORE_RELAY].child.pid,
+                                       k->upgrade.retired.pid,
+                                       k->fence.pid,
+                                       k->hook.pid,
+                                       k->held.child.pid,
+                                       k->held.stamp.pid,
+                                       k->held.look.pid};
+    memcpy(pids, ours, sizeof(ours));
+}
+
+/* Who is left of the Livy that died last, or of a held one. spark-submit is spared unless `all`. */
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
     struct orphans orphans = {.livy = k->last_livy,
                               .livy_alive = k->livy.pid != 0,
-                              .spare = {k->elector.pid, k->relay.child.pid,
-                                        k->upgrade.fresh[UCORE_ELECTOR].child.pid,
-                                        k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid,
-                                        k->fence.pid, k->hook.pid, k->held.child.pid, k->held.stamp.pid},
+                              .held = k->last_held,
                               .spare_session = {k->fence.session, k->hook.session, k->held.child.pid},
                               .told = &k->orphans_told,
                               .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
+    keeper_children(k, orphans.spare);
     int count = orphans_sort(&orphans, all, &k->hunting);
+    if (!k->hunting)
+        k->last_held = 0;
     if (count == 0 && k->core.orphans == 0)
         return;
     if (count > k->core.orphans)
@@ -140,6 +155,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
 {
     struct kcore_event event = {.status = exit_code_of(status)};
 
+    if (pid == k->held.child.pid)
+        k->last_held = pid;
     orphans_reaped(&k->orphans_told, pid);
     if (pid == k->livy.pid) {
         char text[256];
@@ -164,8 +181,10 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         keeper_step(k, &event);
     } else if (pid == k->hook.pid) {
         hook_reaped(k, event.status);
-    } else if (!held_reaped(k, pid, event.status) && !upgrade_reaped(k, pid, event.status) &&
-               (k->core.orphans > 0 || k->hunting)) {
+    } else if (held_reaped(k, pid, event.status)) {
+        if (pid == k->last_held) /* what it started in a session of its own is not of its process group */
+            sort_orphans(k, false);
+    } else if (!upgrade_reaped(k, pid, event.status) && (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
 }

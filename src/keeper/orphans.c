@@ -115,12 +115,14 @@ int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
             continue; /* of the Livy that runs: it must not lose its spark-submit */
         if (among(session, orphans->spare_session, ORPHANS_SPARE_SESSIONS))
             continue;
-        if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
+        bool of_held = orphans->held != 0 && session == orphans->held;
+        if ((self == 1 || orphans->held != 0) && session != orphans->livy && !of_held &&
+            !carries(pid, orphans->marker))
             continue;
-        bool submit = is_spark_submit(pid);
+        bool submit = !of_held && is_spark_submit(pid);
         if (submit)
             left++; /* one that is being killed too, until it is reaped: we are to outlive it */
-        if (submit ? all : !orphans->livy_alive) {
+        if (submit ? all : !orphans->livy_alive || orphans->held != 0) {
             end_orphan(pid, orphans->told);
             *ended = true;
         }

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define ORPHANS_SPARE 9
+#define ORPHANS_SPARE 10
 #define ORPHANS_SPARE_SESSIONS 3
 #define ORPHANS_TOLD 32
 
@@ -27,8 +27,10 @@ struct orphans_told {
 struct orphans {
     pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */
     bool livy_alive;
-    pid_t spare[ORPHANS_SPARE]; /* electors, relays; a fence command, a hook, a held Livy: they
-                                   have no session of their own yet in their first moment; 0: none */
+    pid_t held; /* one that was held and has ended: what is of its session or carries the marker is ended,
+                   even where a Livy runs by now, and nothing else is; 0: none */
+    pid_t spare[ORPHANS_SPARE]; /* electors, relays; a fence command, a hook, a held Livy, those that look:
+                                   they have no session of their own yet in their first moment; 0: none */
     pid_t spare_session[ORPHANS_SPARE_SESSIONS]; /* of the last fence command, of hooks, of a held Livy; 0:
                                                     none */
     struct orphans_told *told;

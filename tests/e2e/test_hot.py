@@ -1,5 +1,6 @@
 """livy.standby = "hot": a standby's Livy stands at the gate, and to take over is to let it go."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -284,6 +285,36 @@ def test_refused_and_started_cold(hot: Cluster, mode: str, told: str) -> None:
     second.wait_serving()
     second.set_mode("")
     assert all(life.first == 0 for life in second.oracle.held("b"))
+
+
+@pytest.mark.parametrize("how", ["setsid {java} & while [ ! -e {told} ]; do sleep 0.01; done", "setsid {java} & wait", "(setsid {java} &); exec sleep 600"],
+                         ids=["and-ends", "and-waits", "as-a-daemon"])
+def test_a_java_that_leaves_its_start_script(hot: Cluster, tmp_path: str, how: str) -> None:
+    """Without the agent and in a session of its own nothing holds it, and no signal to the script's group reaches it."""
+    first, second = hot.members
+    first.start()
+    first.wait_serving()
+    java, told, script = (os.path.join(tmp_path, name) for name in ("java", "told", "livy-server"))
+    shutil.copy("/bin/sh", java)
+    run = f"{java} -c 'echo $$ >{told}.part; mv {told}.part {told}; sleep 600; :' org.apache.livy.server.LivyServer"
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\n{how.format(java=run, told=told)}\n")
+    os.chmod(script, 0o755)
+    second.settings["livy.command"] = script
+    second.write_conf()
+    second.start()
+    pid = int(second.wait(lambda: os.path.exists(told) and open(told, encoding="ascii").read(), 20, "it runs"))  # noqa: SIM115
+    try:
+        second.wait_gone(pid, 5, "(without the agent)")
+        if "while" in how:
+            second.wait_log(f"killed pid {pid}, left over by Livy")
+        else:
+            second.wait_log("will be started cold", "its Java runs without the agent")
+        second.wait(lambda: [child for child in proc.descendants(second.pid) if proc.executable(child).endswith(("/java", "/sleep"))] == []
+                    or None, 5, "nor does it leave anything")
+    finally:
+        second.stop()
+        proc.kill_if(pid, "java")
 
 
 def test_a_real_java(make_cluster: MakeCluster, tmp_path: str) -> None:

@@ -202,6 +202,31 @@ static void test_grandchildren(void **state)
     assert_false(ended);
 }
 
+/* What a held one has left in a session of its own is known by its marker; what is neither of its session nor
+ * carries that is not its. Also where a Livy runs by now. */
+static void test_what_a_held_one_has_left(void **state)
+{
+    (void)state;
+    static const char *const names[] = {SUBMIT, "helper"};
+    pid_t of_session[2], marked[1], strange[1];
+    bool ended;
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/held", .livy_alive = true};
+
+    orphans.held = dead_livy(names, 2, of_session); /* its spark-submit --version is no batch's */
+    assert_int_equal(setenv("LIVY_CONF_DIR", "/held", 1), 0);
+    (void)dead_livy(&names[1], 1, marked);
+    assert_int_equal(unsetenv("LIVY_CONF_DIR"), 0);
+    (void)dead_livy(&names[1], 1, strange);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 0);
+    assert_true(ended);
+    for (size_t i = 0; i < 2; i++)
+        reap(of_session[i], SIGKILL);
+    reap(marked[0], SIGKILL);
+    assert_int_equal(waitpid(strange[0], NULL, WNOHANG), 0);
+    end_now(strange[0]);
+}
+
 /* The lines of the log that hold `text`. */
 static int lines(FILE *log, const char *text)
 {
@@ -261,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_elector_and_relay_are_spared),
         cmocka_unit_test(test_what_the_next_livy_has_is_let_be),
         cmocka_unit_test(test_grandchildren),
+        cmocka_unit_test(test_what_a_held_one_has_left),
         cmocka_unit_test(test_each_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
