@@ -1,6 +1,7 @@
 /* keeper.c - the loop and the carrying out. Decides nothing: kcore.c does. */
 #include "keeper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -26,8 +27,7 @@
 #include "notify.h"
 #include "reload.h"
 
-/* ---- children
- * --------------------------------------------------------------------------------------------------- */
+/* ---- children ------------------------------------------------------------------------------------------ */
 
 static void close_fd(int *fd)
 {
@@ -108,17 +108,15 @@ static void free_lock(struct keeper *k)
 
 void keeper_children(const struct keeper *k, pid_t pids[static ORPHANS_SPARE])
 {
-    const pid_t ours[ORPHANS_SPARE] = {k->elector.pid,
-                                       k->relay.child.pid,
-                                       k->upgrade.fresh[UCORE_ELECTOR].child.pid,
-                                       k->upgrade.fresh[UCORE_RELAY].child.pid,
-                                       k->upgrade.retired.pid,
-                                       k->fence.pid,
-                                       k->hook.pid,
-                                       k->held.child.pid,
-                                       k->held.stamp.pid,
-                                       k->held.look.pid};
-    memcpy(pids, ours, sizeof(ours));
+    const struct upgrade *u = &k->upgrade;
+    const pid_t upgrade[] = {u->fresh[UCORE_ELECTOR].child.pid, u->fresh[UCORE_RELAY].child.pid,
+                             u->retired.pid};
+    const pid_t others[] = {k->elector.pid,    k->relay.child.pid, k->fence.pid,    k->hook.pid,
+                            k->held.child.pid, k->held.stamp.pid,  k->held.look.pid};
+
+    static_assert(sizeof(upgrade) + sizeof(others) == ORPHANS_SPARE * sizeof(pid_t), "one is left out");
+    memcpy(pids, others, sizeof(others));
+    memcpy(pids + sizeof(others) / sizeof(others[0]), upgrade, sizeof(upgrade));
 }
 
 /* Who is left of the Livy that died last, or of a held one. spark-submit is spared unless `all`. */
@@ -202,11 +200,7 @@ static void reap(struct keeper *k)
     }
 }
 
-/* ---- the channel
- * ------------------------------------------------------------------------------------------------- */
-
-/* ---- actions
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- actions ------------------------------------------------------------------------------------------- */
 
 static void log_state(struct keeper *k, const struct kcore_action *a)
 {
@@ -332,8 +326,7 @@ void keeper_step(struct keeper *k, const struct kcore_event *event)
     }
 }
 
-/* ---- the loop
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
 {
@@ -404,23 +397,18 @@ static void feed_watchdog(struct keeper *k, int64_t now)
 /* timerfd_settime(2), absolute; set again whenever the next deadline differs, be it later or sooner. */
 static void arm(struct keeper *k)
 {
-    int64_t next = kcore_next(&k->core, k->stepped_at); /* not of now: what fell due since would be skipped */
-    int64_t relay = rcore_next(&k->relay.core, k->stepped_at);
-    int64_t upgrade = ucore_next(&k->upgrade.core, k->stepped_at);
-    if (relay < next)
-        next = relay;
-    if (upgrade < next)
-        next = upgrade;
-    int64_t hook = hook_next(k, k->stepped_at);
-    if (hook < next)
-        next = hook;
-    int64_t held = held_next(k, k->stepped_at);
-    if (held < next)
-        next = held;
-    if (k->said.again_at < next)
-        next = k->said.again_at;
-    if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
-        next = k->watchdog_at;
+    int64_t since = k->stepped_at, next = CLOCK_NEVER; /* not of now: what fell due since would be skipped */
+    const int64_t due[] = {kcore_next(&k->core, since),
+                           rcore_next(&k->relay.core, since),
+                           ucore_next(&k->upgrade.core, since),
+                           hook_next(k, since),
+                           held_next(k, since),
+                           k->said.again_at,
+                           notify_watchdog_ms() != 0 ? k->watchdog_at : CLOCK_NEVER};
+
+    for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++)
+        if (due[i] < next)
+            next = due[i];
     if (next == k->armed_for)
         return;
     struct itimerspec spec = {0};
