@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host.h"
+#include "names.h"
 #include "zk.h"
 
 #define KICK_SEEN 1 /* ms until the library sees that its connection was shut down */
@@ -15,7 +16,8 @@ static struct zmsg message(enum op op)
     memset(&m, 0, sizeof(m));
     m.op = (uint8_t)op;
     m.conn = -1;
-    m.node = m.victim = -1;
+    m.node = -1;
+    m.victim = -1;
     return m;
 }
 
@@ -82,7 +84,7 @@ void client_break(struct world *w, int host)
     abandon(w, c->conn, true);
     c->conn = -1;
     c->connected = false;
-    c->server = (int16_t)((c->server + 1) % SERVERS);
+    c->server = (c->server + 1) % SERVERS;
     if (c->open)
         world_put(w, w->now + (was ? 3 : 60), EV_CONNECT, host, c->handle);
     if (was) {
@@ -140,7 +142,7 @@ static void connect_now(struct world *w, int host, int handle)
     if (c->since == 0) /* of a new handle */
         tell(w, host, CORE_EV_OPENED);
     c->since = w->now;
-    m.session = c->session;
+    m.session = (int16_t)c->session;
     m.zxid = c->zxid;
     send_up(w, c, &m);
     c->look_at = w->now + 2 * c->timeout / 3;
@@ -167,7 +169,7 @@ static void attached(struct world *w, int host, const struct zmsg *m)
             continue;
         struct zmsg again = message(OP_EXISTS);
         again.watch = again.rearm = true;
-        again.node = c->watches[i].node;
+        again.node = (int16_t)c->watches[i].node;
         again.tag = c->watches[i].tag;
         send_up(w, c, &again);
     }
@@ -198,9 +200,9 @@ void client_request(struct world *w, int host, enum op op, const struct core_act
     if (op == OP_CLEAR && a->text[0] != '\0')
         m.victim = (int16_t)strtol(a->text, NULL, 10);
     if (op == OP_CREATE)
-        m.uuid = (int16_t)host_uuid_number(a->node);
+        m.uuid = (int16_t)names_uuid_number(a->node);
     else if (a->node[0] != '\0')
-        m.node = (int16_t)host_node_number(a->node);
+        m.node = (int16_t)names_node_number(a->node);
     for (int i = 0; i < CALLS; i++) {
         if (c->calls[i].xid != 0)
             continue;
@@ -333,9 +335,9 @@ void client_open(struct world *w, int host, int session)
     c->handle = handle + 1;
     c->open = true;
     c->conn = -1;
-    c->session = (int16_t)session;
+    c->session = session;
     c->timeout = TIMEOUT;
-    c->server = (int16_t)(host % SERVERS);
+    c->server = host % SERVERS;
     world_put(w, w->now + 2, EV_CONNECT, host, c->handle);
 }
 

@@ -129,6 +129,7 @@ static void of_elector(const struct world *w, const struct event *next, int host
         return;
     for (int i = 1; i <= 3; i++)
         add(l, FAULT_KILL_ELECTOR, host, i);
+    add(l, FAULT_UPGRADE, host, 0);
     add(l, FAULT_STOP_ELECTOR, host, 3);
     add(l, FAULT_STOP_ELECTOR, host, 400);
     add(l, FAULT_STOP_ELECTOR, host, 4000);
@@ -409,6 +410,8 @@ bool fault_apply(struct world *w, const struct event *next, const struct fault *
             (void)orders_pause(w, w->now + fault->arg);
         world_put(w, w->now + (fault->arg > 0 ? KNOWN_AFTER : 0), EV_RESTART, who, 0);
         return true;
+    case FAULT_UPGRADE:
+        return host_upgrade(w, who);
     case FAULT_STRANGER:
         return stranger(w);
     }
@@ -452,6 +455,7 @@ void fault_text(const struct fault *fault, char *text, size_t size)
                                         "switchover",
                                         "pause",
                                         "restart by command",
+                                        "upgrade",
                                         "a stranger deletes the node"};
     snprintf(text, size, "%s (who %d, arg %d)", names[fault->kind], fault->who, (int)fault->arg);
 }

@@ -36,6 +36,7 @@ enum fault_kind {
     FAULT_SWITCHOVER, /* asked for; arg: to host arg - 1, or 0: to whoever is next */
     FAULT_PAUSE,      /* the cluster, for `arg` ms */
     FAULT_RESTART,    /* of host `who`'s Livy, by command; `arg` > 0: in a pause of that many ms */
+    FAULT_UPGRADE,    /* of host `who`: the keeper kills its elector and puts another one in its place */
     FAULT_STRANGER,   /* the first latch node is deleted by hand; alone in its schedule */
 };
 

@@ -8,6 +8,7 @@
 #include "livy-ha/clock.h"
 #include "livy-ha/gate.h"
 #include "member.h"
+#include "ucore.h"
 
 #define SERVES_AFTER 60 /* ms from fork to the first answer */
 #define TERM_TAKES 700  /* ms from SIGTERM to Livy's death */
@@ -154,7 +155,7 @@ void host_kill_elector(struct world *w, int host)
     world_put(w, w->now + 1, EV_KEEPER_WAKE, host, 0);
 }
 
-static void spawn_elector(struct world *w, int host)
+static void new_elector(struct world *w, int host)
 {
     struct host *h = &w->hosts[host];
 
@@ -162,7 +163,12 @@ static void spawn_elector(struct world *w, int host)
     h->welcomed = h->keeper_gone = h->elector_exited = false;
     h->life++;
     h->to_keeper.n = h->to_elector.n = 0;
-    world_put(w, w->now + HELLO_AFTER, EV_HELLO, host, h->life);
+}
+
+static void spawn_elector(struct world *w, int host)
+{
+    new_elector(w, host);
+    world_put(w, w->now + HELLO_AFTER, EV_HELLO, host, w->hosts[host].life);
 }
 
 static void keeper_end(struct world *w, int host, int64_t back)
@@ -171,7 +177,7 @@ static void keeper_end(struct world *w, int host, int64_t back)
 
     if (!h->keeper)
         return;
-    h->keeper = false;
+    h->keeper = h->swapping = false;
     h->keeper_stopped = 0;
     h->to_keeper.n = 0;
     host_sigkill(w, host); /* PDEATHSIG */
@@ -267,23 +273,49 @@ static void keeper_event(struct world *w, int host, const struct kcore_event *ev
 static void drain(struct world *w, int host, bool last_words)
 {
     struct host *h = &w->hosts[host];
-    struct channel batch = h->to_keeper;
+    struct channel *ch = &h->to_keeper;
+    struct packet batch[CHANNEL];
     int n = 0;
 
-    while (n < batch.n && batch.list[n].at <= w->now)
+    while (n < ch->n && ch->list[n].at <= w->now)
         n++;
-    memmove(h->to_keeper.list, h->to_keeper.list + n, (size_t)(batch.n - n) * sizeof(batch.list[0]));
-    h->to_keeper.n -= n;
+    if (n == 0)
+        return;
+    memcpy(batch, ch->list, (size_t)n * sizeof(batch[0]));
+    ch->n -= n;
+    memmove(ch->list, ch->list + n, (size_t)ch->n * sizeof(ch->list[0]));
     for (int i = 0; i < n; i++) {
         struct ipc_msg msg;
         struct kcore_event event = {.type = KCORE_EV_MESSAGE, .msg = &msg};
-        if (last_words && batch.list[i].type == IPC_RELEASING)
+        if ((last_words || h->swapping) && batch[i].type == IPC_RELEASING)
             continue;
-        member_unpack(w, &batch.list[i], &msg);
+        member_unpack(w, &batch[i], &msg);
         for (int j = i + 1; j < n; j++)
-            event.superseded |= batch.list[j].type == IPC_STOP || batch.list[j].type == IPC_RELEASING;
+            event.superseded |= batch[j].type == IPC_STOP || batch[j].type == IPC_RELEASING;
         keeper_event(w, host, &event);
     }
+}
+
+/* The new elector had said HELLO before the old one was killed (upgrade.c, ucore.c): what comes before that
+ * touches nothing, and one that is no good after it is killed like any other. */
+static bool take_office(struct world *w, int host)
+{
+    struct host *h = &w->hosts[host];
+    struct ipc_msg hello;
+
+    if (!h->swapping)
+        return false;
+    h->swapping = false;
+    if (kcore_not_replaceable(&h->kcore) != NULL)
+        return false;
+    memset(&hello, 0, sizeof(hello));
+    hello.type = IPC_HELLO;
+    world_say(w, "host %d    another elector is in its place", host);
+    new_elector(w, host);
+    keeper_event(w, host, &(struct kcore_event){.type = KCORE_EV_ELECTOR_REPLACED});
+    keeper_event(w, host, &(struct kcore_event){.type = KCORE_EV_MESSAGE, .msg = &hello});
+    send_packet(w, host, IPC_PING, 0); /* its answer shows that WELCOME was taken well */
+    return true;
 }
 
 static void reap(struct world *w, int host)
@@ -300,7 +332,8 @@ static void reap(struct world *w, int host)
             h->to_keeper.list[i].at = w->now;
         drain(w, host, true);
         h->to_keeper.n = 0;
-        keeper_event(w, host, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = 256 + 9});
+        if (!take_office(w, host))
+            keeper_event(w, host, &(struct kcore_event){.type = KCORE_EV_ELECTOR_EXITED, .status = 256 + 9});
     }
 }
 
@@ -363,11 +396,23 @@ void host_power_off(struct world *w, int host)
     struct host *h = &w->hosts[host];
 
     world_say(w, "host %d    power off", host);
-    h->livy = h->shut = h->keeper = h->livy_exited = h->elector_exited = false;
+    h->livy = h->shut = h->keeper = h->livy_exited = h->elector_exited = h->swapping = false;
     h->keeper_stopped = 0;
     member_vanish(w, host);
     memset(&h->file, 0, sizeof(h->file)); /* another boot */
     world_put(w, w->now + REBOOT, EV_KEEPER_BEGIN, host, 0);
+}
+
+bool host_upgrade(struct world *w, int host)
+{
+    struct host *h = &w->hosts[host];
+
+    if (!h->kcore.elector_said_hello || kcore_lease_left(&h->kcore, world_local(w, host)) < UCORE_LEASE_ROOM)
+        return false;
+    world_say(w, "host %d    an upgrade: the keeper replaces the elector", host);
+    h->swapping = true;
+    host_kill_elector(w, host);
+    return true;
 }
 
 void host_quit(struct world *w, int host)

@@ -12,15 +12,13 @@ void host_elector_step(struct world *w, int host, struct core_event *event);
 void host_elector_reply(struct world *w, int host, const struct zmsg *m);
 void host_node_gone(struct world *w, int32_t epoch, enum violation how, const char *why);
 
-int host_uuid_number(const char *uuid);
-int host_node_number(const char *node); /* -1: none */
-
 /* Faults. */
 void host_kill_elector(struct world *w, int host);
 void host_kill_keeper(struct world *w, int host);
 void host_stop_elector(struct world *w, int host, int64_t until);
 void host_stop_keeper(struct world *w, int host, int64_t until);
 void host_power_off(struct world *w, int host);
+bool host_upgrade(struct world *w, int host);  /* false: the keeper would not do it now */
 void host_quit(struct world *w, int host);     /* SIGTERM to the daemon */
 void host_end_livy(struct world *w, int host); /* by itself */
 

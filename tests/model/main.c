@@ -34,10 +34,10 @@
  * itself for the leader, frozen; a frozen leader, a new leader with what had reached the old one done or not,
  * an outage of 22 s; a host off the network, alone with its server, alone with an old leader; expiry late by
  * up to 1.5 tick; elector killed (also between two actions of one step), stopped and woken; keeper killed,
- * stopped and woken; host power off; SIGTERM; drain; a
- * switchover to whoever is next or to another member, a pause of 3 s, a restart by command; Livy dead, Livy
- * hung; a latch node deleted by a stranger (nothing after it in its schedule). The short list leaves out what
- * is like another one.
+ * stopped and woken; host power off; SIGTERM; drain; a switchover to whoever is next or to another member, a
+ * pause of 3 s, a restart by command, an upgrade of a member's elector (from the old one's SIGKILL on); Livy
+ * dead, Livy hung; a latch node deleted by a stranger (nothing after it in its schedule). The short list
+ * leaves out what is like another one.
  *
  * WHAT IS DEMANDED at every instant: no two Livys live (two-livys); a Livy does not outlive the deadline that
  * its keeper has, + K (lease-outlived), nor its session at the leader (session-outlived); its latch node is

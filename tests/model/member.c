@@ -8,6 +8,7 @@
 #include "client.h"
 #include "host.h"
 #include "livy-ha/clock.h"
+#include "names.h"
 #include "orders.h"
 #include "zk.h"
 
@@ -26,36 +27,14 @@ static const struct core_config core_config = {.tick = TICK,
                                                .restarts = 3,
                                                .restart_window = 20000};
 
-/* ---- names ------------------------------------------------------------------------------------------- */
-
-static void uuid_text(int uuid, char text[static CORE_UUID_SIZE])
-{
-    snprintf(text, CORE_UUID_SIZE, "00000000-0000-4000-8000-%012d", uuid);
-}
-
-int host_uuid_number(const char *uuid)
-{
-    return uuid[0] == '\0' ? 0 : (int)strtol(uuid + 24, NULL, 10);
-}
-
-static void node_text(int uuid, int node, char text[static CORE_NODE_SIZE])
-{
-    char u[CORE_UUID_SIZE];
-    uuid_text(uuid, u);
-    snprintf(text, CORE_NODE_SIZE, "_c_%s-latch-%010d", u, node);
-}
-
-int host_node_number(const char *node)
-{
-    return node[0] == '\0' ? -1 : (int)core_latch_sequence(node);
-}
+/* ---- packets ------------------------------------------------------------------------------------------ */
 
 struct kept member_keep(const struct ipc_session *session)
 {
     return (struct kept){.id = (int16_t)session->id,
                          .timeout = (int32_t)session->timeout,
-                         .uuid = (int16_t)host_uuid_number(session->uuid),
-                         .node = (int16_t)host_node_number(session->node)};
+                         .uuid = (int16_t)names_uuid_number(session->uuid),
+                         .node = (int16_t)names_node_number(session->node)};
 }
 
 static void unkeep(const struct world *w, const struct kept *kept, struct ipc_session *session)
@@ -65,9 +44,9 @@ static void unkeep(const struct world *w, const struct kept *kept, struct ipc_se
     session->id = kept->id;
     session->timeout = kept->timeout;
     if (kept->uuid != 0)
-        uuid_text(kept->uuid, session->uuid);
+        names_uuid(kept->uuid, session->uuid);
     if (kept->node >= 0)
-        node_text(w->zk.nodes[kept->node].uuid, kept->node, session->node);
+        names_node(w->zk.nodes[kept->node].uuid, kept->node, session->node);
 }
 
 void member_unpack(const struct world *w, const struct packet *p, struct ipc_msg *msg)
@@ -183,7 +162,7 @@ static void keeper_gone(struct world *w, const struct event *e)
 static void check_start(struct world *w, int host, const struct core_action *a)
 {
     const struct core *c = &w->hosts[host].core;
-    int node = host_node_number(c->node), first = zk_first_node(w);
+    int node = names_node_number(c->node), first = zk_first_node(w);
 
     if (c->command.orders.paused && !c->command.start &&
         world_local(w, host) < c->command.orders.paused_until)
@@ -214,11 +193,11 @@ static void note_death(struct world *w, int host, bool gave_up)
 /* The host right behind this one in the queue, as members/ has it; -1: none. */
 static int next_in_queue(const struct world *w, int host)
 {
-    int own = host_node_number(w->hosts[host].core.node), least = NODES, next = -1;
+    int own = names_node_number(w->hosts[host].core.node), least = NODES, next = -1;
 
     for (int i = 0; i < w->n_hosts; i++) {
         const struct host *h = &w->hosts[i];
-        int node = h->elector && h->core.phase == CORE_STANDBY ? host_node_number(h->core.node) : -1;
+        int node = h->elector && h->core.phase == CORE_STANDBY ? names_node_number(h->core.node) : -1;
         if (i == host || node <= own || node >= least)
             continue;
         least = node;
@@ -401,7 +380,7 @@ void host_elector_step(struct world *w, int host, struct core_event *event)
     if (!h->elector || !h->welcomed || h->closing != 0)
         return;
     if (h->core.spare_uuid[0] == '\0') {
-        uuid_text(UUIDS * (host + 1) + ++h->uuids, uuid);
+        names_uuid(UUIDS * (host + 1) + ++h->uuids, uuid);
         event->uuid = uuid;
     }
     core_step(&h->core, event, now, &actions);
@@ -430,13 +409,13 @@ void host_elector_reply(struct world *w, int host, const struct zmsg *m)
     for (int i = 0; i < w->zk.n_nodes && m->op == OP_LIST; i++) {
         if ((m->mask >> i & 1) == 0)
             continue;
-        node_text(w->zk.nodes[i].uuid, i, names[event.n_names]);
+        names_node(w->zk.nodes[i].uuid, i, names[event.n_names]);
         pointers[event.n_names] = names[event.n_names];
         event.n_names++;
     }
     event.names = pointers;
     if (m->op == OP_CREATE && m->rc == CORE_OK) {
-        node_text(w->zk.nodes[m->node].uuid, m->node, names[0]);
+        names_node(w->zk.nodes[m->node].uuid, m->node, names[0]);
         event.name = names[0];
     }
     struct core_victim victim;
@@ -550,16 +529,32 @@ void member_vanish(struct world *w, int host)
     forget_process(w, host);
 }
 
+/* What the core is told of as it is: an event without anything else to it. */
+static void tell(struct world *w, const struct event *e)
+{
+    struct core_event event = {.type = CORE_EV_TIME};
+
+    if (e->kind == EV_LOOKED) {
+        /* It is out of reach, whether its Livy lives or not: the probe is no guard to lean on here. */
+        event.type = CORE_EV_PREDECESSOR;
+        event.op = (uint64_t)e->arg;
+    } else if (e->kind == EV_STAND) {
+        event.type = CORE_EV_STAND;
+        event.bar = CORE_BAR_DRAINED;
+        event.stand = e->arg != 0;
+        event.text = "drained";
+    } else if (e->kind == EV_RESTART) {
+        event.type = CORE_EV_RESTART;
+        event.text = "restart";
+    } else if (e->kind == EV_QUIET) {
+        event.type = CORE_EV_QUIET;
+    }
+    host_elector_step(w, e->who, &event);
+}
+
 void member_event(struct world *w, const struct event *e)
 {
-    struct host *h = &w->hosts[e->who];
-    struct core_event time = {.type = CORE_EV_TIME};
-    /* It is out of reach, whether its Livy lives or not: the probe is no guard to lean on here. */
-    struct core_event silence = {.type = CORE_EV_PREDECESSOR, .op = (uint64_t)e->arg};
-    struct core_event stand = {
-        .type = CORE_EV_STAND, .bar = CORE_BAR_DRAINED, .stand = e->arg != 0, .text = "drained"};
-    struct core_event quiet = {.type = CORE_EV_QUIET};
-    struct core_event restart = {.type = CORE_EV_RESTART, .text = "restart"};
+    const struct host *h = &w->hosts[e->who];
     bool of_life =
         e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD || e->kind == EV_CLOSED;
 
@@ -570,31 +565,25 @@ void member_event(struct world *w, const struct event *e)
             world_put_back(w, e, h->elector_stopped);
         return;
     }
-    if (e->kind == EV_ELECTOR_TIME)
-        host_elector_step(w, e->who, &time);
-    else if (e->kind == EV_PACKET)
+    if (e->kind == EV_PACKET) {
         packet(w, e->who);
-    else if (e->kind == EV_HELLO)
+    } else if (e->kind == EV_HELLO) {
         send_packet(w, e->who, IPC_HELLO, NULL);
-    else if (e->kind == EV_PROBED)
+    } else if (e->kind == EV_PROBED) {
         probed(w, e->who, (uint32_t)e->arg);
-    else if (e->kind == EV_DEATHS)
+    } else if (e->kind == EV_DEATHS) {
         tell_deaths(w, e->who);
-    else if (e->kind == EV_LOOKED)
-        host_elector_step(w, e->who, &silence);
-    else if (e->kind == EV_GUARD)
+    } else if (e->kind == EV_GUARD) {
         look(w, e->who);
-    else if (e->kind == EV_CLOSED)
+    } else if (e->kind == EV_CLOSED) {
         closed(w, e);
-    else if (e->kind == EV_STAND)
-        host_elector_step(w, e->who, &stand);
-    else if (e->kind == EV_ORDERS)
+    } else if (e->kind == EV_ORDERS) {
         orders_tell(w, e->who);
-    else if (e->kind == EV_RESTART) {
-        orders_restart(w, e->who);
-        host_elector_step(w, e->who, &restart);
-    } else if (e->kind == EV_QUIET)
-        host_elector_step(w, e->who, &quiet);
-    else
+    } else if (e->kind == EV_KEEPER_GONE) {
         keeper_gone(w, e);
+    } else {
+        if (e->kind == EV_RESTART)
+            orders_restart(w, e->who);
+        tell(w, e);
+    }
 }

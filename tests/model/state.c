@@ -3,6 +3,7 @@
  */
 #include "state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "livy-ha/clock.h"
@@ -10,29 +11,78 @@
 #define LONG_AGO 60000 /* ms: no rule looks further back */
 
 struct digest {
-    uint64_t a, b;
+    uint64_t value;
 };
+
+/* Both halves of a product of 128 bits: each bit of what comes in tells on all of what comes out (as wyhash
+ * does it). */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
 
 static void mix(struct digest *d, uint64_t x)
 {
-    d->a = (d->a ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    d->a ^= d->a >> 32;
-    d->b = (d->b + x) * UINT64_C(0xc2b2ae3d27d4eb4f);
-    d->b ^= d->b >> 29;
+    d->value = fold(d->value ^ x, UINT64_C(0x9e3779b97f4a7c15));
 }
 
 static void mix_bytes(struct digest *d, const void *data, size_t size)
 {
     const unsigned char *bytes = data;
-    uint64_t x;
+    uint64_t x[2];
 
     for (; size >= sizeof(x); bytes += sizeof(x), size -= sizeof(x)) {
-        memcpy(&x, bytes, sizeof(x));
-        mix(d, x);
+        memcpy(x, bytes, sizeof(x));
+        d->value = fold(x[0] ^ UINT64_C(0xc2b2ae3d27d4eb4f), x[1] ^ d->value);
     }
-    x = 0;
-    memcpy(&x, bytes, size);
-    mix(d, x);
+    x[0] = x[1] = 0;
+    memcpy(x, bytes, size);
+    mix(d, x[0]);
+    if (size > sizeof(x[0]))
+        mix(d, x[1]);
+}
+
+/* What of a struct is not taken byte by byte: texts (nobody reads what stands behind their end), and what is
+ * mixed in elsewhere or left out. */
+struct part {
+    size_t at, size;
+    bool text;
+};
+#define TEXT(type, member)                                                                                   \
+    {                                                                                                        \
+        offsetof(struct type, member), sizeof(((struct type *)NULL)->member), true                           \
+    }
+#define APART(type, member)                                                                                  \
+    {                                                                                                        \
+        offsetof(struct type, member), sizeof(((struct type *)NULL)->member), false                          \
+    }
+
+static void mix_text(struct digest *d, const char *text, size_t size)
+{
+    size_t length = strnlen(text, size);
+
+    mix(d, length);
+    if (length > 0)
+        mix_bytes(d, text, length);
+}
+
+/* `parts` are in the struct's own order. */
+static void mix_struct(struct digest *d, const void *data, size_t size, const struct part *parts, size_t n)
+{
+    const char *bytes = data;
+    size_t at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].at < at)
+            abort(); /* one would be passed over */
+        if (parts[i].at > at)
+            mix_bytes(d, bytes + at, parts[i].at - at);
+        if (parts[i].text)
+            mix_text(d, bytes + parts[i].at, parts[i].size);
+        at = parts[i].at + parts[i].size;
+    }
+    mix_bytes(d, bytes + at, size - at);
 }
 
 /* 0 stays "none", CLOCK_NEVER stays never. */
@@ -131,34 +181,74 @@ static void relate_core(struct core *c, int64_t now)
     }
     if (t->probe_op != 0)
         t->probe_op = c->last_op - t->probe_op + 1;
-    for (size_t i = 0; i < c->backoff.n; i++)
-        relate(&c->backoff.list[i].at, now);
     relate_livy(&c->livy, now);
 }
+
+static void mix_deaths(struct digest *d, const struct core_backoff *b, int64_t now)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        mix(d, (uint64_t)relative(b->list[i].at, now));
+        mix(d, (uint64_t)b->list[i].member << 1 | b->list[i].gave_up);
+    }
+}
+
+/* The texts that are apart are for people. */
+static const struct part core_parts[] = {
+    APART(core, last_op), /* requests count from it */
+    TEXT(core, spare_uuid),
+    TEXT(core, uuid),
+    TEXT(core, node),
+    TEXT(core, predecessor),
+    TEXT(core, predecessor_id),
+    TEXT(core, takeover.victim.tenure),
+    TEXT(core, takeover.victim.member.id),
+    TEXT(core, takeover.victim.member.host),
+    TEXT(core, takeover.victim.member.url),
+    TEXT(core, takeover.clear),
+    TEXT(core, takeover.after),
+    TEXT(core, takeover.fence_why),
+    TEXT(core, stray),
+    TEXT(core, ghost),
+    APART(core, beats),     /* mix_beats */
+    APART(core, next_beat), /* the same */
+    APART(core, elected_at),
+    APART(core, backoff.list), /* mix_deaths */
+    APART(core, backoff.names),
+    TEXT(core, backoff.heir),
+    APART(core, livy_reason),
+    APART(core, bar_reasons),
+    APART(core, stand_reason),
+    APART(core, quit_reason),
+    APART(core, command.orders_text),
+    APART(core, command.restart_text),
+    APART(core, latency), /* for an alarm */
+    APART(core, stepped_at),
+    APART(core, reason),
+    APART(core, published),
+};
 
 static void mix_core(struct digest *d, const struct core *core, int64_t now)
 {
     struct core c = *core;
 
     mix_beats(d, &c, now);
+    mix_deaths(d, &c.backoff, now);
     relate_core(&c, now);
-    memset(c.beats, 0, sizeof(c.beats));
-    memset(c.reason, 0, sizeof(c.reason));
-    memset(c.stand_reason, 0, sizeof(c.stand_reason));
-    memset(c.bar_reasons, 0, sizeof(c.bar_reasons));
-    memset(c.command.orders_text, 0, sizeof(c.command.orders_text));
-    memset(c.command.restart_text, 0, sizeof(c.command.restart_text));
-    memset(c.quit_reason, 0, sizeof(c.quit_reason));
-    memset(c.livy_reason, 0, sizeof(c.livy_reason));
-    c.next_beat = 0;
-    c.last_op = c.published = 0;
-    c.elected_at = c.stepped_at = 0;
-    memset(&c.latency, 0, sizeof(c.latency)); /* for an alarm */
-    memset(c.backoff.names, 0, sizeof(c.backoff.names));
-    mix_bytes(d, &c, sizeof(c));
+    mix_struct(d, &c, sizeof(c), core_parts, sizeof(core_parts) / sizeof(core_parts[0]));
 }
 
 /* ---- the keeper, the channel ------------------------------------------------------------------------- */
+
+static const struct part kcore_parts[] = {
+    TEXT(kcore, fence.order.member.id),
+    TEXT(kcore, fence.order.member.host),
+    TEXT(kcore, fence.order.member.url),
+    TEXT(kcore, fence.reason),
+    APART(kcore, fence.text), /* for people */
+    APART(kcore, text),       /* the same */
+    TEXT(kcore, session.uuid),
+    TEXT(kcore, session.node),
+};
 
 static void mix_kcore(struct digest *d, const struct kcore *kcore, int64_t now)
 {
@@ -167,11 +257,9 @@ static void mix_kcore(struct digest *d, const struct kcore *kcore, int64_t now)
                               &k.reaped_at, &k.elector_since, &k.spawn_at,   &k.ping_at,
                               &k.pong_by,   &k.order_by,      &k.leave_by,   &k.orphans_until};
 
-    memset(k.text, 0, sizeof(k.text));
-    memset(k.fence.text, 0, sizeof(k.fence.text));
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
         relate(times[i], now);
-    mix_bytes(d, &k, sizeof(k));
+    mix_struct(d, &k, sizeof(k), kcore_parts, sizeof(kcore_parts) / sizeof(kcore_parts[0]));
 }
 
 static void mix_channel(struct digest *d, const struct channel *ch, int64_t now, int64_t local)
@@ -218,9 +306,9 @@ static void mix_host(struct digest *d, const struct world *w, int host)
 {
     const struct host *h = &w->hosts[host];
     int64_t local = world_local(w, host);
-    const bool flags[] = {h->keeper,     h->elector, h->welcomed,       h->keeper_gone,
-                          h->guarding,   h->livy,    h->elector_exited, h->livy_exited,
-                          h->reap_first, h->hung,    h->killed,         h->shut};
+    const bool flags[] = {h->keeper, h->elector,        h->welcomed,    h->keeper_gone, h->guarding,
+                          h->livy,   h->elector_exited, h->livy_exited, h->reap_first,  h->hung,
+                          h->killed, h->shut,           h->swapping};
     const int64_t times[] = {h->keeper_stopped, h->elector_stopped, h->keeper_alarm,
                              h->elector_alarm,  h->cut_until[0],    h->cut_until[1]};
 
@@ -294,7 +382,7 @@ static void mix_event(struct digest *d, const struct world *w, const struct even
 
 uint64_t state_digest(const struct world *w)
 {
-    struct digest d = {.a = 1, .b = 2};
+    struct digest d = {.value = 1};
 
     mix(&d, (uint64_t)w->stranger);
     struct orders o = w->orders;
@@ -311,6 +399,5 @@ uint64_t state_digest(const struct world *w)
         mix_host(&d, w, i);
     for (int i = 0; i < w->n_events; i++)
         mix_event(&d, w, &w->events[i]);
-    uint64_t x = d.a ^ (d.b << 1 | d.b >> 63);
-    return x != 0 ? x : 1;
+    return d.value != 0 ? d.value : 1;
 }

@@ -99,7 +99,7 @@ static void insert(struct world *w, const struct event *e)
         world_violation(w, MODEL_FULL, "more than %d events are under way", EVENTS);
         return;
     }
-    for (; i > 0 && w->events[i - 1].at > e->at; i--)
+    for (; i > 0 && w->events[i - 1].at <= e->at; i--) /* of those at one time it is the last */
         w->events[i] = w->events[i - 1];
     w->events[i] = *e;
     w->n_events++;
@@ -111,7 +111,7 @@ void world_put(struct world *w, int64_t at, enum event_kind kind, int who, int32
 
     memset(&e, 0, sizeof(e));
     e.at = later(at, w->now);
-    e.kind = (uint8_t)kind;
+    e.kind = (int16_t)kind;
     e.who = (int16_t)who;
     e.arg = arg;
     e.m.conn = -1;
@@ -124,7 +124,7 @@ void world_put_message(struct world *w, int64_t at, enum event_kind kind, int wh
 
     memset(&e, 0, sizeof(e));
     e.at = later(at, w->now);
-    e.kind = (uint8_t)kind;
+    e.kind = (int16_t)kind;
     e.who = (int16_t)who;
     e.m = *m;
     insert(w, &e);
@@ -153,7 +153,7 @@ static void earlier(struct event *first, int64_t at, enum event_kind kind, int w
         return;
     memset(first, 0, sizeof(*first));
     first->at = at;
-    first->kind = (uint8_t)kind;
+    first->kind = (int16_t)kind;
     first->who = (int16_t)who;
     first->m.conn = -1;
 }
@@ -164,7 +164,7 @@ struct event world_next(const struct world *w)
 
     memset(&first, 0, sizeof(first));
     if (w->n_events > 0) {
-        first = w->events[0];
+        first = w->events[w->n_events - 1];
     } else {
         first.at = CLOCK_NEVER;
         first.kind = EV_NEVER;
@@ -201,10 +201,8 @@ void world_step(struct world *w, const struct event *next)
     const struct event e = *next;
 
     w->now = e.at;
-    if (e.kind < EV_KEEPER_TIME) {
+    if (e.kind < EV_KEEPER_TIME)
         w->n_events--;
-        memmove(&w->events[0], &w->events[1], (size_t)w->n_events * sizeof(w->events[0]));
-    }
     switch ((enum event_kind)e.kind) {
     case EV_UP:
     case EV_SERVER_EOF:

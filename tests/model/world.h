@@ -65,12 +65,18 @@ enum op {
     OP_APPLY, /* leader to server: what has been committed */
 };
 
+/* The digest of a state (state.c) takes the following structs byte for byte. Padding would bring in what lay
+ * on the stack before, and states that are the same would be told apart: there is none. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
 struct zmsg {
-    uint8_t op, request, rc, left;
-    int16_t conn, server; /* conn -1: nobody waits for it */
+    uint8_t op, request, left;
     bool beat, watch, in_order, rearm, tenured, more, sync;
-    int16_t victim; /* HANDOVER, CLEAR: of which host is the tenure; -1: none */
+    int16_t rc;
+    int16_t conn, server; /* conn -1: nobody waits for it */
     int16_t session, node, uuid, owner;
+    int32_t victim; /* HANDOVER, CLEAR: of which host is the tenure; -1: none */
     uint32_t xid, tag;
     uint32_t mask; /* nodes of a LIST, sessions of a PING, epoch of a TENURE */
     int32_t zxid, timeout;
@@ -116,8 +122,7 @@ enum event_kind {
 
 struct event {
     int64_t at;
-    uint8_t kind;
-    int16_t who;
+    int16_t kind, who;
     int32_t arg;
     struct zmsg m;
 };
@@ -125,16 +130,18 @@ struct event {
 /* ---- the ensemble ------------------------------------------------------------------------------------ */
 
 struct session {
-    bool alive, registered;
-    int16_t host, server;
-    int32_t timeout, made, gone; /* zxids; gone 0: not yet */
     int64_t expires;
+    int32_t timeout, made, gone; /* zxids; gone 0: not yet */
+    int16_t host, server;
+    bool alive, registered;
+    uint8_t gap[6];
 };
 
-struct node { /* number: its sequence */
-    int16_t uuid, owner;
+struct node {           /* number: its sequence */
     int32_t made, gone; /* zxids; made is the czxid */
+    int16_t uuid, owner;
     bool in_order;
+    uint8_t gap[3];
 };
 
 struct tenure { /* a host's; its last change is what servers that lag are behind of */
@@ -149,26 +156,26 @@ struct watch {
 
 struct server {
     int64_t cut_until, frozen_until, to_last, from_last, from_held;
-    bool joined, zombie; /* zombie: cut off, and takes itself for the leader */
     int32_t applied;
     uint32_t touched;
     struct watch watches[WATCHES];
+    bool joined, zombie; /* zombie: cut off, and takes itself for the leader */
+    uint8_t gap[6];
 };
 
 struct connection {
-    bool client_open, server_open;
+    int64_t up_last, down_last, up_held, down_held;
     int16_t host, server;
     int16_t session; /* 0: not attached */
-    int64_t up_last, down_last, up_held, down_held;
+    bool client_open, server_open;
 };
 
 struct zk {
     int64_t frozen_until, ping_at;
-    int32_t zxid;
-    int16_t n_sessions, n_nodes;
+    int32_t zxid, n_sessions, n_nodes;
+    struct tenure tenures[HOSTS];
     struct session sessions[SESSIONS];
     struct node nodes[NODES];
-    struct tenure tenures[HOSTS];
     struct server servers[SERVERS];
     struct connection connections[CONNECTIONS];
 };
@@ -179,33 +186,45 @@ struct call {
     uint32_t xid; /* 0: free */
     uint8_t request;
     bool beat;
+    uint8_t gap[2];
 };
 
 struct client {
-    bool open, connected;
-    int16_t conn, server; /* conn -1: none */
-    int16_t session;
-    int32_t handle, zxid, timeout;
     int64_t heard, sent, since, look_at;
+    int32_t handle, zxid, timeout, session, server;
+    int16_t conn; /* -1: none */
+    bool open, connected;
     struct call calls[CALLS];
     struct {
-        int16_t node; /* -1: free */
         uint32_t tag;
+        int32_t node; /* -1: free */
     } watches[CLIENT_WATCHES];
 };
 
 struct kept { /* struct ipc_session in short */
-    int16_t id, node, uuid;
     int32_t timeout;
+    int16_t id, node, uuid;
+    uint8_t gap[2];
 };
 
 struct packet {
     int64_t at, sent_at, epoch, kill_at, grace;
-    uint32_t type, run;
-    bool quitting;
+    uint32_t type, run, quitting;
     struct kept session;
     struct ipc_livy livy;
 };
+
+struct orders {           /* <root>/control */
+    int64_t paused_until; /* leader's time; 0: not */
+    int64_t expires;
+    int32_t epoch;               /* of the node that a switchover is to give up; 0: none is asked for */
+    int32_t restart;             /* the epoch whose Livy is being restarted in a pause; 0: none */
+    int16_t to, sequence;        /* -1: nobody; not said yet */
+    bool next, begun, restarted; /* restarted: a Livy was started since, whatever became of it */
+    uint8_t gap;
+};
+
+#pragma GCC diagnostic pop
 
 struct channel {
     int n;
@@ -217,6 +236,7 @@ struct host {
     int drift;
     bool keeper, elector, welcomed, keeper_gone, guarding;
     bool elector_exited, livy_exited, reap_first;
+    bool swapping;           /* the elector that dies was killed by its keeper, to be replaced (an upgrade) */
     bool livy, hung, killed; /* killed: SIGKILL is on its way */
     bool shut; /* it was started, or let go, and has not come to the look at the clock yet: it writes nothing
                 */
@@ -240,15 +260,6 @@ struct death {  /* of a Livy, or a giving up; <root>/deaths */
     bool gave_up;
 };
 
-struct orders {                  /* <root>/control */
-    int64_t paused_until;        /* leader's time; 0: not */
-    int32_t epoch;               /* of the node that a switchover is to give up; 0: none is asked for */
-    int16_t to, sequence;        /* -1: nobody; not said yet */
-    bool next, begun, restarted; /* restarted: a Livy was started since, whatever became of it */
-    int32_t restart;             /* the epoch whose Livy is being restarted in a pause; 0: none */
-    int64_t expires;
-};
-
 struct world {
     int64_t now;
     struct orders orders;
@@ -262,7 +273,7 @@ struct world {
     enum violation violation;
     char detail[160];
     struct zk zk;
-    struct event events[EVENTS]; /* by time */
+    struct event events[EVENTS]; /* the next one is the last: most of what is put in is soon */
     struct host hosts[HOSTS];    /* the last: those that are not used are not copied */
 };
 

@@ -112,7 +112,7 @@ static void create(struct world *w, struct zmsg *m)
         world_violation(w, MODEL_FULL, "too many nodes");
         return;
     }
-    m->node = zk->n_nodes++;
+    m->node = (int16_t)zk->n_nodes++;
     zk->nodes[m->node] = (struct node){.uuid = m->uuid, .owner = m->session, .made = ++zk->zxid};
     world_say(w, "zk        node %d (epoch %d) is made by session %d of host %d", m->node, zk->zxid,
               m->session, zk->sessions[m->session].host);
@@ -251,7 +251,7 @@ static void carry_over(struct world *w)
     struct zmsg list[EVENTS];
     int n = 0;
 
-    for (int i = 0; i < w->n_events; i++) {
+    for (int i = w->n_events - 1; i >= 0; i--) {
         const struct zmsg *m = &w->events[i].m;
         if (w->events[i].kind == EV_TO_LEADER && m->op != OP_PING && m->op != OP_CONNECT && m->op != OP_LIST)
             list[n++] = *m;
