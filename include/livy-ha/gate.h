@@ -45,7 +45,8 @@ struct gate_msg {
     char text[GATE_TEXT_SIZE];
 };
 
-/* In the page, written by the keeper alone. */
+/* In the page, written by the keeper alone. One that is held has it whatever livy.guard says, and with "none"
+ * looks at it until it is let go. */
 struct gate_page {
     _Atomic int64_t kill_at; /* CLOCK_BOOTTIME ms; CLOCK_NEVER: there is no lease (yet) */
 };

@@ -29,6 +29,7 @@ enum livyend_why {
     LIVYEND_KERBEROS,  /* kinit failed */
     LIVYEND_MEMORY,    /* the heap, or the host's memory */
     LIVYEND_ZOOKEEPER, /* "Fatal Zookeeper error": 0.7 ends itself some 16 s after ZooKeeper went away */
+    LIVYEND_UNHELD, /* let go before it was known whether it can be held, and it cannot: the keeper says so */
     LIVYEND_WHYS
 };
 

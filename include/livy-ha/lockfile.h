@@ -2,8 +2,8 @@
  *
  * flock belongs to the open file description, so a descriptor that only Livy inherits keeps the lock over
  * bash's exec of java, is not passed on by what Java spawns, and is freed by the kernel when the JVM dies: a
- * held lock means that an earlier Livy lives on this host. Never blocks; /proc is read, which may take
- * milliseconds on a busy host.
+ * held lock means that an earlier Livy lives on this host. Never blocks unless it says so; /proc is read,
+ * which may take milliseconds on a busy host.
  */
 #ifndef LIVY_HA_LOCKFILE_H
 #define LIVY_HA_LOCKFILE_H
@@ -20,6 +20,11 @@ int lockfile_take(const char *path);
 int lockfile_open(const char *path);
 int lockfile_lock(int fd);
 void lockfile_unlock(int fd);
+
+/* The same where somebody may just be looking (the elector, another livy-ha, a person's flock -n), which
+ * takes microseconds: tries once more each millisecond, up to `tries` times, and so blocks for about as long.
+ * Returns how often it had to be tried again, -1 with errno. */
+int lockfile_lock_within(int fd, int tries);
 
 /* 1: free (or there is no such file), 0: held, -1 with errno. */
 int lockfile_free(const char *path);

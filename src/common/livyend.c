@@ -267,6 +267,8 @@ static const char *cause(enum livyend_why why)
         return "out of memory: look at -Xmx in livy-env.sh, and at the host's memory";
     case LIVYEND_ZOOKEEPER:
         return "it ends itself, as its ZooKeeper is away: look there, and at livy.state_store_url";
+    case LIVYEND_UNHELD:
+        return "it cannot be held: it is started cold";
     }
     return "";
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +24,17 @@ int lockfile_open(const char *path)
 int lockfile_lock(int fd)
 {
     return flock(fd, LOCK_EX | LOCK_NB);
+}
+
+int lockfile_lock_within(int fd, int tries)
+{
+    int again = 0, rc;
+
+    while ((rc = lockfile_lock(fd)) != 0 && errno == EWOULDBLOCK && again < tries) {
+        poll(NULL, 0, 1);
+        again++;
+    }
+    return rc == 0 ? again : -1;
 }
 
 void lockfile_unlock(int fd)

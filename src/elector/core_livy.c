@@ -104,6 +104,13 @@ static bool says_zookeeper_was_away(const struct core *c, enum livyend_why why, 
     return why == LIVYEND_ZOOKEEPER && c->served && now - c->livy.started_at >= ZOOKEEPER_LEAST;
 }
 
+/* Nothing of Livy has run. The keeper holds none again before somebody has looked at it, so this does not
+ * come back with the next start. */
+static bool was_never_livy(enum livyend_why why)
+{
+    return why == LIVYEND_UNHELD;
+}
+
 /* What is told of an end; `excused`: it is not counted. */
 static void describe_end(const struct core *c, const char *text, bool excused,
                          char how[static CORE_REASON_SIZE])
@@ -126,8 +133,9 @@ static void died(struct step *s, const struct core_event *event)
     bool ordered = c->livy.cause == IPC_CAUSE_ORDERED;
 
     /* The death of the keeper is none of Livy's. */
-    bool excused = !c->counted && (zookeeper_was_away(c, s->now) || c->livy.cause == IPC_CAUSE_ORPHANED ||
-                                   says_zookeeper_was_away(c, event->why, s->now));
+    bool excused =
+        !c->counted && (zookeeper_was_away(c, s->now) || c->livy.cause == IPC_CAUSE_ORPHANED ||
+                        says_zookeeper_was_away(c, event->why, s->now) || was_never_livy(event->why));
     describe_end(c, event->text != NULL ? event->text : "", excused, how);
     if (c->fence_told) {
         /* when this process saw it dead itself */

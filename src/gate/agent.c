@@ -1,4 +1,5 @@
-/* agent.c - what the JVM calls: -agentpath:…/liblivy-ha-gate.so=[hold,]channel=FD[,page=FD][,record=FILE]
+/* agent.c - what the JVM calls:
+ * -agentpath:…/liblivy-ha-gate.so=[hold,]channel=FD[,page=FD[,until-open]][,record=FILE]
  *
  * A class is prepared before any code of it runs, in the thread that needs it. A thread that is about to
  * prepare a class of the list waits here, in native code, where it holds up neither the garbage collector nor
@@ -99,6 +100,8 @@ static bool take_option(struct gate *gate, const char *option)
         return (gate->channel = number(option + 8)) >= 0;
     if (strncmp(option, "page=", 5) == 0)
         return map_page(gate, number(option + 5));
+    if (strcmp(option, "until-open") == 0)
+        return gate->until_open = true;
     return strncmp(option, "record=", 7) == 0 && (gate->record = strdup(option + 7)) != NULL;
 }
 

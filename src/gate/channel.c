@@ -78,6 +78,8 @@ static void open_gate(struct gate *gate, int64_t kill_at)
     atomic_store(&gate->open, true);
     pthread_cond_broadcast(&gate->opened);
     pthread_mutex_unlock(&gate->lock);
+    if (gate->until_open)
+        gate->page = NULL; /* this thread alone looks at it */
     gate_say(gate, GATE_OPENED, 0, "");
 }
 

@@ -21,6 +21,7 @@ struct gate {
     jvmtiEnv *jvmti;
     int channel;                  /* -1: none */
     const struct gate_page *page; /* NULL: the lease is not watched here */
+    bool until_open;              /* livy.guard = "none": nor is it once the gate is open */
     char *record;                 /* the file with the classes, NULL: none */
     pthread_mutex_t lock;         /* of what follows */
     pthread_cond_t opened;

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "child_internal.h"
+
 #define STATE_LISTEN 10  /* the kernel's TCP_LISTEN */
 #define LISTENERS_MAX 16 /* sockets on one port: one an address, or one a thread with SO_REUSEPORT */
 #define READS_MAX 64     /* of 32 KiB each: some ten thousand listening sockets */
@@ -97,25 +99,41 @@ struct family {
     size_t n;
 };
 
-/* The process, and what its first thread has started: a start script that does not exec Java runs it as its
- * child. */
-static void find_family(pid_t pid, struct family *family)
+static bool among(pid_t pid, const pid_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == pid)
+            return true;
+    return false;
+}
+
+/* What the first thread of `pid` has started, and what came to it: scripts and the keeper have one. */
+static void add_children(pid_t pid, const struct breach_of *of, struct family *family)
 {
     char path[64], text[1024];
 
-    *family = (struct family){.pids = {pid}, .n = 1};
-    for (size_t at = 0; at < family->n; at++) {
-        snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)family->pids[at],
-                 (int)family->pids[at]);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
-        if (fd >= 0)
-            close(fd);
-        text[n > 0 ? n : 0] = '\0';
-        char *end = text;
-        for (long child; family->n < FAMILY_MAX && (child = strtol(end, &end, 10)) > 0;)
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    char *end = text;
+    for (long child; family->n < FAMILY_MAX && (child = strtol(end, &end, 10)) > 0;)
+        if (!among((pid_t)child, of->ours, of->n_ours) && !among((pid_t)child, family->pids, family->n))
             family->pids[family->n++] = (pid_t)child;
-    }
+}
+
+static void find_family(const struct breach_of *of, struct family *family)
+{
+    size_t at = 0;
+
+    *family = (struct family){.pids = {of->pid}, .n = 1};
+    for (; at < family->n; at++)
+        add_children(family->pids[at], of, family);
+    add_children(getpid(), of, family); /* behind: there may be many of what an earlier Livy has left */
+    for (; at < family->n; at++)
+        add_children(family->pids[at], of, family);
 }
 
 static bool owns_one(pid_t pid, const struct listeners *found)
@@ -136,7 +154,7 @@ static bool owns_one(pid_t pid, const struct listeners *found)
     return owns;
 }
 
-bool breach_listens(pid_t pid, int port)
+bool breach_listens(const struct breach_of *of, int port)
 {
     struct listeners found = {.n = 0};
     struct family family;
@@ -147,12 +165,15 @@ bool breach_listens(pid_t pid, int port)
     listeners(AF_INET6, port, &found);
     if (found.n == 0)
         return false; /* nearly always */
-    find_family(pid, &family);
+    find_family(of, &family);
     for (size_t i = 0; i < family.n; i++)
         if (owns_one(family.pids[i], &found))
             return true;
     return false;
 }
+
+/* ---- without the agent ----------------------------------------------------------------------------------
+ */
 
 static bool is_java(pid_t pid)
 {
@@ -195,22 +216,51 @@ static struct command_line read_command_line(pid_t pid)
     return found;
 }
 
-/* Only Livy itself counts among the children: a start script may well ask Java for its version. */
-static bool runs_ungated(pid_t pid, bool child)
-{
-    if (!is_java(pid))
-        return false; /* the start script still */
-    struct command_line line = read_command_line(pid);
-    return line.there && !line.agent && (!child || line.livy);
-}
-
-bool breach_ungated(pid_t pid)
+void breach_find_java(const struct breach_of *of, struct breach_javas *found)
 {
     struct family family;
 
-    find_family(pid, &family);
-    for (size_t i = 0; i < family.n; i++)
-        if (runs_ungated(family.pids[i], i > 0))
-            return true;
-    return false;
+    find_family(of, &family);
+    found->n = 0;
+    for (size_t i = 0; i < family.n && found->n < BREACH_JAVAS; i++) {
+        if (!is_java(family.pids[i]))
+            continue; /* the start script still */
+        found->started[found->n] = i > 0;
+        found->pids[found->n++] = family.pids[i];
+    }
+}
+
+/* Only Livy itself counts among what it has started: a start script may well ask Java for its version. */
+__attribute__((noreturn)) static void look(const struct breach_javas *javas, pid_t keeper, int out)
+{
+    struct breach_seen seen = {0};
+
+    out = child_begin_look(keeper, out);
+    for (size_t i = 0; i < javas->n; i++) {
+        struct command_line line = read_command_line(javas->pids[i]);
+        if (line.agent)
+            seen.gated = javas->pids[i];
+        else if (line.there && (!javas->started[i] || line.livy))
+            seen.ungated = javas->pids[i];
+    }
+    _exit(write(out, &seen, sizeof(seen)) == (ssize_t)sizeof(seen) ? 0 : 1);
+}
+
+int breach_look_begin(const struct breach_javas *javas, struct child *child, char *why, size_t size)
+{
+    int out;
+    pid_t keeper = getpid(), pid = child_fork_piped(child, &out, why, size);
+
+    if (pid == 0)
+        look(javas, keeper, out);
+    return pid > 0 ? 0 : -1;
+}
+
+struct breach_seen breach_look_read(const struct child *child)
+{
+    struct breach_seen seen;
+
+    if (read(child->status, &seen, sizeof(seen)) != (ssize_t)sizeof(seen))
+        return (struct breach_seen){0};
+    return seen;
 }

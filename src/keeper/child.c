@@ -47,6 +47,16 @@ void child_unblock_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+int child_begin_look(pid_t keeper, int out)
+{
+    child_reset_dispositions();
+    child_unblock_signals();
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper || dup2(out, STDERR_FILENO + 1) < 0)
+        _exit(1);
+    close_range(STDERR_FILENO + 2, ~0U, 0); /* nobody's end of file waits for it */
+    return STDERR_FILENO + 1;
+}
+
 static bool daemons_own(const char *variable)
 {
     static const char *const prefixes[] = {"LIVY_HA_",         "NOTIFY_SOCKET=", "WATCHDOG_",
@@ -131,13 +141,11 @@ int child_cloexec_from(int first)
     return rc;
 }
 
-/* The elector, or another livy-ha, may look at the lock at this very moment: that takes microseconds. */
+/* It ends with this process where it is not to be had. */
 static int take_livy_lock(const char *path)
 {
-    int lock;
-    for (int tries = 0; (lock = lockfile_take(path)) < 0 && errno == EWOULDBLOCK && tries < 20; tries++)
-        poll(NULL, 0, 1);
-    return lock;
+    int lock = lockfile_open(path);
+    return lock >= 0 && lockfile_lock_within(lock, 20) >= 0 ? lock : -1;
 }
 
 /* Both would make the same overlay. A JVM with its heap takes tens of milliseconds to die. */

@@ -119,8 +119,8 @@ int guard_hear(const struct guard *guard, struct gate_msg *msg)
 
 bool guard_pass(struct guard *guard, const struct conf *conf, bool hold, char *option, size_t size)
 {
-    char path[PATH_MAX], page[32] = "";
-    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
+    char path[PATH_MAX], page[64] = "";
+    bool hot = conf->livy.standby == CONF_STANDBY_HOT, guards = conf->livy.guard == CONF_GUARD_PROCESS;
 
     option[0] = '\0';
     if (guard == NULL || guard->page == NULL)
@@ -130,8 +130,8 @@ bool guard_pass(struct guard *guard, const struct conf *conf, bool hold, char *o
     errno = guard->page_fd < 0 || guard->agents_end < 0 ? errno : ENOENT;
     if (guard->page_fd < 0 || guard->agents_end < 0 || !guard_agent(path, sizeof(path)))
         return false;
-    if (conf->livy.guard == CONF_GUARD_PROCESS)
-        snprintf(page, sizeof(page), ",page=%d", guard->page_fd);
+    if (hold || guards) /* one that is let go before its Java runs reads there that the lease was renewed */
+        snprintf(page, sizeof(page), ",page=%d%s", guard->page_fd, guards ? "" : ",until-open");
     int length = snprintf(option, size, " -agentpath:%s=%schannel=%d%s%s%s%s", path, hold ? "hold," : "",
                           guard->agents_end, page, hot ? ",record=" : "", hot ? conf->runtime_dir : "",
                           hot ? "/livy-classes" : "");

@@ -137,8 +137,7 @@ static void exited(struct hstep *s, const struct hcore_event *event)
     else if (event->status >= 256)
         say(how, "it was killed by signal %d", event->status - 256);
     else if (event->status == GATE_EXIT_REFUSED)
-        say(how, "its agent cannot do its work here (exit status %d; Livy's own output says why)",
-            event->status);
+        say(how, "%s", HCORE_NO_AGENT);
     else
         say(how, "it ended with exit status %d%s", event->status,
             h->state == HCORE_HELD ? "" : " before it stood at the gate");
@@ -409,10 +408,14 @@ static void take(struct hstep *s, const struct hcore_event *event)
         exited(s, event);
         break;
     case HCORE_EV_TAKEN:
+        h->livy = true;
         h->failures = 0;
         h->why[0] = '\0';
         forget(h);
         set_state(s, HCORE_NONE, "let go");
+        break;
+    case HCORE_EV_UNFIT:
+        refuse(s, event->text);
         break;
     case HCORE_EV_RELOADED:
         reloaded(s, event);

@@ -18,10 +18,12 @@
 
 #define HCORE_MAX_ACTIONS 8
 
-/* Why one is refused that nothing would hold (seen from outside, or by the signal of GATE_UNGATED_MS). */
+/* Why one is refused. Nothing would hold it (seen from outside, or by the signal of GATE_UNGATED_MS): */
 #define HCORE_UNGATED                                                                                        \
     "its Java runs without the agent that holds it: livy.command does not pass LIVY_SERVER_JAVA_OPTS of "    \
     "livy-env.sh on"
+/* It ended with GATE_EXIT_REFUSED: */
+#define HCORE_NO_AGENT "its agent cannot do its work here (exit status 93; Livy's own output says why)"
 
 struct hcore_config {
     bool wanted;          /* livy.standby is "hot" */
@@ -54,6 +56,7 @@ enum hcore_event_type {
     HCORE_EV_BREACH,   /* it does what a held one must not; text: what */
     HCORE_EV_EXITED,   /* status: its exit status, 256 + signal; text: why exec failed, "" if it did not */
     HCORE_EV_TAKEN,    /* it was let go: it is the Livy now */
+    HCORE_EV_UNFIT,    /* the one that was let go could not have been held: text */
     HCORE_EV_RELOADED, /* config */
     HCORE_EV_QUIT,
 };

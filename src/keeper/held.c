@@ -17,7 +17,9 @@
 #include "stamp.h"
 
 #define STAMP_WITHIN 10000 /* ms */
+#define LOOK_WITHIN 5000   /* ms */
 #define OPEN_WITHIN 2000   /* ms: the agent's thread is no Java thread and has nothing else to do */
+#define LOCK_WITHIN 5      /* ms: who only looks at the lock has it for microseconds */
 
 static const char *const state_names[] = {"none", "none", "warming", "held", "killed"};
 
@@ -99,6 +101,7 @@ static void start(struct keeper *k)
 
     if (open_all(k, why, sizeof(why))) {
         order.lock = h->lock;
+        h->gated = 0;
         said_begin(&k->said); /* what it says from here on is its own: no other Livy lives beside it */
         if (child_livy(&order, &h->child, why, sizeof(why)) == 0)
             event.pid = h->child.pid;
@@ -154,20 +157,54 @@ static void stamped(struct keeper *k)
 
 /* ---- what it does -------------------------------------------------------------------------------------- */
 
+/* Only a Java that is not known to have the agent is worth a look, so there are one or two. */
+static void look_for_java(struct keeper *k, const struct breach_of *of)
+{
+    struct held *h = &k->held;
+    struct breach_javas javas;
+    char why[256];
+
+    if (h->look.pid != 0)
+        return;
+    breach_find_java(of, &javas);
+    if (javas.n == 0 || (javas.n == 1 && javas.pids[0] == h->gated))
+        return;
+    h->looked_at = h->child.pid;
+    if (breach_look_begin(&javas, &h->look, why, sizeof(why)) == 0)
+        h->look_by = clock_boot_ms() + LOOK_WITHIN;
+    else
+        log_warn("the held Livy (pid %d) could not be looked at: %s", (int)h->child.pid, why);
+}
+
+static void looked(struct keeper *k)
+{
+    struct held *h = &k->held;
+    struct breach_seen seen = breach_look_read(&h->look);
+
+    child_forget(&h->look);
+    h->look_by = CLOCK_NEVER;
+    if (h->child.pid == 0 || h->child.pid != h->looked_at)
+        return; /* it was ended, or let go, meanwhile */
+    h->gated = seen.gated;
+    if (seen.ungated != 0)
+        step(k, (struct hcore_event){.type = HCORE_EV_BREACH, .text = HCORE_UNGATED});
+}
+
 static void check(struct keeper *k, bool gated)
 {
     const struct held *h = &k->held;
     const int ports[] = {k->conf->livy.port, k->conf->front.thrift_port};
+    pid_t ours[ORPHANS_SPARE];
+    const struct breach_of of = {.pid = h->child.pid, .ours = ours, .n_ours = ORPHANS_SPARE};
     char text[IPC_TEXT_SIZE];
 
     if (h->child.pid == 0)
         return;
-    if (!gated && breach_ungated(h->child.pid)) {
-        step(k, (struct hcore_event){.type = HCORE_EV_BREACH, .text = HCORE_UNGATED});
-        return;
-    }
+    keeper_children(k, ours);
+    if (!gated)
+        look_for_java(k, &of);
     for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-        if (!breach_listens(h->child.pid, ports[i]))
+        if (!breach_listens(&of, ports[i]))
             continue;
         snprintf(text, sizeof(text), "it listened on port %d while it was held (pid %d, killed)", ports[i],
                  (int)h->child.pid);
@@ -202,7 +239,11 @@ static void hear_livy(struct keeper *k)
     int rc;
 
     while ((rc = guard_hear(&k->guard, &msg)) == 1) {
-        if (msg.type == GATE_OPENED)
+        if (msg.type == GATE_READY)
+            k->held.unproven = false;
+        else if (msg.type == GATE_REFUSED)
+            snprintf(k->held.refusal, sizeof(k->held.refusal), "%s", msg.text);
+        else if (msg.type == GATE_OPENED)
             k->held.open_by = CLOCK_NEVER;
         else if (msg.type == GATE_RECORDED && msg.count > 0)
             log_info("Livy's %u classes are written down for the next one that is held", msg.count);
@@ -243,6 +284,10 @@ bool held_reaped(struct keeper *k, pid_t pid, int status)
         stamped(k);
         return true;
     }
+    if (pid == h->look.pid) {
+        looked(k);
+        return true;
+    }
     if (pid != h->child.pid)
         return false;
     child_read_status(&h->child, text, sizeof(text));
@@ -262,7 +307,10 @@ static bool lock_and_open(struct keeper *k)
 {
     struct held *h = &k->held;
 
-    if (lockfile_lock(h->lock) != 0) {
+    int again = lockfile_lock_within(h->lock, LOCK_WITHIN);
+    if (again > 0)
+        log_info("Livy's lock was held by somebody for a moment (%d ms)", again);
+    if (again < 0) {
         log_warn("Livy's lock is not to be had (%s): the held Livy (pid %d) is not let go", strerror(errno),
                  (int)h->child.pid);
         return false;
@@ -290,6 +338,8 @@ bool held_let_go(struct keeper *k, int *after)
     if (h->core.ready) /* else it answers once its Java has come that far; livy.start_timeout limits that */
         h->open_by = clock_boot_ms() + OPEN_WITHIN;
     h->unanswered = false;
+    h->unproven = !h->core.ready;
+    h->refusal[0] = '\0';
     k->livy = h->child;
     k->guard = h->guard;
     h->child = (struct child){.pidfd = -1, .status = -1};
@@ -298,15 +348,35 @@ bool held_let_go(struct keeper *k, int *after)
     return true;
 }
 
-void held_blame(struct keeper *k, char *text, size_t size)
+/* Why the one that was let go could not have been held; NULL: nothing says that. */
+static const char *unfit(const struct held *h, int status)
+{
+    if (!h->unproven)
+        return NULL;
+    if (h->refusal[0] != '\0')
+        return h->refusal;
+    if (status == 256 + SIGPROF)
+        return HCORE_UNGATED;
+    return status == GATE_EXIT_REFUSED ? HCORE_NO_AGENT : NULL;
+}
+
+void held_blame(struct keeper *k, int status, char *text, size_t size, struct livyend *end)
 {
     struct held *h = &k->held;
 
+    if (h->unproven)
+        hear_livy(k); /* its last words */
+    const char *why = text[0] == '\0' ? unfit(h, status) : NULL;
     if (h->unanswered && text[0] == '\0')
         snprintf(text, size,
                  "the Livy that was held did not answer within %d ms of being let go, and was killed",
                  OPEN_WITHIN);
-    h->unanswered = false;
+    if (why != NULL) {
+        end->why = LIVYEND_UNHELD;
+        snprintf(end->line, sizeof(end->line), "%.*s", (int)sizeof(end->line) - 1, why);
+        step(k, (struct hcore_event){.type = HCORE_EV_UNFIT, .text = why});
+    }
+    h->unanswered = h->unproven = false;
     h->open_by = CLOCK_NEVER;
 }
 
@@ -429,6 +499,12 @@ void held_time(struct keeper *k)
                     .text = "the files of livy.conf_dir and livy.home could not be looked at within "
                             "10 s: does their file system answer?"});
     }
+    if (now >= h->look_by) {
+        h->look_by = CLOCK_NEVER;
+        log_warn("the command line of the held Livy (pid %d) could not be read within %d ms",
+                 (int)h->looked_at, LOOK_WITHIN);
+        child_signal(&h->look, SIGKILL);
+    }
     if (now >= h->open_by) {
         h->open_by = CLOCK_NEVER;
         h->unanswered = true;
@@ -448,6 +524,8 @@ int64_t held_next(const struct keeper *k, int64_t now)
 
     if (h->stamp_by < next)
         next = h->stamp_by;
+    if (h->look_by < next)
+        next = h->look_by;
     return h->open_by < next ? h->open_by : next;
 }
 
@@ -457,9 +535,11 @@ void held_open(struct keeper *k, int64_t now)
 
     k->held = (struct held){.child = {.pidfd = -1, .status = -1},
                             .stamp = {.pidfd = -1, .status = -1},
+                            .look = {.pidfd = -1, .status = -1},
                             .guard = GUARD_NONE,
                             .lock = -1,
                             .stamp_by = CLOCK_NEVER,
+                            .look_by = CLOCK_NEVER,
                             .open_by = CLOCK_NEVER};
     hcore_init(&k->held.core, &config, k->conf->id, now);
 }
@@ -469,5 +549,7 @@ void held_close(struct keeper *k)
     kill_it(&k->held);
     child_signal(&k->held.stamp, SIGKILL);
     child_forget(&k->held.stamp);
+    child_signal(&k->held.look, SIGKILL);
+    child_forget(&k->held.look);
     forget(k);
 }

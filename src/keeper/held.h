@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "hcore.h"
 #include "livy-ha/ipc.h"
+#include "livy-ha/livyend.h"
 
 struct keeper;
 
@@ -22,9 +23,14 @@ struct held {
     int lock; /* Livy's lock file, open and not locked: what was opened is its own as well; -1: none */
     struct child stamp; /* the child that looks at the files; its pipe is `status` */
     int64_t stamp_by;   /* it is killed then */
-    int64_t open_by;    /* the one that was let go must have answered by then; CLOCK_NEVER: none owes that */
-    bool unanswered;    /* it has not, and was killed for it */
-    uint32_t recorded;  /* the run of Livy whose classes were written down */
+    struct child look;  /* the child that looks at command lines, of `looked_at` and what has come of it */
+    int64_t look_by;    /* it is killed then */
+    pid_t looked_at, gated; /* gated: a Java that was seen to have the agent, 0: none */
+    int64_t open_by; /* the one that was let go must have answered by then; CLOCK_NEVER: none owes that */
+    bool unanswered; /* it has not, and was killed for it */
+    bool unproven;   /* the one that was let go has not said READY: whether it can be held is not known */
+    char refusal[GATE_TEXT_SIZE]; /* it says that it cannot; "": it does not */
+    uint32_t recorded;            /* the run of Livy whose classes were written down */
 };
 
 void held_open(struct keeper *k, int64_t now);
@@ -40,8 +46,9 @@ void held_welcomed(struct keeper *k); /* an elector was sent WELCOME: it hears h
 /* In the place of a fork: lets the held Livy go, and k->livy and k->guard are it. False where there is none
  * that may be: Livy is to be started cold, after `after` (a pidfd, or -1) has ended. */
 bool held_let_go(struct keeper *k, int *after);
-/* Why the Livy that has just died was killed, "" where it was not for this. */
-void held_blame(struct keeper *k, char *text, size_t size);
+/* Livy has just died, with `status`. Where it was killed because it did not answer: `text` is why. Where it
+ * could not have been held at all: so is `end`. */
+void held_blame(struct keeper *k, int status, char *text, size_t size, struct livyend *end);
 
 /* Of its descriptors, and of the running Livy's channel. False where `fd` is none of them. */
 bool held_readable(struct keeper *k, int fd);

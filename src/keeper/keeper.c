@@ -1,6 +1,7 @@
 /* keeper.c - the loop and the carrying out. Decides nothing: kcore.c does. */
 #include "keeper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -24,11 +25,9 @@
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
 #include "notify.h"
-#include "orphans.h"
 #include "reload.h"
 
-/* ---- children
- * --------------------------------------------------------------------------------------------------- */
+/* ---- children ------------------------------------------------------------------------------------------ */
 
 static void close_fd(int *fd)
 {
@@ -107,22 +106,36 @@ static void free_lock(struct keeper *k)
                  path);
 }
 
-/* Who is left of the Livy that died last. spark-submit is spared unless `all`. */
+void keeper_children(const struct keeper *k, pid_t pids[static ORPHANS_SPARE])
+{
+    const struct upgrade *u = &k->upgrade;
+    const pid_t upgrade[] = {u->fresh[UCORE_ELECTOR].child.pid, u->fresh[UCORE_RELAY].child.pid,
+                             u->retired.pid};
+    const pid_t others[] = {k->elector.pid,    k->relay.child.pid, k->fence.pid,    k->hook.pid,
+                            k->held.child.pid, k->held.stamp.pid,  k->held.look.pid};
+
+    static_assert(sizeof(upgrade) + sizeof(others) == ORPHANS_SPARE * sizeof(pid_t), "one is left out");
+    memcpy(pids, others, sizeof(others));
+    memcpy(pids + sizeof(others) / sizeof(others[0]), upgrade, sizeof(upgrade));
+}
+
+/* Who is left of the Livy that died last, or of a held one. spark-submit is spared unless `all`. */
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
     struct orphans orphans = {.livy = k->last_livy,
                               .livy_alive = k->livy.pid != 0,
-                              .spare = {k->elector.pid, k->relay.child.pid,
-                                        k->upgrade.fresh[UCORE_ELECTOR].child.pid,
-                                        k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid,
-                                        k->fence.pid, k->hook.pid, k->held.child.pid, k->held.stamp.pid},
+                              .held = k->last_held,
                               .spare_session = {k->fence.session, k->hook.session, k->held.child.pid},
+                              .told = &k->orphans_told,
                               .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
+    keeper_children(k, orphans.spare);
     int count = orphans_sort(&orphans, all, &k->hunting);
+    if (!k->hunting)
+        k->last_held = 0;
     if (count == 0 && k->core.orphans == 0)
         return;
     if (count > k->core.orphans)
@@ -140,12 +153,15 @@ static void reaped(struct keeper *k, pid_t pid, int status)
 {
     struct kcore_event event = {.status = exit_code_of(status)};
 
+    if (pid == k->held.child.pid)
+        k->last_held = pid;
+    orphans_reaped(&k->orphans_told, pid);
     if (pid == k->livy.pid) {
         char text[256];
         struct livyend end;
         child_read_status(&k->livy, text, sizeof(text));
-        held_blame(k, text, sizeof(text));
         said_ended(&k->said, clock_boot_ms(), &end);
+        held_blame(k, event.status, text, sizeof(text), &end);
         child_forget(&k->livy);
         guard_close(&k->guard);
         event.type = KCORE_EV_LIVY_EXITED;
@@ -163,8 +179,10 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         keeper_step(k, &event);
     } else if (pid == k->hook.pid) {
         hook_reaped(k, event.status);
-    } else if (!held_reaped(k, pid, event.status) && !upgrade_reaped(k, pid, event.status) &&
-               (k->core.orphans > 0 || k->hunting)) {
+    } else if (held_reaped(k, pid, event.status)) {
+        if (pid == k->last_held) /* what it started in a session of its own is not of its process group */
+            sort_orphans(k, false);
+    } else if (!upgrade_reaped(k, pid, event.status) && (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
 }
@@ -182,11 +200,7 @@ static void reap(struct keeper *k)
     }
 }
 
-/* ---- the channel
- * ------------------------------------------------------------------------------------------------- */
-
-/* ---- actions
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- actions ------------------------------------------------------------------------------------------- */
 
 static void log_state(struct keeper *k, const struct kcore_action *a)
 {
@@ -312,8 +326,7 @@ void keeper_step(struct keeper *k, const struct kcore_event *event)
     }
 }
 
-/* ---- the loop
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
 {
@@ -384,23 +397,18 @@ static void feed_watchdog(struct keeper *k, int64_t now)
 /* timerfd_settime(2), absolute; set again whenever the next deadline differs, be it later or sooner. */
 static void arm(struct keeper *k)
 {
-    int64_t next = kcore_next(&k->core, k->stepped_at); /* not of now: what fell due since would be skipped */
-    int64_t relay = rcore_next(&k->relay.core, k->stepped_at);
-    int64_t upgrade = ucore_next(&k->upgrade.core, k->stepped_at);
-    if (relay < next)
-        next = relay;
-    if (upgrade < next)
-        next = upgrade;
-    int64_t hook = hook_next(k, k->stepped_at);
-    if (hook < next)
-        next = hook;
-    int64_t held = held_next(k, k->stepped_at);
-    if (held < next)
-        next = held;
-    if (k->said.again_at < next)
-        next = k->said.again_at;
-    if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
-        next = k->watchdog_at;
+    int64_t since = k->stepped_at, next = CLOCK_NEVER; /* not of now: what fell due since would be skipped */
+    const int64_t due[] = {kcore_next(&k->core, since),
+                           rcore_next(&k->relay.core, since),
+                           ucore_next(&k->upgrade.core, since),
+                           hook_next(k, since),
+                           held_next(k, since),
+                           k->said.again_at,
+                           notify_watchdog_ms() != 0 ? k->watchdog_at : CLOCK_NEVER};
+
+    for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++)
+        if (due[i] < next)
+            next = due[i];
     if (next == k->armed_for)
         return;
     struct itimerspec spec = {0};

@@ -11,6 +11,7 @@
 #include "kcore.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/livyconf.h"
+#include "orphans.h"
 #include "relay.h"
 #include "said.h"
 #include "upgrade.h"
@@ -28,7 +29,7 @@ struct keeper {
     struct guard guard; /* of the Livy that runs */
     struct held held;
     struct said said;               /* what Livy writes */
-    pid_t last_livy;                /* whose orphans are looked for */
+    pid_t last_livy, last_held;     /* whose orphans are looked for; last_held 0: there are none of that */
     int channel;                    /* to the elector, -1 where there is none */
     unsigned reloads, elector_conf; /* how many there were, and up to which of them the elector knows */
     int lock, epoll, signals, timer;
@@ -37,7 +38,8 @@ struct keeper {
         watchdog_at;             /* stepped_at: up to then everything that was due has been done */
     char livy_at[IPC_TEXT_SIZE]; /* where Livy listens, see ipc.h */
     uint32_t lock_told;          /* the run of which it was told that its lock is kept by another process */
-    bool hunting;                /* something that Livy left was killed: its own children come to us next */
+    struct orphans_told orphans_told;
+    bool hunting; /* something that Livy left was killed: its own children come to us next */
     bool stopping_told;
     bool pending_restart; /* a reload changed a key that takes effect with a restart only */
     bool elector_up;      /* it has said READY */
@@ -51,6 +53,9 @@ struct keeper {
 void keeper_step(struct keeper *k, const struct kcore_event *event);
 void keeper_tell_ready(struct keeper *k); /* sd_notify READY=1, once both elector and relay are ready */
 void keeper_describe_livy(struct keeper *k);
+/* The processes that the keeper has started itself, but for Livy; 0: none. A child that is not among them is
+ * one that a descendant has left. */
+void keeper_children(const struct keeper *k, pid_t pids[static ORPHANS_SPARE]);
 
 /* helpers.c */
 void helpers_spawn_elector(struct keeper *k);

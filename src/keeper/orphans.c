@@ -50,13 +50,34 @@ static bool is_spark_submit(pid_t pid)
                      memmem(cmdline, (size_t)n, "spark-submit", 12) != NULL);
 }
 
-static void end_orphan(pid_t pid)
+static bool among(pid_t pid, const pid_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == pid && pid != 0)
+            return true;
+    return false;
+}
+
+/* One that hangs in the kernel is seen again whenever another one has ended. */
+static void end_orphan(pid_t pid, struct orphans_told *told)
 {
     /* Our own child and not reaped yet: the pid cannot have been reused. */
-    if (kill(pid, SIGKILL) == 0)
+    int rc = kill(pid, SIGKILL), error = errno;
+
+    if ((rc != 0 && error == ESRCH) || among(pid, told->pids, ORPHANS_TOLD))
+        return;
+    told->pids[told->next++ % ORPHANS_TOLD] = pid;
+    if (rc == 0)
         log_info("killed pid %d, left over by Livy", (int)pid);
-    else if (errno != ESRCH)
-        log_warn("pid %d, left over by Livy, could not be killed: %s", (int)pid, strerror(errno));
+    else
+        log_warn("pid %d, left over by Livy, could not be killed: %s", (int)pid, strerror(error));
+}
+
+void orphans_reaped(struct orphans_told *told, pid_t pid)
+{
+    for (size_t i = 0; i < ORPHANS_TOLD; i++)
+        if (told->pids[i] == pid)
+            told->pids[i] = 0;
 }
 
 static bool carries(pid_t pid, const char *marker)
@@ -67,14 +88,6 @@ static bool carries(pid_t pid, const char *marker)
 
     for (ssize_t at = 0; at < n; at += (ssize_t)strlen(environment + at) + 1)
         if (strncmp(environment + at, marker, length) == 0 && environment[at + (ssize_t)length] == '\0')
-            return true;
-    return false;
-}
-
-static bool among(pid_t pid, const pid_t *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (list[i] == pid && pid != 0)
             return true;
     return false;
 }
@@ -102,13 +115,15 @@ int orphans_sort(const struct orphans *orphans, bool all, bool *ended)
             continue; /* of the Livy that runs: it must not lose its spark-submit */
         if (among(session, orphans->spare_session, ORPHANS_SPARE_SESSIONS))
             continue;
-        if (self == 1 && session != orphans->livy && !carries(pid, orphans->marker))
+        bool of_held = orphans->held != 0 && session == orphans->held;
+        if ((self == 1 || orphans->held != 0) && session != orphans->livy && !of_held &&
+            !carries(pid, orphans->marker))
             continue;
-        bool submit = is_spark_submit(pid);
+        bool submit = !of_held && is_spark_submit(pid);
         if (submit)
             left++; /* one that is being killed too, until it is reaped: we are to outlive it */
-        if (submit ? all : !orphans->livy_alive) {
-            end_orphan(pid);
+        if (submit ? all : !orphans->livy_alive || orphans->held != 0) {
+            end_orphan(pid, orphans->told);
             *ended = true;
         }
     }

@@ -10,18 +10,30 @@
 #define LIVY_HA_KEEPER_ORPHANS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
-#define ORPHANS_SPARE 9
+#define ORPHANS_SPARE 10
 #define ORPHANS_SPARE_SESSIONS 3
+#define ORPHANS_TOLD 32
+
+/* Those that were killed and are not reaped yet: each is told of once. Of more at a time than fit, the oldest
+ * are told of again. */
+struct orphans_told {
+    pid_t pids[ORPHANS_TOLD]; /* 0: free */
+    size_t next;
+};
 
 struct orphans {
     pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */
     bool livy_alive;
-    pid_t spare[ORPHANS_SPARE]; /* electors, relays; a fence command, a hook, a held Livy: they
-                                   have no session of their own yet in their first moment; 0: none */
+    pid_t held; /* one that was held and has ended: what is of its session or carries the marker is ended,
+                   even where a Livy runs by now, and nothing else is; 0: none */
+    pid_t spare[ORPHANS_SPARE]; /* electors, relays; a fence command, a hook, a held Livy, those that look:
+                                   they have no session of their own yet in their first moment; 0: none */
     pid_t spare_session[ORPHANS_SPARE_SESSIONS]; /* of the last fence command, of hooks, of a held Livy; 0:
                                                     none */
+    struct orphans_told *told;
     const char *marker; /* "LIVY_CONF_DIR=<overlay>": an environment variable that all of Livy's descendants
                            inherit */
 };
@@ -31,5 +43,8 @@ struct orphans {
  * or carries its marker, counts. Returns the number of spark-submit processes left; `ended`: whether anything
  * was killed (its own children are ours once it is reaped, so look again then). */
 int orphans_sort(const struct orphans *orphans, bool all, bool *ended);
+
+/* A child of ours is reaped: its pid may be another one's from now on. */
+void orphans_reaped(struct orphans_told *told, pid_t pid);
 
 #endif

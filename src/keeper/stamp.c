@@ -5,10 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,14 +110,9 @@ __attribute__((noreturn)) static void look(const struct conf *conf, pid_t keeper
 {
     struct answer answer = {0};
 
-    child_reset_dispositions();
-    child_unblock_signals();
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper || dup2(out, STDERR_FILENO + 1) < 0)
-        _exit(1);
-    close_range(STDERR_FILENO + 2, ~0U,
-                0); /* what it shared with the keeper: nobody's end of file waits for it */
+    out = child_begin_look(keeper, out);
     (void)stamp_make(conf, &answer.stamp, answer.why, sizeof(answer.why));
-    _exit(write(STDERR_FILENO + 1, &answer, sizeof(answer)) == (ssize_t)sizeof(answer) ? 0 : 1);
+    _exit(write(out, &answer, sizeof(answer)) == (ssize_t)sizeof(answer) ? 0 : 1);
 }
 
 int stamp_begin(const struct conf *conf, struct child *child, char *why, size_t size)

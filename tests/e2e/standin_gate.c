@@ -33,7 +33,7 @@ struct msg {
 
 static struct {
     const struct gate_calls *calls;
-    bool found, hold;
+    bool found, hold, until_open;
     int channel, page_fd;
     const _Atomic int64_t *page;
     char record[PATH_MAX];
@@ -82,6 +82,7 @@ static void options_find(void)
     }
     for (char *word = strtok_r(options, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         gate.hold = gate.hold || strcmp(word, "hold") == 0;
+        gate.until_open = gate.until_open || strcmp(word, "until-open") == 0;
         if (strncmp(word, "channel=", 8) == 0) {
             gate.channel = (int)strtol(word + 8, NULL, 10);
         } else if (strncmp(word, "page=", 5) == 0) {
@@ -112,6 +113,9 @@ static void let_go(int64_t kill_at)
     gate.open = true;
     pthread_cond_broadcast(&gate.changed);
     pthread_mutex_unlock(&gate.lock);
+    if (gate.until_open) {
+        gate.page = NULL;
+    }
     say(OPENED, 0, "");
 }
 

@@ -110,6 +110,21 @@ def test_the_lease_ends_it(make_livy: MakeLivy, hold: bool) -> None:
     livy.wait_end(gate.LEASE_STATUS)
 
 
+def test_a_lease_that_counts_until_it_is_let_go(make_livy: MakeLivy) -> None:
+    """livy.guard = "none": the lease of the letting go is known, whenever that is read, and after it nobody looks."""
+    livy = held(make_livy(until_open=True))
+    livy.lease(gate.now_ms() + 1000)
+    livy.say(gate.OPEN, gate.now_ms() - 1000)  # that of the word is over, and was renewed
+    livy.hear(gate.OPENED)
+    livy.wait_listening()
+    let_pass(1.5, lambda: livy.process.poll() is None, "it outlives the lease", livy.stderr)
+    late = held(make_livy(until_open=True))
+    late.lease(gate.now_ms() - 1)
+    late.say(gate.OPEN, gate.now_ms() + 60000)
+    late.wait_end(gate.LEASE_STATUS)
+    assert late.told() == ["begun"]
+
+
 def test_a_lease_that_is_over_before_the_start(make_livy: MakeLivy) -> None:
     livy = make_livy(hold=False, kill_at=1)
     livy.wait_end(gate.LEASE_STATUS)

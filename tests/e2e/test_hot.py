@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from livyha import gate, proc
-from livyha.build import program
+from livyha.build import program, standin
 from livyha.cluster import Cluster
 from livyha.faults import continued, stop_at_once
 from livyha.member import Member
@@ -139,6 +139,67 @@ def test_let_go_while_it_is_still_warming(hot: Cluster) -> None:
     life = second.wait_serving()
     assert life.begun < life.first and not life.held, "it came to an open gate"
     assert len(second.oracle.held(second.name)) == 0, "and it is the only one"
+
+
+def slow_script(directory: str, name: str = "slow-livy-server") -> tuple[str, str]:
+    """A livy.command that waits before it runs Livy: until somebody writes to the fifo, or it is a file by now."""
+    script, fifo = os.path.join(directory, name), os.path.join(directory, name + ".fifo")
+    os.mkfifo(fifo)
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\nread -r _ <{fifo}\nexec {standin()}\n")
+    os.chmod(script, 0o755)
+    return script, fifo
+
+
+def go_on(fifo: str) -> None:
+    """Who waits goes on, and so does whoever comes later."""
+    with open(fifo + ".part", "w", encoding="ascii") as file:
+        file.write("go on\n")
+    with open(fifo, "w", encoding="ascii") as waits:
+        os.rename(fifo + ".part", fifo)
+        waits.write("go on\n")
+
+
+def test_let_go_before_its_java_runs(make_cluster: MakeCluster, tmp_path: str) -> None:
+    """The lease with which it was let go is over when its agent is loaded; it was renewed meanwhile. So also without the guard."""
+    script, fifo = slow_script(str(tmp_path))
+    first, second = make_cluster(2, livy__standby="hot", livy__guard="none").members
+    first.start()
+    first.wait_serving()
+    second.settings["livy.command"] = script
+    second.write_conf()
+    second.start()
+    second.wait_log("held Livy none -> warming")
+    first.kill()
+    second.wait_log("warming) is let go", timeout=20)
+    pid = second.row()["livy_pid"]
+    let_pass(4.5, lambda: proc.alive(pid), "longer than a session", second.failure_text)
+    go_on(fifo)
+    assert second.wait_serving().pid == pid
+
+
+def test_refused_after_it_was_let_go(hot: Cluster, tmp_path: str) -> None:
+    """Its agent finds out that it cannot be held when it is Livy already: no crash, and another one is started cold at once."""
+    script, fifo = slow_script(str(tmp_path))
+    first, second = hot.members
+    first.start()
+    first.wait_serving()
+    second.settings["livy.command"] = script
+    second.write_conf()
+    second.set_mode("gate-refused")
+    second.start()
+    second.wait_log("held Livy none -> warming")
+    first.kill()
+    second.wait_log("warming) is let go", timeout=20)
+    refused = second.row()["livy_pid"]
+    go_on(fifo)
+    life = second.wait_serving()
+    assert life.pid != refused and life.begun == life.first, "a cold one"
+    assert [record.exit_code for record in second.oracle.records() if record.pid == refused] == [gate.REFUSED_STATUS]
+    second.wait_log("livy-died", "exit status 93: it cannot be held: it is started cold", "not counted as a crash")
+    second.wait_log("this Livy is not held and will be started cold: no org/apache/livy/server/WebServer.class")
+    assert second.log().count("livy none -> running") == 2
+    assert hot.oracle.overlap_us() == 0
 
 
 def test_frozen_when_it_is_let_go(hot: Cluster) -> None:
@@ -275,6 +336,36 @@ def test_refused_and_started_cold(hot: Cluster, mode: str, told: str) -> None:
     second.wait_serving()
     second.set_mode("")
     assert all(life.first == 0 for life in second.oracle.held("b"))
+
+
+@pytest.mark.parametrize("how", ["setsid {java} & while [ ! -e {told} ]; do sleep 0.01; done", "setsid {java} & wait", "(setsid {java} &); exec sleep 600"],
+                         ids=["and-ends", "and-waits", "as-a-daemon"])
+def test_a_java_that_leaves_its_start_script(hot: Cluster, tmp_path: str, how: str) -> None:
+    """Without the agent and in a session of its own nothing holds it, and no signal to the script's group reaches it."""
+    first, second = hot.members
+    first.start()
+    first.wait_serving()
+    java, told, script = (os.path.join(tmp_path, name) for name in ("java", "told", "livy-server"))
+    shutil.copy("/bin/sh", java)
+    run = f"{java} -c 'echo $$ >{told}.part; mv {told}.part {told}; sleep 600; :' org.apache.livy.server.LivyServer"
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\n{how.format(java=run, told=told)}\n")
+    os.chmod(script, 0o755)
+    second.settings["livy.command"] = script
+    second.write_conf()
+    second.start()
+    pid = int(second.wait(lambda: os.path.exists(told) and open(told, encoding="ascii").read(), 20, "it runs"))  # noqa: SIM115
+    try:
+        second.wait_gone(pid, 5, "(without the agent)")
+        if "while" in how:
+            second.wait_log(f"killed pid {pid}, left over by Livy")
+        else:
+            second.wait_log("will be started cold", "its Java runs without the agent")
+        second.wait(lambda: [child for child in proc.descendants(second.pid) if proc.executable(child).endswith(("/java", "/sleep"))] == []
+                    or None, 5, "nor does it leave anything")
+    finally:
+        second.stop()
+        proc.kill_if(pid, "java")
 
 
 def test_a_real_java(make_cluster: MakeCluster, tmp_path: str) -> None:

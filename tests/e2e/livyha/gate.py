@@ -92,7 +92,8 @@ class HeldLivy:
     """One JVM under the agent; the test holds the keeper's end of the channel and writes the page."""
 
     def __init__(self, directory: str, class_path: str, hold: bool = True, kill_at: int = NEVER, record: str = "",
-                 garbage: bool = False, options: str | None = None, first: str = "", library: str = "") -> None:
+                 garbage: bool = False, options: str | None = None, first: str = "", library: str = "",
+                 until_open: bool = False) -> None:
         self.told_path = os.path.join(directory, f"told-{time.monotonic_ns()}")
         self.stderr_path = self.told_path + ".err"
         self.channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -100,7 +101,8 @@ class HeldLivy:
         os.ftruncate(page, mmap.PAGESIZE)
         self.page = mmap.mmap(page, mmap.PAGESIZE)
         self.lease(kill_at)
-        given = f"{'hold,' if hold else ''}channel={end.fileno()},page={page}" + (f",record={record}" if record else "")
+        given = (f"{'hold,' if hold else ''}channel={end.fileno()},page={page}" + (",until-open" if until_open else "")
+                 + (f",record={record}" if record else ""))
         with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",

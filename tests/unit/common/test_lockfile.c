@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -103,6 +104,39 @@ static void test_looking_is_shared(void **state)
     assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0); /* what lockfile_free does, held on to */
     assert_int_equal(lockfile_free(bed->path), 1);
     close(fd);
+}
+
+/* Who has the lock for a moment is waited for, but not for longer than was said. */
+static void test_a_moment_is_waited_for(void **state)
+{
+    struct bed *bed = *state;
+    char byte;
+    int told[2], theirs = lockfile_take(bed->path), ours = lockfile_open(bed->path);
+
+    assert_true(theirs >= 0 && ours >= 0);
+    assert_int_equal(lockfile_lock_within(ours, 3), -1);
+    assert_int_equal(errno, EWOULDBLOCK);
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    pid_t looker = fork(); /* inherits theirs: the lock is its own once it is closed here */
+    assert_true(looker >= 0);
+    if (looker == 0) {
+        close(ours);
+        if (read(told[0], &byte, 1) != 1)
+            _exit(1);
+        poll(NULL, 0, 20); /* the length of the moment */
+        _exit(0);
+    }
+    close(theirs);
+    assert_int_equal(write(told[1], "x", 1), 1);
+    int again = lockfile_lock_within(ours, 10000);
+    assert_true(again >= 0); /* 0: it took us as long to look as the moment was */
+    assert_int_equal(lockfile_free(bed->path), 0);
+    assert_int_equal(waitpid(looker, NULL, 0), looker);
+    lockfile_unlock(ours);
+    assert_int_equal(lockfile_lock_within(ours, 0), 0); /* free: at once */
+    close(ours);
+    close(told[0]);
+    close(told[1]);
 }
 
 static void test_lock_is_inherited(void **state)
@@ -223,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_take),
         CASE(test_looking_is_shared),
+        CASE(test_a_moment_is_waited_for),
         CASE(test_lock_is_inherited),
         CASE(test_links_are_not_followed),
         CASE(test_holders),

@@ -103,6 +103,17 @@ static void test_it_must_have_served(void **state)
     whatever();
 }
 
+/* What was let go was no Livy that can be held: nothing of Livy has run. */
+static void test_one_that_could_not_be_held_is_not_counted(void **state)
+{
+    (void)state;
+    starts();
+    ends(IPC_CAUSE_EXITED, 93, LIVYEND_UNHELD, "x");
+    assert_string_equal(history_of(CORE_HIST_LIVY_DIED), "exit status 93: x; not counted as a crash");
+    assert_int_equal(deaths_here(), 0);
+    assert_int_equal(expect(CORE_ACT_START)->run, 2); /* at once */
+}
+
 static void test_another_end_is_counted(void **state)
 {
     (void)state;
@@ -253,6 +264,7 @@ int main(void)
         cmocka_unit_test_teardown(test_end_for_want_of_zookeeper_is_not_counted, teardown),
         cmocka_unit_test_teardown(test_it_must_have_lived_for_a_while, teardown),
         cmocka_unit_test_teardown(test_it_must_have_served, teardown),
+        cmocka_unit_test_teardown(test_one_that_could_not_be_held_is_not_counted, teardown),
         cmocka_unit_test_teardown(test_another_end_is_counted, teardown),
         cmocka_unit_test_teardown(test_never_serving_gives_the_latch_up_at_once, teardown),
         cmocka_unit_test_teardown(test_never_serving_is_forgotten_with_the_node, teardown),

@@ -345,6 +345,28 @@ static void test_one_without_its_agent(void **state)
     assert_null(found(&bed, HCORE_ACT_STAMP));
 }
 
+/* What it says once it is Livy is heard all the same. */
+static void test_one_that_was_let_go_and_cannot_be_held(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    stand(&bed, &hot);
+    start(&bed);
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_TAKEN});
+    assert_null(
+        found(&bed, HCORE_ACT_STAMP)); /* no next one: this is Livy, and we are still called a standby */
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_LIVY, .there = true});
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_UNFIT, .text = "another Livy"});
+    assert_non_null(found(&bed, HCORE_ACT_ALARM));
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_LIVY});
+    assert_told(&bed, IPC_HELD_NONE, "another Livy");
+    pass(&bed, 24 * HOUR);
+    assert_null(found(&bed, HCORE_ACT_STAMP));
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_RELOADED, .config = &hot});
+    start(&bed);
+}
+
 static void test_refused_until_a_reload(void **state)
 {
     struct bed bed;
@@ -588,6 +610,7 @@ int main(void)
         cmocka_unit_test(test_back_off),
         cmocka_unit_test(test_one_that_stood_long_begins_anew),
         cmocka_unit_test(test_why_it_could_not_be_run),
+        cmocka_unit_test(test_one_that_was_let_go_and_cannot_be_held),
         cmocka_unit_test(test_refused_until_a_reload),
         cmocka_unit_test(test_one_without_its_agent),
         cmocka_unit_test(test_one_that_never_comes_to_the_gate),

@@ -101,7 +101,8 @@ static void test_spark_submit_is_spared(void **state)
     static const char *const names[] = {SUBMIT, "helper", "/opt/spark/bin/spark-submit"};
     pid_t children[3];
     bool ended = false;
-    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/none"};
 
     orphans.livy = dead_livy(names, 3, children);
     assert_int_equal(orphans_sort(&orphans, false, &ended), 2);
@@ -123,7 +124,8 @@ static void test_elector_and_relay_are_spared(void **state)
 {
     (void)state;
     bool ended;
-    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/none"};
 
     for (size_t i = 0; i < 2; i++) {
         orphans.spare[i] = fork();
@@ -147,7 +149,8 @@ static void test_what_the_next_livy_has_is_let_be(void **state)
     static const char *const names[] = {SUBMIT};
     pid_t old, fresh;
     bool ended;
-    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none", .livy_alive = true};
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/none", .livy_alive = true};
 
     (void)dead_livy(names, 1, &old);
     /* Its parent is gone, so it is a child of ours, as an own daemonized one of the living Livy would be. */
@@ -163,11 +166,12 @@ static void test_what_the_next_livy_has_is_let_be(void **state)
 static void test_grandchildren(void **state)
 {
     (void)state;
-    int told[2];
+    int pipes[2];
     bool ended;
-    struct orphans orphans = {.marker = "LIVY_CONF_DIR=/none"};
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/none"};
 
-    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
     orphans.livy = fork();
     assert_true(orphans.livy >= 0);
     if (orphans.livy == 0) {
@@ -178,15 +182,15 @@ static void test_grandchildren(void **state)
             if (pids[1] == 0)
                 for (;;)
                     pause();
-            if (write(told[1], pids, sizeof(pids)) != sizeof(pids))
+            if (write(pipes[1], pids, sizeof(pids)) != sizeof(pids))
                 _exit(1);
         }
         for (;;)
             pause();
     }
-    pid_t child = read_pid(told[0]), grandchild = read_pid(told[0]);
-    close(told[0]);
-    close(told[1]);
+    pid_t child = read_pid(pipes[0]), grandchild = read_pid(pipes[0]);
+    close(pipes[0]);
+    close(pipes[1]);
     end_now(orphans.livy);
     assert_int_equal(orphans_sort(&orphans, false, &ended), 0);
     assert_true(ended);
@@ -196,6 +200,80 @@ static void test_grandchildren(void **state)
     reap(grandchild, SIGKILL);
     orphans_sort(&orphans, false, &ended);
     assert_false(ended);
+}
+
+/* What a held one has left in a session of its own is known by its marker; what is neither of its session nor
+ * carries that is not its. Also where a Livy runs by now. */
+static void test_what_a_held_one_has_left(void **state)
+{
+    (void)state;
+    static const char *const names[] = {SUBMIT, "helper"};
+    pid_t of_session[2], marked[1], strange[1];
+    bool ended;
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/held", .livy_alive = true};
+
+    orphans.held = dead_livy(names, 2, of_session); /* its spark-submit --version is no batch's */
+    assert_int_equal(setenv("LIVY_CONF_DIR", "/held", 1), 0);
+    (void)dead_livy(&names[1], 1, marked);
+    assert_int_equal(unsetenv("LIVY_CONF_DIR"), 0);
+    (void)dead_livy(&names[1], 1, strange);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 0);
+    assert_true(ended);
+    for (size_t i = 0; i < 2; i++)
+        reap(of_session[i], SIGKILL);
+    reap(marked[0], SIGKILL);
+    assert_int_equal(waitpid(strange[0], NULL, WNOHANG), 0);
+    end_now(strange[0]);
+}
+
+/* The lines of the log that hold `text`. */
+static int lines(FILE *log, const char *text)
+{
+    char line[1024];
+    int n = 0;
+
+    assert_int_equal(fflush(stderr), 0);
+    rewind(log);
+    while (fgets(line, sizeof(line), log) != NULL)
+        n += strstr(line, text) != NULL;
+    return n;
+}
+
+/* One that takes its time to die is killed again whenever another one has ended, and told of once. */
+static void test_each_is_told_once(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"helper", "helper"};
+    char text[2][32];
+    pid_t children[2];
+    bool ended;
+    struct orphans_told told = {.next = 0};
+    struct orphans orphans = {.told = &told, .marker = "LIVY_CONF_DIR=/none"};
+    int before = dup(STDERR_FILENO);
+    FILE *log = tmpfile();
+
+    assert_non_null(log);
+    orphans.livy = dead_livy(names, 2, children);
+    for (size_t i = 0; i < 2; i++)
+        snprintf(text[i], sizeof(text[i]), "killed pid %d,", (int)children[i]);
+    told.pids[told.next++] = children[1]; /* as at a second look */
+    log_open("test_orphans", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    assert_int_equal(dup2(fileno(log), STDERR_FILENO), STDERR_FILENO);
+    assert_int_equal(orphans_sort(&orphans, false, &ended), 0);
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    log_open("test_orphans", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    assert_true(ended);
+    assert_int_equal(lines(log, text[0]), 1);
+    assert_int_equal(lines(log, text[1]), 0);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(told.pids[0] == children[i] || told.pids[1] == children[i]);
+        reap(children[i], SIGKILL);
+        orphans_reaped(&told, children[i]);
+    }
+    assert_true(told.pids[0] == 0 && told.pids[1] == 0); /* another one of that number is told of anew */
+    fclose(log);
+    close(before);
 }
 
 int main(void)
@@ -208,6 +286,8 @@ int main(void)
         cmocka_unit_test(test_elector_and_relay_are_spared),
         cmocka_unit_test(test_what_the_next_livy_has_is_let_be),
         cmocka_unit_test(test_grandchildren),
+        cmocka_unit_test(test_what_a_held_one_has_left),
+        cmocka_unit_test(test_each_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,7 @@ static void test_cancel(void **state)
 /* Who lacks descriptors is told so, not that the name is wrong. */
 static void test_without_descriptors(void **state)
 {
+    const int64_t end = clock_boot_ms() + LIMIT;
     struct result result = {0};
     struct rlimit before, none;
 
@@ -191,7 +192,10 @@ static void test_without_descriptors(void **state)
     none = before;
     none.rlim_cur = 3;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    assert_null(resolve_start(base, "localhost", 80, on_resolved, &result));
+    /* The look-ups that the test before has forgotten go on until they end, and count as long. */
+    do {
+        assert_null(resolve_start(base, "localhost", 80, on_resolved, &result));
+    } while (errno == EAGAIN && clock_boot_ms() < end && usleep(1000) == 0);
     assert_int_equal(errno, EMFILE);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     /* begun, but then there is none left to ask with */
