@@ -12,8 +12,11 @@
 #define LONGEST_DELAY 60000
 #define SETTLE 200           /* ms: who is about to be elected stands by for a moment as well */
 #define STEADY 60000         /* ms at the gate after which a death counts as the first again */
-#define STAMP_INTERVAL 30000 /* ms; more often where held_max_age is short */
+#define STAMP_INTERVAL 10000 /* ms; more often where held_max_age is short */
 #define JITTER 60000
+#define TURN_WITHIN 120000 /* ms that an out-of-date one waits for its turn, or … */
+#define TURN_WARMUPS 3     /* … so many times as long as it took to the gate, where that is longer */
+#define CHANGED "files of livy.conf_dir have changed"
 #define CHECK_INTERVAL 1000
 #define CHECK_UNGATED 100 /* until the agent has said a word: without it nothing would hold this Livy */
 
@@ -60,6 +63,12 @@ bool hcore_current(const struct hcore *h)
     return h->state == HCORE_WARMING || h->state == HCORE_HELD;
 }
 
+bool hcore_renewing(const struct hcore *h)
+{
+    return h->renewing && h->config.wanted && h->role == IPC_ROLE_STANDBY && !h->refused && !h->quitting &&
+           !h->livy;
+}
+
 static bool may_start(const struct hcore *h)
 {
     return h->config.wanted && h->role == IPC_ROLE_STANDBY && !h->livy && !h->quitting && !h->refused &&
@@ -70,8 +79,8 @@ static bool may_start(const struct hcore *h)
 
 static void forget(struct hcore *h)
 {
-    h->ready = false;
-    h->renew_at = h->stamp_at = h->check_at = CLOCK_NEVER;
+    h->ready = h->changed = h->looking = h->look_anew = false;
+    h->renew_at = h->stamp_at = h->check_at = h->due_at = CLOCK_NEVER;
     h->renewal[0] = '\0';
 }
 
@@ -193,18 +202,64 @@ static void started(struct hstep *s, const struct hcore_event *event)
     set_state(s, HCORE_WARMING, "this member stands by");
 }
 
+/* What it has not loaded yet would come out of other files. */
+static void jars_changed(struct hstep *s)
+{
+    s->h->start_at = s->h->looking ? s->now : s->now + jitter(s->h);
+    end(s, "jars of livy.home, or livy.command, have changed");
+}
+
+static void conf_changed(struct hstep *s)
+{
+    struct hcore *h = s->h;
+
+    h->changed = true;
+    if (h->looking) {
+        h->renewing = true;
+        h->start_at = s->now;
+        end(s, CHANGED ", and a take-over by plan is near");
+    } else if (h->renew_at > s->now) {
+        h->renew_at = s->now;
+        say(h->renewal, CHANGED);
+    }
+}
+
 static void compare(struct hstep *s, const struct hcore_stamp *now)
 {
     struct hcore *h = s->h;
 
     h->stamp_at = s->now + stamp_interval(h);
-    if (now->jars != h->stamp.jars) { /* what it has not loaded yet would come out of other files */
-        h->start_at = s->now + jitter(h);
-        end(s, "jars of livy.home, or livy.command, have changed");
-    } else if (now->conf != h->stamp.conf && h->renew_at > s->now + jitter(h)) {
-        h->renew_at = s->now + jitter(h);
-        say(h->renewal, "files of livy.conf_dir have changed");
+    if (now->jars != h->stamp.jars)
+        jars_changed(s);
+    else if (now->conf != h->stamp.conf)
+        conf_changed(s);
+}
+
+static void blinded(struct hstep *s, const char *why)
+{
+    struct hcore *h = s->h;
+
+    if (h->state == HCORE_LOOKING) {
+        h->state = HCORE_NONE;
+        failed(s, why);
+        return;
     }
+    h->stamp_at = s->now + stamp_interval(h);
+    h->looking = h->look_anew = false;
+    if (!h->blind)
+        act(s, HCORE_ACT_WARN, why);
+}
+
+/* With a look that had begun before it was asked for, what was asked for is answered by another one. */
+static void looked(struct hstep *s)
+{
+    struct hcore *h = s->h;
+
+    if (h->look_anew)
+        stamp(s);
+    else
+        h->looking = false;
+    h->look_anew = false;
 }
 
 static void stamped(struct hstep *s, const struct hcore_event *event)
@@ -213,25 +268,87 @@ static void stamped(struct hstep *s, const struct hcore_event *event)
     bool failing = event->text != NULL && event->text[0] != '\0';
 
     h->stamping = false;
-    if (h->state == HCORE_LOOKING && failing) {
+    if (h->state == HCORE_LOOKING && !failing) {
         h->state = HCORE_NONE;
-        failed(s, event->text);
-    } else if (h->state == HCORE_LOOKING && !may_start(h)) {
-        h->state = HCORE_NONE;
-    } else if (h->state == HCORE_LOOKING) {
-        h->stamp = event->stamp;
-        act(s, HCORE_ACT_START, "");
-    } else if (hcore_current(h) && failing) {
-        h->stamp_at = s->now + stamp_interval(h);
-        if (!h->blind)
-            act(s, HCORE_ACT_WARN, event->text);
+        if (may_start(h)) {
+            h->state = HCORE_LOOKING;
+            h->stamp = event->stamp;
+            act(s, HCORE_ACT_START, "");
+        }
+    } else if (failing && (hcore_current(h) || h->state == HCORE_LOOKING)) {
+        blinded(s, event->text);
     } else if (hcore_current(h)) {
         compare(s, &event->stamp);
+        looked(s);
     }
     h->blind = failing;
 }
 
+static void look(struct hstep *s)
+{
+    struct hcore *h = s->h;
+
+    if (!hcore_current(h) || h->looking)
+        return;
+    h->looking = true;
+    h->look_anew = h->stamping;
+    if (h->changed)
+        conf_changed(s);
+    else
+        stamp(s);
+}
+
+/* ---- renewing it --------------------------------------------------------------------------------------- */
+
+static int64_t turn_within(const struct hcore *h)
+{
+    return TURN_WARMUPS * h->warmed > TURN_WITHIN ? TURN_WARMUPS * h->warmed : TURN_WITHIN;
+}
+
+static void renew(struct hstep *s, const char *why)
+{
+    s->h->start_at = s->now;
+    end(s, why);
+}
+
+static void turn(struct hstep *s)
+{
+    struct hcore *h = s->h;
+    char why[IPC_TEXT_SIZE];
+
+    if (!hcore_current(h) || h->due_at == CLOCK_NEVER)
+        return;
+    say(why, "%s", h->renewal);
+    renew(s, why);
+}
+
+/* It is out of date. Before it stands at the gate it is of no use to anybody yet. */
+static void grow_old(struct hstep *s)
+{
+    struct hcore *h = s->h;
+    char text[IPC_TEXT_SIZE];
+
+    h->renewing = true;
+    if (h->due_at == CLOCK_NEVER)
+        h->due_at = s->now;
+    if (h->state == HCORE_WARMING) {
+        turn(s);
+    } else if (s->now - h->due_at >= turn_within(h)) {
+        say(text, "the held Livy is renewed (%.100s) though no other member's was ready within %lld s",
+            h->renewal, (long long)(turn_within(h) / 1000));
+        act(s, HCORE_ACT_WARN, text);
+        turn(s);
+    }
+}
+
 /* ---- what it says -------------------------------------------------------------------------------------- */
+
+static void come_to_the_gate(struct hstep *s, const char *line)
+{
+    s->h->warmed = s->now - s->h->began;
+    s->h->renewing = false;
+    set_state(s, HCORE_HELD, line);
+}
 
 static void said(struct hstep *s, const struct hcore_event *event)
 {
@@ -255,7 +372,7 @@ static void said(struct hstep *s, const struct hcore_event *event)
         say(line, "at the gate, with %u classes loaded beforehand, after %lld ms", event->count,
             (long long)(s->now - h->began));
         if (h->state == HCORE_WARMING)
-            set_state(s, HCORE_HELD, line);
+            come_to_the_gate(s, line);
         break;
     case GATE_OPENED:
     case GATE_RECORDED:
@@ -284,7 +401,7 @@ static void reloaded(struct hstep *s, const struct hcore_event *event)
     struct hcore *h = s->h;
 
     h->config = *event->config;
-    h->refused = false;
+    h->refused = h->renewing = false;
     h->failures = 0;
     h->start_at = s->now;
     end(s, h->config.wanted ? "the configuration was loaded again" : "livy.standby is \"cold\"");
@@ -318,7 +435,7 @@ static void time_passes(struct hstep *s)
         failed(s, "it did not come to the gate within livy.start_timeout");
     }
     if (hcore_current(h) && s->now >= h->renew_at)
-        end(s, h->renewal);
+        grow_old(s);
     if (hcore_current(h) && s->now >= h->stamp_at) {
         h->stamp_at = CLOCK_NEVER; /* until it is answered */
         stamp(s);
@@ -337,7 +454,7 @@ int hcore_held(const struct hcore *h, const char **text)
         [IPC_ROLE_DRAINED] = "this member is drained",
         [IPC_ROLE_STOPPED] = "the daemon is stopping",
     };
-    *text = "";
+    *text = hcore_renewing(h) && h->due_at != CLOCK_NEVER ? h->renewal : "";
     if (h->state == HCORE_HELD)
         return IPC_HELD_READY;
     if (h->state == HCORE_WARMING)
@@ -359,13 +476,15 @@ static void tell(struct hstep *s)
     const char *text;
     int code = hcore_held(h, &text);
 
-    if (code == h->told && strcmp(text, h->told_text) == 0)
+    bool renewing = hcore_renewing(h);
+    if (code == h->told && renewing == h->told_renewing && strcmp(text, h->told_text) == 0)
         return;
     if (!h->config.wanted && h->told < 0)
         return; /* who is cold has nothing to tell */
     h->told = code;
+    h->told_renewing = renewing;
     say(h->told_text, "%s", text);
-    act(s, HCORE_ACT_TELL, h->told_text)->code = code;
+    act(s, HCORE_ACT_TELL, h->told_text);
 }
 
 static void take(struct hstep *s, const struct hcore_event *event)
@@ -411,8 +530,15 @@ static void take(struct hstep *s, const struct hcore_event *event)
     case HCORE_EV_TAKEN:
         h->failures = 0;
         h->why[0] = '\0';
+        h->renewing = false;
         forget(h);
         set_state(s, HCORE_NONE, "let go");
+        break;
+    case HCORE_EV_TURN:
+        turn(s);
+        break;
+    case HCORE_EV_LOOK:
+        look(s);
         break;
     case HCORE_EV_RELOADED:
         reloaded(s, event);
@@ -440,7 +566,7 @@ int64_t hcore_next(const struct hcore *h, int64_t now)
     int64_t due[] = {
         h->state == HCORE_NONE && may_start(h) && !h->stamping ? h->start_at : CLOCK_NEVER,
         h->state == HCORE_WARMING ? h->began + h->config.start_within : CLOCK_NEVER,
-        h->renew_at,
+        h->due_at == CLOCK_NEVER ? h->renew_at : h->due_at + turn_within(h),
         h->stamp_at,
         h->check_at,
     };
