@@ -13,7 +13,8 @@
  * has a bound.
  *
  * A TAKE-OVER BY PLAN serves what the files say now. The elector asks for a LOOK as soon as it sees one
- * coming: one that was started before a change is ended for it at once.
+ * coming: one that was started before a change is ended for it at once. Where a member has failed the one at
+ * hand serves, and a look afterwards tells a person whether it was up to date.
  */
 #ifndef LIVY_HA_KEEPER_HCORE_H
 #define LIVY_HA_KEEPER_HCORE_H
@@ -131,6 +132,7 @@ struct hcore {
     /* looking for a take-over by plan */
     bool looking;   /* asked for, not answered yet */
     bool look_anew; /* what is under way has begun before it was asked for */
+    bool let_go;    /* it serves, and was it out of date? A person should know */
 
     bool refused;            /* not tried before a reload */
     unsigned failures;       /* in a row */

@@ -169,14 +169,6 @@ static void await_look(struct keeper *k)
         if (poll(&look, 1, (int)left) > 0 && waitpid(h->stamp.pid, &status, WNOHANG) == h->stamp.pid)
             stamped(k);
     }
-    if (h->core.looking && hcore_current(&h->core))
-        log_warn("whether files of livy.conf_dir have changed was not found out within %d ms: the held Livy "
-                 "(pid %d) is let go as it is",
-                 LOOK_WITHIN, (int)h->child.pid);
-    else if (h->core.changed)
-        log_warn("the held Livy (pid %d) was started before files of livy.conf_dir were changed, and serves "
-                 "without that change until Livy's next start",
-                 (int)h->child.pid);
 }
 
 /* ---- what it does -------------------------------------------------------------------------------------- */

@@ -641,9 +641,34 @@ static void test_a_look_that_fails(void **state)
     assert_non_null(found(&bed, HCORE_ACT_WARN));
     ask_to_look(&bed); /* and is let go before the answer is there */
     happen(&bed, (struct hcore_event){.type = HCORE_EV_TAKEN});
+    assert_null(found(&bed, HCORE_ACT_STAMP));
+    assert_false(bed.h.looking);
     looks_changed(&bed);
     assert_null(found(&bed, HCORE_ACT_KILL));
-    assert_false(bed.h.looking);
+    assert_non_null(found(&bed, HCORE_ACT_WARN));
+}
+
+/* A member has failed: the one at hand serves, and a person is told what it does not know of. */
+static void test_let_go_out_of_date(void **state)
+{
+    static const struct hcore_stamp news[] = {
+        {.conf = 5, .jars = 2}, {.conf = 1, .jars = 5}, {.conf = 1, .jars = 2}};
+    static const char *const told[] = {"livy.conf_dir", "jars of livy.home", NULL};
+    struct bed bed;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        stand_held(&bed);
+        happen(&bed, (struct hcore_event){.type = HCORE_EV_TAKEN});
+        assert_non_null(found(&bed, HCORE_ACT_STAMP));
+        happen(&bed, (struct hcore_event){.type = HCORE_EV_LIVY, .there = true});
+        happen(&bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = news[i]});
+        assert_true((found(&bed, HCORE_ACT_WARN) != NULL) == (told[i] != NULL));
+        if (told[i] != NULL)
+            assert_non_null(strstr(found(&bed, HCORE_ACT_WARN)->text, told[i]));
+        happen(&bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = news[0]}); /* of another time */
+        assert_null(found(&bed, HCORE_ACT_WARN));
+    }
 }
 
 static void test_changed_jars_end_it_at_once(void **state)
@@ -802,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_a_look_where_a_change_is_known),
         cmocka_unit_test(test_a_look_during_another_one),
         cmocka_unit_test(test_a_look_that_fails),
+        cmocka_unit_test(test_let_go_out_of_date),
         cmocka_unit_test(test_changed_jars_end_it_at_once),
         cmocka_unit_test(test_files_that_cannot_be_looked_at_change_nothing),
         cmocka_unit_test(test_a_reload_renews_it),
