@@ -189,6 +189,23 @@ def test_people_see_how_it_is_with_the_held_one(make_cluster: ClusterMaker) -> N
     assert (row["livy"], row["held"]) == ("none", "none") and row["held_reason"], row
 
 
+def test_an_unnamed_switchover_goes_to_one_that_is_ready(make_cluster: ClusterMaker) -> None:
+    """The next one in the queue has none: the one behind it is put before it."""
+    cluster, active = _hot(make_cluster, 3)
+    first, second = (cluster[name] for name in cluster.latch_ids()[1:])
+    first.set_mode("gate-refused")
+    away, held = first.held(), second.held()
+    assert away is not None and held is not None
+    proc.send(away.pid, signal.SIGKILL)
+    first.wait_log("will be started cold")
+    _knows(first, first.name, "none")
+    assert first.ctl("switchover").code == 0
+    life = second.wait_serving()
+    assert life.pid == held.pid and cluster.latch_ids() == [second.name, first.name, active.name]
+    outcome = cluster.control()["results"][-1]
+    assert outcome["outcome"] == "done" and outcome["active"] == second.name, outcome
+
+
 # ---- what is held and what the files say -----------------------------------------------------------------------
 
 
