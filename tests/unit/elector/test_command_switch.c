@@ -225,7 +225,7 @@ static void holds(const struct host *who, bool ready, bool renewing)
 
 static void goes_to(const char *to)
 {
-    struct httpd_exchange exchange;
+    static struct httpd_exchange exchange; /* answered later on */
 
     post(b, &exchange, "/switchover", NULL);
     serve_everybody();
