@@ -35,6 +35,9 @@ enum ipc_type {
                     answer ANSWER */
     IPC_CHANGED, /* for failover.on_change: run = enum ipc_role, code = 1 where Livy serves as the active one,
                     epoch, text = reason. The whole state, said at each change of it */
+    /* Of the Livy that is held, and only to a keeper that has told of one. */
+    IPC_RENEW, /* what HELD says is to be renewed may be: another member's is ready meanwhile */
+    IPC_LOOK,  /* a take-over by plan is near: what has changed since it was started has to be in it */
     /* keeper -> elector. WELCOME, and LIVY while it is alive, have in `text` where that Livy listens: "http"
      * or "https", a blank, livy.server.host or "*" (as livy.conf was when it was started, whatever it says by
      * now). */
@@ -54,7 +57,8 @@ enum ipc_type {
     IPC_HANDOVER, /* (+ descriptor) to the relay in office and to the one that is to follow it: your end of a
                      channel to the other one, for listening sockets and connections (relay/handover.h) */
     IPC_RETIRE, /* to the relay in office: the new one has all it needs; hand over, end what runs, then go */
-    IPC_HELD,   /* code = enum ipc_held, text: why there is none. After WELCOME, and at each change of it */
+    IPC_HELD, /* code = enum ipc_held, text: why there is none, or why it is to be renewed; run = 1: it waits
+                 for its turn to be renewed, or is being renewed. After WELCOME, and at each change of it */
 };
 
 enum ipc_answer {

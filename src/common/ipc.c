@@ -16,7 +16,7 @@ static bool ends(const char *text, size_t size)
 
 static bool type_known(uint32_t type)
 {
-    return (type >= IPC_HELLO && type <= IPC_CHANGED) || (type >= IPC_WELCOME && type <= IPC_HELD);
+    return (type >= IPC_HELLO && type <= IPC_LOOK) || (type >= IPC_WELCOME && type <= IPC_HELD);
 }
 
 /* No time or duration of ours comes near this (ms; 30 years): sums of two cannot overflow. */
@@ -72,14 +72,14 @@ int ipc_recv(int socket, struct ipc_msg *msg, int *fd)
 
 const char *ipc_type_name(uint32_t type)
 {
-    static const char *const to_keeper[] = {"hello",   "ready",     "start",   "lease",  "stop",
-                                            "session", "releasing", "status",  "pong",   "fatal",
-                                            "fence",   "ask",       "request", "changed"};
+    static const char *const to_keeper[] = {"hello",     "ready",   "start", "lease", "stop",  "session",
+                                            "releasing", "status",  "pong",  "fatal", "fence", "ask",
+                                            "request",   "changed", "renew", "look"};
     static const char *const to_elector[] = {"welcome",  "livy",   "leased", "quit", "leave",
                                              "reload",   "ping",   "fenced", "peer", "answer",
                                              "handover", "retire", "held"};
 
-    if (type >= IPC_HELLO && type <= IPC_CHANGED)
+    if (type >= IPC_HELLO && type <= IPC_LOOK)
         return to_keeper[type - IPC_HELLO];
     if (type >= IPC_WELCOME && type <= IPC_HELD)
         return to_elector[type - IPC_WELCOME];

@@ -216,7 +216,7 @@ static int print_alarms_of(FILE *out, const struct screen *screen, const json_t 
     return 0;
 }
 
-/* A hot standby that holds no Livy, and why. */
+/* A hot standby that holds no Livy, or one that is out of date, and why. */
 static int print_held_of(FILE *out, const struct screen *screen, const json_t *member, bool *first)
 {
     const char *id = document_string(member, "id");
@@ -225,13 +225,17 @@ static int print_held_of(FILE *out, const struct screen *screen, const json_t *m
     const char *reason = document_string(member, "held_reason");
     char line[LINE_SIZE];
 
-    if (role == NULL || strcmp(role, "standby") != 0 || held == NULL || strcmp(held, "none") != 0 ||
-        reason == NULL || reason[0] == '\0')
+    bool none = held != NULL && strcmp(held, "none") == 0;
+    bool old = held != NULL && strcmp(held, "ready") == 0 && document_true(member, "held_renewing");
+
+    if (role == NULL || strcmp(role, "standby") != 0 || (!none && !old) || reason == NULL ||
+        reason[0] == '\0')
         return 0;
     if (*first)
         (void)fputc('\n', out);
     *first = false;
-    (void)snprintf(line, sizeof line, "%s holds no Livy: %s", id != NULL ? id : "-", reason);
+    (void)snprintf(line, sizeof line, "%s%s%s", id != NULL ? id : "-",
+                   none ? " holds no Livy: " : "'s Livy is to be renewed: ", reason);
     return print_line(out, screen, TABLE_BUSY, false, line);
 }
 

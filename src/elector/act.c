@@ -491,6 +491,7 @@ void act_perform(struct elector *e, const struct core_action *a)
         break;
     case CORE_ACT_START:
         front_update(e->front); /* it may have to leave the port to Livy */
+        held_start(e);
         tell(e, IPC_START, a);
         break;
     case CORE_ACT_LEASE:

@@ -126,6 +126,8 @@ static void message(struct elector *e, const struct ipc_msg *msg, int *fd)
     case IPC_ASK:
     case IPC_REQUEST:
     case IPC_CHANGED:
+    case IPC_RENEW:
+    case IPC_LOOK:
         break;
     }
 }

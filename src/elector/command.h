@@ -4,7 +4,8 @@
  *
  * command.c: the commands under way, their answers. command_ask.c: each command's checks and outcome.
  * command_switch.c: the switchover request from its being written down to its end. command_restart.c: a
- * restart of Livy. command_queue.c: who stands. Decides nothing about Livy or the latch: core_command.c does.
+ * restart of Livy. command_queue.c: who stands. command_choose.c: to whom a switchover goes. Decides nothing
+ * about Livy or the latch: core_command.c does.
  */
 #ifndef LIVY_HA_ELECTOR_COMMAND_H
 #define LIVY_HA_ELECTOR_COMMAND_H
@@ -70,6 +71,7 @@ struct command_switch {
     char id[COMMAND_ID_SIZE], from[COMMAND_NAME_SIZE], to[COMMAND_NAME_SIZE], by[COMMAND_NAME_SIZE];
     int64_t epoch, sequence, asked_zk, expires_zk;
     bool next, begun;
+    bool chosen; /* `to` was named by no person: any other one is as good, where that one goes */
 };
 
 /* The restart in a pause that <root>/control tells of. */
@@ -174,6 +176,10 @@ bool command_drained(const struct elector *e, const char *id);
 /* command_queue.c: asks; `answer` comes once, from within the call where it cannot be asked. Asked again in
  * the meantime it is answered to the last question only. */
 void command_queue_ask(struct elector *e, struct command_queue_ask *ask, command_queue_answer *answer);
+
+/* command_choose.c: the member to which a switchover from `active` had better go, "": to the next one in the
+ * queue. Borrowed from the members' records. */
+const char *command_choose(const struct elector *e, const json_t *record, const char *active);
 
 /* command_restart.c */
 void restart_begin(struct command *c);

@@ -49,6 +49,7 @@ static bool read_request(const json_t *record, struct command_switch *request)
     request->expires_zk = command_number(found, "expires_zk_ms", 0);
     request->next = json_is_true(json_object_get(found, "next"));
     request->begun = json_is_true(json_object_get(found, "begun"));
+    request->chosen = json_is_true(json_object_get(found, "chosen"));
     return take_text(found, "id", request->id, sizeof(request->id)) && request->id[0] != '\0' &&
            take_text(found, "from", request->from, sizeof(request->from)) && request->from[0] != '\0' &&
            take_text(found, "to", request->to, sizeof(request->to)) &&
@@ -86,6 +87,21 @@ static bool successor_stands(const struct elector *e, const struct command_switc
     return role_is(record, "standby") && command_number(record, "sequence", -2) == request->sequence;
 }
 
+static bool stands(const struct elector *e, const char *id)
+{
+    if (strcmp(id, e->conf->id) == 0)
+        return e->core.phase == CORE_STANDBY;
+    return role_is(member(e, id), "standby");
+}
+
+/* A successor is waited for. One that was only chosen is not once it has gone: then it is the next one's. */
+static bool is_named(const struct elector *e, const struct command_switch *request)
+{
+    if (request->to[0] == '\0' || !request->chosen)
+        return request->to[0] != '\0';
+    return stands(e, request->to) && !command_drained(e, request->to);
+}
+
 static bool concerns_us(const struct elector *e, const struct command_switch *request)
 {
     return e->core.leading && e->core.epoch == request->epoch && strcmp(request->from, e->conf->id) == 0;
@@ -104,13 +120,13 @@ void switch_orders(struct elector *e, struct core_orders *orders, char text[stat
         command_other_standing(e, orders_record(e->commands->orders)) == NULL)
         return; /* switch_look ends it */
     orders->epoch = request->epoch;
-    orders->named = request->to[0] != '\0';
+    orders->named = is_named(e, request);
     orders->to_me = orders->named && strcmp(request->to, e->conf->id) == 0;
     orders->sequence = request->sequence;
     orders->next = request->next && (!concerns_us(e, request) || successor_stands(e, request));
     orders->begun = request->begun;
     snprintf(text, CORE_TEXT_SIZE, "switchover%s%.60s, asked on %.60s", orders->named ? " to " : "",
-             request->to, request->by);
+             orders->named ? request->to : "", request->by);
 }
 
 /* ---- asking
@@ -142,13 +158,6 @@ static bool known(const struct elector *e, const char *id)
 {
     return strcmp(id, e->conf->id) == 0 || json_object_get(view_known(e->view), id) != NULL ||
            member(e, id) != NULL;
-}
-
-static bool stands(const struct elector *e, const char *id)
-{
-    if (strcmp(id, e->conf->id) == 0)
-        return e->core.phase == CORE_STANDBY;
-    return role_is(member(e, id), "standby");
 }
 
 static void why_not(const struct elector *e, const char *id, char *why, size_t size)
@@ -239,13 +248,16 @@ enum orders_edit switch_ask(struct command *c, json_t *record, char why[static 2
         snprintf(why, 256, "%.135s is the active member already", active);
         return ORDERS_REFUSED;
     }
+    bool choose = c->target[0] == '\0' && c->kind == COMMAND_SWITCHOVER;
+    const char *to = choose ? command_choose(e, record, active) : c->target;
     clock_format_utc(clock_wall_ms(), at);
     expires = now + c->timeout;
     json_object_set_new(record, "switchover",
-                        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:b}", "id", c->id, "from",
-                                  active, "epoch", (json_int_t)epoch, "to", c->target, "by", e->conf->id,
-                                  "at", at, "asked_zk_ms", (json_int_t)now, "expires_zk_ms",
-                                  (json_int_t)expires, "begun", c->kind == COMMAND_DRAIN));
+                        json_pack("{s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:b}", "id", c->id, "from",
+                                  active, "epoch", (json_int_t)epoch, "to", to, "chosen",
+                                  choose && to[0] != '\0', "by", e->conf->id, "at", at, "asked_zk_ms",
+                                  (json_int_t)now, "expires_zk_ms", (json_int_t)expires, "begun",
+                                  c->kind == COMMAND_DRAIN));
     return ORDERS_WRITE;
 }
 
@@ -317,7 +329,9 @@ static void nobody(struct elector *e)
 
     if (!t->request.there || t->mending || !concerns_us(e, &t->request) || t->request.begun)
         return;
-    if (t->request.to[0] != '\0')
+    if (t->request.chosen && command_other_standing(e, orders_record(t->orders)) != NULL)
+        return; /* its record will say so soon, and it is another one's */
+    if (t->request.to[0] != '\0' && !t->request.chosen)
         mend(e, "failed", "%s has left the queue; nothing was changed", t->request.to);
     else
         mend(e, "failed", "no other member stands any more; nothing was changed");
@@ -331,7 +345,7 @@ static void taken_over(struct elector *e)
 
     if (strcmp(request->from, self) == 0)
         mend(e, "failed", "no other member took over: %s serves again", self);
-    else if (request->to[0] != '\0' && strcmp(request->to, self) != 0)
+    else if (request->to[0] != '\0' && !request->chosen && strcmp(request->to, self) != 0)
         mend(e, "failed", "%s was to take over from %s, but %s did", request->to, request->from, self);
     else
         mend(e, "done", "%s took over from %s", self, request->from);
@@ -343,7 +357,7 @@ static void not_in_time(struct elector *e)
 
     if (request->begun)
         mend(e, "timed-out", "%s gave the latch up, and no member has served since", request->from);
-    else if (request->to[0] != '\0' && !request->next)
+    else if (is_named(e, request) && !request->next)
         mend(e, "timed-out", "%s did not come to stand next to %s in the queue; nothing was changed",
              request->to, request->from);
     else
@@ -360,7 +374,7 @@ void switch_look(struct elector *e)
     if (!request->there || t->mending || !core->connected || !command_zk_now(e, &now))
         return;
     bool ours = concerns_us(e, request);
-    bool named = request->to[0] != '\0';
+    bool named = request->to[0] != '\0' && !request->chosen;
     if (core->leading && core->serving && core->epoch > request->epoch)
         taken_over(e);
     else if (now >= request->expires_zk + (request->begun ? BEGUN_MORE : ours ? 0 : OTHERS_WAIT))
@@ -445,7 +459,7 @@ static enum orders_edit mark_edit(void *arg, json_t *record, char why[static 256
         snprintf(why, 256, "the switchover is not asked for any more");
         return ORDERS_REFUSED;
     }
-    if (begun && there.to[0] == '\0' && command_other_standing(t->e, record) == NULL) {
+    if (begun && (there.to[0] == '\0' || there.chosen) && command_other_standing(t->e, record) == NULL) {
         snprintf(why, 256, "who was to take over is drained"); /* in the same moment */
         return ORDERS_REFUSED;
     }
@@ -487,7 +501,7 @@ static void on_queue_to_begin(struct elector *e, bool asked, const struct comman
         return;
     if (strcmp(t->request.id, t->mark_id) != 0)
         asked = false; /* it was another request's successor that was looked for */
-    if (asked && (t->request.to[0] != '\0' ? queue->successor : queue->others)) {
+    if (asked && (is_named(e, &t->request) ? queue->successor : queue->others)) {
         write_mark(t);
         return;
     }

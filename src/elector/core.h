@@ -342,6 +342,8 @@ struct core_backoff {
     bool hung;                  /* the last Livy did not answer within livy.start_timeout */
     bool noted;                 /* `names` is of the list as it is */
     int64_t told;               /* until when a start waits, as last told */
+    int left;                   /* so often the latch was left to the next one here … */
+    int64_t left_since;         /* … since then */
     char names[CORE_TEXT_SIZE]; /* "livy-a, livy-b": on whom Livy died */
     char heir[CORE_TEXT_SIZE];  /* "": who is next has no Livy ready, as far as is known */
 };

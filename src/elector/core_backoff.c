@@ -17,7 +17,9 @@
  * queues up anew at once. It holds for as many deaths within the window, on all members, as livy.restarts
  * says. Beyond them it is Livy that does not live, not this host: what was said above goes on as without, so
  * the waits and the end are the same. What the other member says may be out of date by then; it starts its
- * Livy all the same, only slower.
+ * Livy all the same, only slower. Ends that count as no death (a lease that ran out, a store's ZooKeeper that
+ * was away) move it too, and have no such limit: so one member gives it to the next one livy.restarts times
+ * within the window at most, whatever Livy has ended of.
  */
 #include "core_internal.h"
 
@@ -152,10 +154,15 @@ static void give_up(struct step *s)
     c->rejoin_at = s->now + REJOIN_DELAY;
 }
 
+static int left_lately(const struct core *c, int64_t now)
+{
+    return now - c->backoff.left_since < c->config.restart_window ? c->backoff.left : 0;
+}
+
 static bool heir_is_quicker(const struct core *c, int64_t now)
 {
     return c->bereft && c->backoff.heir[0] != '\0' && c->connected && !c->command.start &&
-           count(c, now, false) <= c->config.restarts;
+           count(c, now, false) <= c->config.restarts && left_lately(c, now) < c->config.restarts;
 }
 
 static void leave_to_heir(struct step *s)
@@ -163,6 +170,9 @@ static void leave_to_heir(struct step *s)
     struct core *c = s->c;
     char how[CORE_TEXT_SIZE];
 
+    c->backoff.left = left_lately(c, s->now) + 1;
+    if (c->backoff.left == 1)
+        c->backoff.left_since = s->now;
     core_say(how, "%s", c->livy_reason);
     core_say(c->livy_reason, "Livy died here (%.60s): %.60s has one ready, the latch goes there", how,
              c->backoff.heir);

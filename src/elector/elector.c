@@ -89,6 +89,7 @@ void elector_step(struct elector *e, struct core_event *event)
         uri_update(e);
         front_update(e->front);
         command_update(e);
+        held_look(e);
     }
 }
 
@@ -398,8 +399,8 @@ static int open_parts(struct elector *e)
     e->snapshot = snapshot_new(e->base, status_snapshot, send_snapshot, e);
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
         e->front == NULL || e->trace == NULL || e->snapshot == NULL || backoff_open(e) != 0 ||
-        command_open(e, WATCH_ORDERS) != 0 || open_probe(e) != 0 || open_roster(e) != 0 ||
-        channel_open(e) != 0) {
+        held_open(e) != 0 || command_open(e, WATCH_ORDERS) != 0 || open_probe(e) != 0 ||
+        open_roster(e) != 0 || channel_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -414,6 +415,7 @@ static void close_parts(struct elector *e)
     control_close(e->control);
     command_close(e);
     front_free(e->front);
+    held_close(e);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
     struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,

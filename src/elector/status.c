@@ -112,10 +112,11 @@ json_t *status_member(struct elector *e)
 static json_t *absent_member(const char *id, const json_t *known)
 {
     const char *host = json_string_value(json_object_get(known, "host"));
-    return json_pack("{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}",
-                     "id", id, "host", host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid",
-                     "held", "held_reason", "url", "livy_url", "epoch", "sequence", "lease_left_ms", "since",
-                     "uptime_s", "version", "pending_restart", 0, "self", 0);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:b, s:b}", "id",
+        id, "host", host != NULL ? host : "", "role", "absent", "livy", "none", "livy_pid", "held",
+        "held_renewing", "held_reason", "url", "livy_url", "epoch", "sequence", "lease_left_ms", "since",
+        "uptime_s", "version", "pending_restart", 0, "self", 0);
 }
 
 static json_t *other_member(const char *id, const json_t *entry)

@@ -1,5 +1,5 @@
 /* hcore.c - the keeper's decisions about the Livy that it holds. Pure: see hcore.h. */
-#include "hcore.h"
+#include "hcore_internal.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -10,21 +10,12 @@
 #include "livy-ha/clock.h"
 
 #define LONGEST_DELAY 60000
-#define SETTLE 200           /* ms: who is about to be elected stands by for a moment as well */
-#define STEADY 60000         /* ms at the gate after which a death counts as the first again */
-#define STAMP_INTERVAL 30000 /* ms; more often where held_max_age is short */
-#define JITTER 60000
+#define SETTLE 200   /* ms: who is about to be elected stands by for a moment as well */
+#define STEADY 60000 /* ms at the gate after which a death counts as the first again */
 #define CHECK_INTERVAL 1000
 #define CHECK_UNGATED 100 /* until the agent has said a word: without it nothing would hold this Livy */
 
-/* One step in progress. */
-struct hstep {
-    struct hcore *h;
-    int64_t now;
-    struct hcore_actions *out;
-};
-
-static struct hcore_action *act(struct hstep *s, enum hcore_action_type type, const char *text)
+struct hcore_action *hcore_act(struct hstep *s, enum hcore_action_type type, const char *text)
 {
     if (s->out->count >= HCORE_MAX_ACTIONS)
         abort();
@@ -35,10 +26,7 @@ static struct hcore_action *act(struct hstep *s, enum hcore_action_type type, co
     return a;
 }
 
-static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
+void hcore_say(char text[static IPC_TEXT_SIZE], const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -49,7 +37,7 @@ static void say(char text[static IPC_TEXT_SIZE], const char *format, ...)
 /* The one place where the state changes. */
 static void set_state(struct hstep *s, enum hcore_state state, const char *why)
 {
-    struct hcore_action *a = act(s, HCORE_ACT_STATE, why);
+    struct hcore_action *a = hcore_act(s, HCORE_ACT_STATE, why);
     a->old_state = s->h->state;
     a->state = state;
     s->h->state = state;
@@ -60,7 +48,13 @@ bool hcore_current(const struct hcore *h)
     return h->state == HCORE_WARMING || h->state == HCORE_HELD;
 }
 
-static bool may_start(const struct hcore *h)
+bool hcore_renewing(const struct hcore *h)
+{
+    return h->renewing && h->config.wanted && h->role == IPC_ROLE_STANDBY && !h->refused && !h->quitting &&
+           !h->livy;
+}
+
+bool hcore_may_start(const struct hcore *h)
 {
     return h->config.wanted && h->role == IPC_ROLE_STANDBY && !h->livy && !h->quitting && !h->refused &&
            h->session > 0;
@@ -70,25 +64,25 @@ static bool may_start(const struct hcore *h)
 
 static void forget(struct hcore *h)
 {
-    h->ready = false;
-    h->renew_at = h->stamp_at = h->check_at = CLOCK_NEVER;
+    h->ready = h->changed = h->looking = h->look_anew = false;
+    h->renew_at = h->stamp_at = h->check_at = h->due_at = CLOCK_NEVER;
     h->renewal[0] = '\0';
 }
 
-static void end(struct hstep *s, const char *why)
+void hcore_end(struct hstep *s, const char *why)
 {
     if (s->h->state == HCORE_LOOKING)
         s->h->state = HCORE_NONE; /* nothing was started yet */
     if (!hcore_current(s->h))
         return;
-    act(s, HCORE_ACT_KILL, why);
+    hcore_act(s, HCORE_ACT_KILL, why);
     set_state(s, HCORE_KILLED, why);
-    say(s->h->why, "%s", why);
+    hcore_say(s->h->why, "%s", why);
     forget(s->h);
 }
 
 /* The next one waits 1 s, 2 s, … 60 s. */
-static void failed(struct hstep *s, const char *why)
+void hcore_failed(struct hstep *s, const char *why)
 {
     struct hcore *h = s->h;
     int64_t delay = 1000;
@@ -100,9 +94,9 @@ static void failed(struct hstep *s, const char *why)
     h->failures++;
     h->start_at = s->now + delay;
     char text[IPC_TEXT_SIZE];
-    say(text, "no Livy is held: %.180s; the next one in %lld s", why, (long long)(delay / 1000));
-    act(s, HCORE_ACT_WARN, text);
-    say(h->why, "%.200s", why);
+    hcore_say(text, "no Livy is held: %.180s; the next one in %lld s", why, (long long)(delay / 1000));
+    hcore_act(s, HCORE_ACT_WARN, text);
+    hcore_say(h->why, "%.200s", why);
 }
 
 /* It would be no better the next time: a person has to look. Livy itself is started cold meanwhile. */
@@ -114,12 +108,13 @@ static void refuse(struct hstep *s, const char *why)
     if (h->refused)
         return;
     h->refused = true;
-    say(h->why, "%s", why);
-    say(text,
+    hcore_say(h->why, "%s", why);
+    hcore_say(
+        text,
         "this Livy is not held and will be started cold: %.150s. Mend it and reload, or set livy.standby = "
         "\"cold\"",
         why);
-    act(s, HCORE_ACT_ALARM, text);
+    hcore_act(s, HCORE_ACT_ALARM, text);
 }
 
 static void exited(struct hstep *s, const struct hcore_event *event)
@@ -131,16 +126,16 @@ static void exited(struct hstep *s, const struct hcore_event *event)
     if (!meant && !hcore_current(h))
         return;
     if (event->text != NULL && event->text[0] != '\0')
-        say(how, "%.200s", event->text);
+        hcore_say(how, "%.200s", event->text);
     else if (ungated)
-        say(how, "%s", HCORE_UNGATED);
+        hcore_say(how, "%s", HCORE_UNGATED);
     else if (event->status >= 256)
-        say(how, "it was killed by signal %d", event->status - 256);
+        hcore_say(how, "it was killed by signal %d", event->status - 256);
     else if (event->status == GATE_EXIT_REFUSED)
-        say(how, "%s", HCORE_NO_AGENT);
+        hcore_say(how, "%s", HCORE_NO_AGENT);
     else
-        say(how, "it ended with exit status %d%s", event->status,
-            h->state == HCORE_HELD ? "" : " before it stood at the gate");
+        hcore_say(how, "it ended with exit status %d%s", event->status,
+                  h->state == HCORE_HELD ? "" : " before it stood at the gate");
     if (h->state == HCORE_HELD && s->now - h->began >= STEADY)
         h->failures = 0;
     forget(h);
@@ -148,29 +143,10 @@ static void exited(struct hstep *s, const struct hcore_event *event)
     if (!meant && (ungated || event->status == GATE_EXIT_REFUSED))
         refuse(s, how);
     else if (!meant)
-        failed(s, how);
+        hcore_failed(s, how);
 }
 
 /* ---- making it ----------------------------------------------------------------------------------------- */
-
-static int64_t jitter(const struct hcore *h)
-{
-    int64_t most = h->config.max_age / 8 < JITTER ? h->config.max_age / 8 : JITTER;
-    return (int64_t)(h->draw % (uint64_t)(most + 1));
-}
-
-static int64_t stamp_interval(const struct hcore *h)
-{
-    return h->config.max_age / 4 < STAMP_INTERVAL ? h->config.max_age / 4 : STAMP_INTERVAL;
-}
-
-static void stamp(struct hstep *s)
-{
-    if (s->h->stamping)
-        return; /* its answer is under way */
-    s->h->stamping = true;
-    act(s, HCORE_ACT_STAMP, "");
-}
 
 static void started(struct hstep *s, const struct hcore_event *event)
 {
@@ -180,57 +156,26 @@ static void started(struct hstep *s, const struct hcore_event *event)
         return;
     if (event->pid <= 0) {
         h->state = HCORE_NONE;
-        failed(s, event->text != NULL ? event->text : "fork failed");
+        hcore_failed(s, event->text != NULL ? event->text : "fork failed");
         return;
     }
     h->began = s->now;
     h->with = h->session;
-    h->renew_at = s->now + h->config.max_age + jitter(h);
-    say(h->renewal, "it has reached livy.held_max_age");
-    h->stamp_at = s->now + stamp_interval(h);
+    h->renew_at = s->now + h->config.max_age + hcore_jitter(h);
+    hcore_say(h->renewal, "it has reached livy.held_max_age");
+    h->stamp_at = s->now + hcore_renew_interval(h);
     h->check_at = s->now + CHECK_UNGATED;
     set_state(s, HCORE_WARMING, "this member stands by");
 }
 
-static void compare(struct hstep *s, const struct hcore_stamp *now)
-{
-    struct hcore *h = s->h;
-
-    h->stamp_at = s->now + stamp_interval(h);
-    if (now->jars != h->stamp.jars) { /* what it has not loaded yet would come out of other files */
-        h->start_at = s->now + jitter(h);
-        end(s, "jars of livy.home, or livy.command, have changed");
-    } else if (now->conf != h->stamp.conf && h->renew_at > s->now + jitter(h)) {
-        h->renew_at = s->now + jitter(h);
-        say(h->renewal, "files of livy.conf_dir have changed");
-    }
-}
-
-static void stamped(struct hstep *s, const struct hcore_event *event)
-{
-    struct hcore *h = s->h;
-    bool failing = event->text != NULL && event->text[0] != '\0';
-
-    h->stamping = false;
-    if (h->state == HCORE_LOOKING && failing) {
-        h->state = HCORE_NONE;
-        failed(s, event->text);
-    } else if (h->state == HCORE_LOOKING && !may_start(h)) {
-        h->state = HCORE_NONE;
-    } else if (h->state == HCORE_LOOKING) {
-        h->stamp = event->stamp;
-        act(s, HCORE_ACT_START, "");
-    } else if (hcore_current(h) && failing) {
-        h->stamp_at = s->now + stamp_interval(h);
-        if (!h->blind)
-            act(s, HCORE_ACT_WARN, event->text);
-    } else if (hcore_current(h)) {
-        compare(s, &event->stamp);
-    }
-    h->blind = failing;
-}
-
 /* ---- what it says -------------------------------------------------------------------------------------- */
+
+static void come_to_the_gate(struct hstep *s, const char *line)
+{
+    s->h->warmed = s->now - s->h->began;
+    s->h->renewing = false;
+    set_state(s, HCORE_HELD, line);
+}
 
 static void said(struct hstep *s, const struct hcore_event *event)
 {
@@ -245,24 +190,24 @@ static void said(struct hstep *s, const struct hcore_event *event)
         h->ready = true;
         break;
     case GATE_REFUSED:
-        end(s, text);
+        hcore_end(s, text);
         refuse(s, text);
         break;
     case GATE_HELD:
         break; /* its classes are being loaded */
     case GATE_LOADED:
-        say(line, "at the gate, with %u classes loaded beforehand, after %lld ms", event->count,
-            (long long)(s->now - h->began));
+        hcore_say(line, "at the gate, with %u classes loaded beforehand, after %lld ms", event->count,
+                  (long long)(s->now - h->began));
         if (h->state == HCORE_WARMING)
-            set_state(s, HCORE_HELD, line);
+            come_to_the_gate(s, line);
         break;
     case GATE_OPENED:
     case GATE_RECORDED:
     case GATE_OPEN:
     case GATE_LEASE:
     case GATE_RECORD:
-        end(s, "it says what it has no business to");
-        failed(s, "it says what it has no business to");
+        hcore_end(s, "it says what it has no business to");
+        hcore_failed(s, "it says what it has no business to");
         break;
     }
 }
@@ -275,7 +220,7 @@ static void role(struct hstep *s, uint32_t now)
         s->h->start_at = s->now + SETTLE;
     s->h->role = now;
     if (now == IPC_ROLE_DRAINED)
-        end(s, "this member is drained");
+        hcore_end(s, "this member is drained");
 }
 
 static void reloaded(struct hstep *s, const struct hcore_event *event)
@@ -283,24 +228,24 @@ static void reloaded(struct hstep *s, const struct hcore_event *event)
     struct hcore *h = s->h;
 
     h->config = *event->config;
-    h->refused = false;
+    h->refused = h->renewing = false;
     h->failures = 0;
     h->start_at = s->now;
-    end(s, h->config.wanted ? "the configuration was loaded again" : "livy.standby is \"cold\"");
+    hcore_end(s, h->config.wanted ? "the configuration was loaded again" : "livy.standby is \"cold\"");
 }
 
 static void session(struct hstep *s, int64_t ms)
 {
     s->h->session = ms;
     if (ms > 0 && hcore_current(s->h) && ms != s->h->with)
-        end(s, "the ZooKeeper session's time-out is another one now");
+        hcore_end(s, "the ZooKeeper session's time-out is another one now");
 }
 
 static void breach(struct hstep *s, const char *what)
 {
     if (!hcore_current(s->h))
         return;
-    end(s, what);
+    hcore_end(s, what);
     refuse(s, what);
 }
 
@@ -308,22 +253,22 @@ static void time_passes(struct hstep *s)
 {
     struct hcore *h = s->h;
 
-    if (h->state == HCORE_NONE && may_start(h) && s->now >= h->start_at && !h->stamping) {
+    if (h->state == HCORE_NONE && hcore_may_start(h) && s->now >= h->start_at && !h->stamping) {
         h->state = HCORE_LOOKING;
-        stamp(s);
+        hcore_renew_look(s);
     }
     if (h->state == HCORE_WARMING && s->now - h->began >= h->config.start_within) {
-        end(s, "it did not come to the gate within livy.start_timeout");
-        failed(s, "it did not come to the gate within livy.start_timeout");
+        hcore_end(s, "it did not come to the gate within livy.start_timeout");
+        hcore_failed(s, "it did not come to the gate within livy.start_timeout");
     }
     if (hcore_current(h) && s->now >= h->renew_at)
-        end(s, h->renewal);
+        hcore_renew_due(s);
     if (hcore_current(h) && s->now >= h->stamp_at) {
         h->stamp_at = CLOCK_NEVER; /* until it is answered */
-        stamp(s);
+        hcore_renew_look(s);
     }
     if (hcore_current(h) && s->now >= h->check_at) {
-        act(s, HCORE_ACT_CHECK, "")->gated = h->ready;
+        hcore_act(s, HCORE_ACT_CHECK, "")->gated = h->ready;
         h->check_at = s->now + (h->ready ? CHECK_INTERVAL : CHECK_UNGATED);
     }
 }
@@ -336,7 +281,7 @@ int hcore_held(const struct hcore *h, const char **text)
         [IPC_ROLE_DRAINED] = "this member is drained",
         [IPC_ROLE_STOPPED] = "the daemon is stopping",
     };
-    *text = "";
+    *text = hcore_renewing(h) && h->due_at != CLOCK_NEVER ? h->renewal : "";
     if (h->state == HCORE_HELD)
         return IPC_HELD_READY;
     if (h->state == HCORE_WARMING)
@@ -358,13 +303,15 @@ static void tell(struct hstep *s)
     const char *text;
     int code = hcore_held(h, &text);
 
-    if (code == h->told && strcmp(text, h->told_text) == 0)
+    bool renewing = hcore_renewing(h);
+    if (code == h->told && renewing == h->told_renewing && strcmp(text, h->told_text) == 0)
         return;
     if (!h->config.wanted && h->told < 0)
         return; /* who is cold has nothing to tell */
     h->told = code;
-    say(h->told_text, "%s", text);
-    act(s, HCORE_ACT_TELL, h->told_text)->code = code;
+    h->told_renewing = renewing;
+    hcore_say(h->told_text, "%s", text);
+    hcore_act(s, HCORE_ACT_TELL, h->told_text);
 }
 
 static void take(struct hstep *s, const struct hcore_event *event)
@@ -384,10 +331,10 @@ static void take(struct hstep *s, const struct hcore_event *event)
     case HCORE_EV_LIVY:
         h->livy = event->there;
         if (event->there)
-            end(s, "a Livy is started cold");
+            hcore_end(s, "a Livy is started cold");
         break;
     case HCORE_EV_STAMPED:
-        stamped(s, event);
+        hcore_renew_looked(s, event);
         break;
     case HCORE_EV_STARTED:
         started(s, event);
@@ -397,8 +344,8 @@ static void take(struct hstep *s, const struct hcore_event *event)
         break;
     case HCORE_EV_GARBLED:
         if (hcore_current(h)) {
-            end(s, "it says what cannot be");
-            failed(s, "it says what cannot be");
+            hcore_end(s, "it says what cannot be");
+            hcore_failed(s, "it says what cannot be");
         }
         break;
     case HCORE_EV_BREACH:
@@ -413,6 +360,13 @@ static void take(struct hstep *s, const struct hcore_event *event)
         h->why[0] = '\0';
         forget(h);
         set_state(s, HCORE_NONE, "let go");
+        hcore_renew_taken(s);
+        break;
+    case HCORE_EV_TURN:
+        hcore_renew_turn(s);
+        break;
+    case HCORE_EV_LOOK:
+        hcore_renew_asked(s);
         break;
     case HCORE_EV_UNFIT:
         refuse(s, event->text);
@@ -422,7 +376,7 @@ static void take(struct hstep *s, const struct hcore_event *event)
         break;
     case HCORE_EV_QUIT:
         h->quitting = true;
-        end(s, "the daemon is stopping");
+        hcore_end(s, "the daemon is stopping");
         break;
     }
 }
@@ -441,9 +395,9 @@ int64_t hcore_next(const struct hcore *h, int64_t now)
 {
     int64_t next = CLOCK_NEVER;
     int64_t due[] = {
-        h->state == HCORE_NONE && may_start(h) && !h->stamping ? h->start_at : CLOCK_NEVER,
+        h->state == HCORE_NONE && hcore_may_start(h) && !h->stamping ? h->start_at : CLOCK_NEVER,
         h->state == HCORE_WARMING ? h->began + h->config.start_within : CLOCK_NEVER,
-        h->renew_at,
+        h->due_at == CLOCK_NEVER ? h->renew_at : h->due_at + hcore_renew_within(h),
         h->stamp_at,
         h->check_at,
     };

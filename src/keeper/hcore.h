@@ -5,6 +5,16 @@
  * knows the difference. This machine sees to it that one is there while this member stands by, that it is the
  * Livy that would be started now, and that it is ended as soon as it may not stay: it has written nothing and
  * listens nowhere, so SIGKILL costs nothing.
+ *
+ * RENEWING. One that may not be used any more (a reload, other jars, another session time-out) is ended at
+ * once. One that is merely out of date (older than held_max_age, started before a file of livy.conf_dir was
+ * changed) still serves where a member fails meanwhile, so it waits until the elector says that it is its
+ * turn: that another standby's is ready. That is the elector's to know; where no word of it comes, the wait
+ * has a bound.
+ *
+ * A TAKE-OVER BY PLAN serves what the files say now. The elector asks for a LOOK as soon as it sees one
+ * coming: one that was started before a change is ended for it at once. Where a member has failed the one at
+ * hand serves, and a look afterwards tells a person whether it was up to date.
  */
 #ifndef LIVY_HA_KEEPER_HCORE_H
 #define LIVY_HA_KEEPER_HCORE_H
@@ -57,6 +67,8 @@ enum hcore_event_type {
     HCORE_EV_EXITED,   /* status: its exit status, 256 + signal; text: why exec failed, "" if it did not */
     HCORE_EV_TAKEN,    /* it was let go: it is the Livy now */
     HCORE_EV_UNFIT,    /* the one that was let go could not have been held: text */
+    HCORE_EV_TURN,     /* other members' are ready: one that waits for its renewal need not wait any more */
+    HCORE_EV_LOOK,     /* a take-over by plan is near: the files are to be looked at now */
     HCORE_EV_RELOADED, /* config */
     HCORE_EV_QUIT,
 };
@@ -78,7 +90,7 @@ enum hcore_action_type {
     HCORE_ACT_START, /* answer STARTED */
     HCORE_ACT_KILL,
     HCORE_ACT_CHECK, /* does it listen, is the agent in it? gated: it has said READY. Say BREACH if so */
-    HCORE_ACT_TELL,  /* the elector: code (enum ipc_held), text */
+    HCORE_ACT_TELL,  /* the elector: as hcore_held says it is */
     HCORE_ACT_STATE, /* for the log: old_state -> state: text */
     HCORE_ACT_ALARM, /* text: an error for the log */
     HCORE_ACT_WARN,  /* text: a warning for the log */
@@ -88,7 +100,6 @@ struct hcore_action {
     enum hcore_action_type type;
     enum hcore_state old_state, state;
     bool gated;
-    int code;
     char text[IPC_TEXT_SIZE];
 };
 
@@ -99,8 +110,7 @@ struct hcore_actions {
 
 struct hcore {
     struct hcore_config config;
-    int64_t jitter; /* at most: so that not all members renew theirs at once */
-    uint64_t draw;  /* of this member, for the jitter */
+    uint64_t draw; /* of this member: so that not all of them grow old at once */
 
     enum hcore_state state;
     uint32_t role; /* enum ipc_role */
@@ -114,7 +124,18 @@ struct hcore {
     int64_t stamp_at, check_at, renew_at; /* CLOCK_NEVER: not due */
     bool stamping;                        /* STAMP is not answered yet */
     bool blind;                           /* the last one failed */
-    char renewal[IPC_TEXT_SIZE];          /* why, once renew_at has come */
+
+    /* renewing it: at renew_at it is out of date, then it waits for its turn, and is ended */
+    char renewal[IPC_TEXT_SIZE]; /* why, once renew_at has come */
+    bool changed;                /* what it was started with is not what the files say any more */
+    int64_t due_at;              /* since when it has waited; CLOCK_NEVER: it does not */
+    bool renewing;               /* it waits for its turn, or was ended and the next one is not ready yet */
+    int64_t warmed;              /* ms that the last one took to the gate */
+
+    /* looking for a take-over by plan */
+    bool looking;   /* asked for, not answered yet */
+    bool look_anew; /* what is under way has begun before it was asked for */
+    bool let_go;    /* it serves, and was it out of date? A person should know */
 
     bool refused;            /* not tried before a reload */
     unsigned failures;       /* in a row */
@@ -122,6 +143,7 @@ struct hcore {
     char why[IPC_TEXT_SIZE]; /* there is none */
 
     int told; /* enum ipc_held, -1: nothing yet */
+    bool told_renewing;
     char told_text[IPC_TEXT_SIZE];
 };
 
@@ -131,11 +153,12 @@ void hcore_step(struct hcore *h, const struct hcore_event *event, int64_t now, s
 /* After a step at `now`: when the next HCORE_EV_TIME is due; always later than `now`. */
 int64_t hcore_next(const struct hcore *h, int64_t now);
 
-/* It lives, and is the Livy that would be started now: it may be let go, at the gate or still on its way
- * there. */
+/* It lives, and may be let go, at the gate or still on its way there. */
 bool hcore_current(const struct hcore *h);
 
-/* What HELD carries; `text` is the machine's. */
+/* What HELD carries; `text` is the machine's: why there is none, or why it is to be renewed. */
 int hcore_held(const struct hcore *h, const char **text);
+/* … and its other half: it is out of date and waits for its turn, or is being renewed. */
+bool hcore_renewing(const struct hcore *h);
 
 #endif

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "breach.h"
@@ -20,6 +22,7 @@
 #define LOOK_WITHIN 5000   /* ms */
 #define OPEN_WITHIN 2000   /* ms: the agent's thread is no Java thread and has nothing else to do */
 #define LOCK_WITHIN 5      /* ms: who only looks at the lock has it for microseconds */
+#define AWAIT_WITHIN 50    /* ms that a START waits for what a look for it finds */
 
 static const char *const state_names[] = {"none", "none", "warming", "held", "killed"};
 
@@ -141,6 +144,7 @@ static void look_at_files(struct keeper *k)
     }
 }
 
+/* It has ended, and was reaped. */
 static void stamped(struct keeper *k)
 {
     struct held *h = &k->held;
@@ -153,6 +157,21 @@ static void stamped(struct keeper *k)
     h->stamp_by = CLOCK_NEVER;
     if (owed)
         step(k, event);
+}
+
+/* START has come while the look for it is under way, which takes a few milliseconds where the files' host
+ * answers at all: the loop may stand still for so long, as no Livy runs whose lease could end meanwhile. */
+static void await_look(struct keeper *k)
+{
+    struct held *h = &k->held;
+    int64_t until = clock_boot_ms() + AWAIT_WITHIN, left;
+    int status;
+
+    while (h->core.looking && h->stamp.pid != 0 && (left = until - clock_boot_ms()) > 0) {
+        struct pollfd look = {.fd = h->stamp.pidfd, .events = POLLIN};
+        if (poll(&look, 1, (int)left) > 0 && waitpid(h->stamp.pid, &status, WNOHANG) == h->stamp.pid)
+            stamped(k);
+    }
 }
 
 /* ---- what it does -------------------------------------------------------------------------------------- */
@@ -328,6 +347,7 @@ bool held_let_go(struct keeper *k, int *after)
 {
     struct held *h = &k->held;
 
+    await_look(k);
     if (!hcore_current(&h->core) || h->child.pid == 0 || !lock_and_open(k)) {
         step(k, (struct hcore_event){.type = HCORE_EV_LIVY, .there = true}); /* ends it, where there is one */
         *after = h->child.pidfd;
@@ -416,9 +436,17 @@ void held_reloaded(struct keeper *k)
     step(k, (struct hcore_event){.type = HCORE_EV_RELOADED, .config = &config});
 }
 
+void held_ordered(struct keeper *k, const struct ipc_msg *msg)
+{
+    if (msg->type == IPC_RENEW)
+        step(k, (struct hcore_event){.type = HCORE_EV_TURN});
+    else if (msg->type == IPC_LOOK)
+        step(k, (struct hcore_event){.type = HCORE_EV_LOOK});
+}
+
 static void tell(struct keeper *k, int code, const char *text)
 {
-    struct ipc_msg msg = {.type = IPC_HELD, .code = code};
+    struct ipc_msg msg = {.type = IPC_HELD, .code = code, .run = hcore_renewing(&k->held.core) ? 1 : 0};
 
     snprintf(msg.text, sizeof(msg.text), "%s", text);
     if (k->core.elector_said_hello)

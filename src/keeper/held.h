@@ -39,12 +39,14 @@ void held_time(struct keeper *k);  /* carries out what is due */
 int64_t held_next(const struct keeper *k, int64_t now);
 
 void held_changed(struct keeper *k, const struct ipc_msg *msg); /* CHANGED of the elector */
+void held_ordered(struct keeper *k, const struct ipc_msg *msg); /* RENEW and LOOK of the elector */
 void held_stepped(struct keeper *k); /* after each step of the core: what became of Livy */
 void held_reloaded(struct keeper *k);
 void held_welcomed(struct keeper *k); /* an elector was sent WELCOME: it hears how things are */
 
-/* In the place of a fork: lets the held Livy go, and k->livy and k->guard are it. False where there is none
- * that may be: Livy is to be started cold, after `after` (a pidfd, or -1) has ended. */
+/* In the place of a fork, some 50 ms later at most where a look at the files is under way for it: lets the
+ * held Livy go, and k->livy and k->guard are it. False where there is none that may be: Livy is to be started
+ * cold, after `after` (a pidfd, or -1) has ended. */
 bool held_let_go(struct keeper *k, int *after);
 /* Livy has just died, with `status`. Where it was killed because it did not answer: `text` is why. Where it
  * could not have been held at all: so is `end`. */

@@ -149,6 +149,7 @@ void helpers_drain(struct keeper *k, bool last_words)
             hook_changed(k, &batch[i]);
             held_changed(k, &batch[i]);
         }
+        held_ordered(k, &batch[i]);
         upgrade_heard(k, batch[i].type);
     }
     helpers_pair(k);

@@ -91,6 +91,8 @@ void kcore_elector_message(struct kstep *s, const struct kcore_event *event)
         break;
     case IPC_PONG:
     case IPC_CHANGED: /* the hook's, which is none of the machine's business */
+    case IPC_RENEW:   /* these two are hcore.h's */
+    case IPC_LOOK:
         break;
     case IPC_FATAL:
         kcore_stop_fatal(s, msg->code);

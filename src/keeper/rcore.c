@@ -72,6 +72,8 @@ static void said(struct rcore *r, const struct rcore_event *event, struct rcore_
     case IPC_ASK:
     case IPC_REQUEST:
     case IPC_CHANGED:
+    case IPC_RENEW:
+    case IPC_LOOK:
     case IPC_ANSWER:
     case IPC_WELCOME:
     case IPC_LIVY:

@@ -118,6 +118,8 @@ static void told(struct relay *relay, const struct ipc_msg *msg, int *fd)
     case IPC_FENCED:
     case IPC_REQUEST:
     case IPC_CHANGED:
+    case IPC_RENEW:
+    case IPC_LOOK:
     case IPC_ANSWER:
     case IPC_HELD:
         break;

@@ -1,13 +1,16 @@
 """Which member runs the next Livy where standbys hold one at the gate (livy.standby = "hot"): the one that is next in the
 queue and says that its own is ready, else the one on which it died."""
 import json
+import os
 import signal
+import time
 import uuid
 
 from conftest import ClusterMaker
 from livyha import proc
 from livyha.admin import metrics
 from livyha.cluster import Cluster
+from livyha.faults import processes, stop_at_once
 from livyha.member import Member
 from livyha.oracle import Life
 
@@ -184,3 +187,102 @@ def test_people_see_how_it_is_with_the_held_one(make_cluster: ClusterMaker) -> N
     active.wait(lambda: f"{standby.name} holds no Livy: " in active.ctl("status", as_json=False).out, 20, "people are told why")
     row = active.row(standby.name)
     assert (row["livy"], row["held"]) == ("none", "none") and row["held_reason"], row
+
+
+def test_an_unnamed_switchover_goes_to_one_that_is_ready(make_cluster: ClusterMaker) -> None:
+    """The next one in the queue has none: the one behind it is put before it."""
+    cluster, active = _hot(make_cluster, 3)
+    first, second = (cluster[name] for name in cluster.latch_ids()[1:])
+    first.set_mode("gate-refused")
+    away, held = first.held(), second.held()
+    assert away is not None and held is not None
+    proc.send(away.pid, signal.SIGKILL)
+    first.wait_log("will be started cold")
+    _knows(first, first.name, "none")
+    assert first.ctl("switchover").code == 0
+    life = second.wait_serving()
+    assert life.pid == held.pid and cluster.latch_ids() == [second.name, first.name, active.name]
+    outcome = cluster.control()["results"][-1]
+    assert outcome["outcome"] == "done" and outcome["active"] == second.name, outcome
+
+
+# ---- what is held and what the files say -----------------------------------------------------------------------
+
+
+def _edit(member: Member, text: str = "livy.server.session.timeout = 2h\n") -> int:
+    """Writes to livy.conf; returns when, as the stand-ins tell the time."""
+    with open(os.path.join(member.home, "conf", "livy.conf"), "a", encoding="utf-8") as file:
+        file.write(text)
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def test_renewals_take_turns(make_cluster: ClusterMaker) -> None:
+    """All edited at once: one standby is ready at each instant, by the stand-ins' records and in the members' eyes."""
+    cluster, active = _hot(make_cluster, 3)
+    standbys = {member.name: member for member in cluster.standbys()}
+    for member in standbys.values():
+        member.set_mode("gate-delay=1500")
+    edited = {name: _edit(member) for name, member in standbys.items()}
+    looks: list[tuple[list[str], list[str]]] = []
+
+    def all_renewed() -> bool:
+        held = {name: member.held() for name, member in standbys.items()}
+        told = [row["id"] for row in (active.status() or {}).get("members", []) if row["livy"] == "held"]
+        looks.append(([name for name, life in held.items() if life], told))
+        return all(life and life.begun > edited[name] for name, life in held.items())
+
+    cluster.wait(all_renewed, 60, "each holds one that was started after the edit")
+    assert all(at_gate and told for at_gate, told in looks), [look for look in looks if not all(look)]
+    one_at_a_time = {tuple(at_gate) for at_gate, _ in looks}
+    first, second = cluster.latch_ids()[1:]
+    assert {(first,), (second,)} <= one_at_a_time, f"each was away once, the other one was ready: {one_at_a_time}"
+    begun = [standbys[name].wait_held().begun for name in (first, second)]
+    assert begun == sorted(begun), "the first in the queue first"
+    for name, member in standbys.items():
+        _knows(active, name, "held")
+        member.wait(lambda: active.row(name)["held_renewing"] is False, 10, "it is over")  # noqa: B023
+        assert "no other member's was ready" not in member.log()
+    assert len(cluster.oracle.lives()) == 1
+
+
+def test_a_switchover_serves_what_livy_conf_says_now(make_cluster: ClusterMaker) -> None:
+    cluster, active = _hot(make_cluster, 2)
+    standby = cluster.standbys()[0]
+    held = standby.held()
+    edited = _edit(standby)
+    assert active.ctl("switchover").code == 0
+    life = standby.wait_serving()
+    assert held is not None and life.pid != held.pid and life.begun > edited, (held, life)
+    standby.wait_log("files of livy.conf_dir have changed, and a take-over by plan is near")
+    assert [life.name for life in cluster.oracle.lives()] == [active.name, standby.name], "what was held has never lived"
+
+
+def test_a_daemon_that_is_stopped_is_followed_with_what_livy_conf_says_now(make_cluster: ClusterMaker) -> None:
+    cluster, active = _hot(make_cluster, 2)
+    standby = cluster.standbys()[0]
+    edited = _edit(standby)
+    assert active.stop() == 0
+    life = standby.wait_serving()
+    assert life.begun > edited, life
+    assert len(cluster.oracle.lives()) == 2, "what was held has never lived"
+
+
+def test_who_crashes_is_followed_with_what_is_held(make_cluster: ClusterMaker) -> None:
+    """Without waiting for a start; a person is told that what serves is not what the files say."""
+    cluster, active = _hot(make_cluster, 2)
+    standby = cluster.standbys()[0]
+    held = standby.held()
+    assert held is not None
+    # It looks each 10 s, and would renew it: the session ends in the 5 s after the crash.
+    cluster.wait(lambda: 0.2e9 < (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - held.begun) % 10e9 < 2e9, 15, "it has just looked")
+    _edit(standby)
+    serving = active.serving()
+    assert serving is not None
+    pids = processes(active, serving)
+    stop_at_once(active, pids)  # or the elector would give the latch up
+    for pid in pids:
+        proc.send(pid, signal.SIGKILL)
+    active.wait_exit()
+    life = standby.wait_serving()
+    assert life.pid == held.pid, (held, life)
+    standby.wait_log("Livy was held before files of livy.conf_dir have changed: it serves without that change")

@@ -165,6 +165,7 @@ static void relate_core(struct core *c, int64_t now)
                               &c->opened_at,
                               &c->late_at,
                               &c->backoff.told,
+                              &c->backoff.left_since,
                               &c->command.quiesce_by,
                               &c->command.orders.paused_until};
 

@@ -238,7 +238,7 @@ static void test_wrong_fields(void **state)
 
     SPOILT(msg.magic++);
     SPOILT(msg.type = 0);
-    SPOILT(msg.type = IPC_CHANGED + 1);
+    SPOILT(msg.type = IPC_LOOK + 1);
     SPOILT(msg.type = IPC_WELCOME - 1);
     SPOILT(msg.type = IPC_HELD + 1);
     SPOILT(msg.sent_at = -1);
@@ -343,7 +343,8 @@ static void test_names(void **state)
     assert_string_equal(ipc_type_name(IPC_HELD), "held");
     assert_string_equal(ipc_type_name(IPC_HELD + 1), "unknown");
     assert_string_equal(ipc_type_name(IPC_CHANGED), "changed");
-    assert_string_equal(ipc_type_name(IPC_CHANGED + 1), "unknown");
+    assert_string_equal(ipc_type_name(IPC_LOOK), "look");
+    assert_string_equal(ipc_type_name(IPC_LOOK + 1), "unknown");
     assert_string_equal(ipc_role_name(IPC_ROLE_ACTIVE), "active");
     assert_string_equal(ipc_role_name(IPC_ROLE_STOPPED), "stopped");
     assert_string_equal(ipc_role_name(99), "unknown");

@@ -132,7 +132,9 @@ static void test_hot_standbys(void **state)
                 "{\"id\":\"c\",\"role\":\"standby\",\"livy\":\"none\",\"held\":\"warming\"},"
                 "{\"id\":\"d\",\"role\":\"standby\",\"livy\":\"none\",\"held\":\"none\","
                 "\"held_reason\":\"refused: the list does not fit\",\"alarms\":[\"x\"]},"
-                "{\"id\":\"e\",\"role\":\"standby\",\"livy\":\"none\",\"held\":null}]}",
+                "{\"id\":\"e\",\"role\":\"standby\",\"livy\":\"none\",\"held\":null},"
+                "{\"id\":\"f\",\"role\":\"standby\",\"livy\":\"held\",\"held\":\"ready\","
+                "\"held_renewing\":true,\"held_reason\":\"it has grown old\"}]}",
                 NULL,
                 "livy_ha at /r: a serves\n"
                 "\n"
@@ -142,9 +144,11 @@ static void test_hot_standbys(void **state)
                 "  c       standby  warming  -      -\n"
                 "  d       standby  none     -      -\n"
                 "  e       standby  none     -      -\n"
+                "  f       standby  held     -      -\n"
                 "\n"
                 "Alarm on d: x\n"
-                "d holds no Livy: refused: the list does not fit\n");
+                "d holds no Livy: refused: the list does not fit\n"
+                "f's Livy is to be renewed: it has grown old\n");
 }
 
 static void test_headlines(void **state)

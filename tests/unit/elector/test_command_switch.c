@@ -1,6 +1,6 @@
 /* test_command_switch.c - switchovers in <root>/control, in the orders that hurt: an answer that is lost,
  * another member that is quicker, a reign that ends meanwhile. Each is carried out once or not at all, and
- * who asked hears of it. */
+ * who asked hears of it. And to whom one goes that names nobody. */
 #include "command_fixture.h"
 
 /* ---- switchover ---- */
@@ -212,6 +212,119 @@ static void test_asked_of_the_next_elector(void **state)
     assert_int_equal(exchange.status, 404);
 }
 
+/* ---- nobody is named, and standbys hold a Livy ---- */
+
+static void holds(const struct host *who, bool ready, bool renewing)
+{
+    for (int i = 0; i < HANDLES; i++) {
+        json_t *record = json_object_get(hosts[i].view.members, who->conf.id);
+        json_object_set_new(record, "livy", json_string(ready ? "held" : "none"));
+        json_object_set_new(record, "held_renewing", json_boolean(renewing));
+    }
+}
+
+static void goes_to(const char *to)
+{
+    static struct httpd_exchange exchange; /* answered later on */
+
+    post(b, &exchange, "/switchover", NULL);
+    serve_everybody();
+    assert_string_equal(in_switchover("to"), to);
+    assert_int_equal(a->e.core.command.orders.named, to[0] != '\0');
+}
+
+static void test_the_next_one_is_as_good_as_any(void **state)
+{
+    (void)state;
+    holds(b, true, false);
+    holds(c, true, false);
+    goes_to("");
+}
+
+static void test_one_that_is_ready_is_chosen(void **state)
+{
+    (void)state;
+    holds(b, false, false);
+    holds(c, true, false);
+    goes_to("c");
+    assert_true(c->e.core.command.orders.to_me);
+    assert_false(b->e.core.command.orders.to_me);
+    c_takes_over();
+    assert_null(in_control("switchover"));
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(in_control("results"), 0), "outcome")), "done");
+}
+
+/* It would be started anew for a take-over by plan. */
+static void test_one_that_is_out_of_date_is_not_ready(void **state)
+{
+    (void)state;
+    holds(b, true, true);
+    holds(c, true, false);
+    goes_to("c");
+}
+
+static void test_nobody_is_ready(void **state)
+{
+    (void)state;
+    holds(b, false, false);
+    holds(c, true, true);
+    goes_to("");
+}
+
+/* It was nobody's wish that it be this one. */
+static void test_who_was_chosen_goes(void **state)
+{
+    (void)state;
+    holds(b, false, false);
+    holds(c, true, false);
+    goes_to("c");
+    shown(c, "joining", 0, 3);
+    c->e.core.phase = CORE_JOINING;
+    update_everybody();
+    assert_non_null(in_control("switchover"));
+    assert_false(a->e.core.command.orders.named || b->e.core.command.orders.named);
+    marks(a, CORE_MARK_BEGUN);
+    serve_everybody();
+    assert_true(begun());
+    a->e.core.leading = a->e.core.serving = false;
+    a->e.core.phase = CORE_STANDBY;
+    shown(a, "standby", 0, 4);
+    leads(b, EPOCH + 1);
+    shown(b, "active", EPOCH + 1, 2);
+    update_everybody();
+    assert_null(in_control("switchover"));
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(in_control("results"), 0), "outcome")), "done");
+}
+
+/* Its node is gone, its record not yet: the request waits for the word of that. */
+static void test_who_was_chosen_has_left_the_queue(void **state)
+{
+    (void)state;
+    holds(b, false, false);
+    holds(c, true, false);
+    goes_to("c");
+    others.n = 2;
+    marks(a, CORE_MARK_BEGUN);
+    serve_everybody();
+    assert_false(begun());
+    assert_int_equal(results(), 0);
+    assert_string_equal(in_switchover("to"), "c");
+}
+
+static void test_a_drained_one_is_not_chosen(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    holds(b, false, false);
+    holds(c, true, false);
+    post(c, &exchange, "/drain", NULL);
+    serve_everybody();
+    goes_to("");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +338,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_mark_of_another_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_does_not_take_back_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asked_of_the_next_elector, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_next_one_is_as_good_as_any, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_that_is_ready_is_chosen, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_that_is_out_of_date_is_not_ready, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_is_ready, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_was_chosen_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_was_chosen_has_left_the_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_drained_one_is_not_chosen, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,63 @@ static void test_given_up_after_a_lease_that_ran_out(void **state)
     gives_up();
 }
 
+/* First again, once the one that had it is gone in its turn; Livy's run `run` serves. */
+static void elected_again(uint32_t run, int sequence)
+{
+    reply(CORE_REQ_DELETE, CORE_OK);
+    whatever();
+    created(sequence);
+    whatever();
+    owned_by(SESSION, EPOCH + sequence);
+    whatever();
+    listed(own_name(sequence), NULL);
+    whatever();
+    if (core.pending[CORE_REQ_HANDOVER] != 0)
+        left(CORE_LEFT_IN_ORDER);
+    whatever();
+    livy_answers = true;
+    if (core.start_run == 0)
+        (void)next_start(now + 20000);
+    whatever();
+    assert_int_equal(core.start_run, run);
+    if (core.pending[CORE_REQ_TENURE] != 0)
+        reply(CORE_REQ_TENURE, CORE_OK);
+    livy_runs(run, core.kill_at);
+    whatever();
+    leased(core.kill_at);
+    whatever();
+    probed(true);
+    whatever();
+}
+
+/* A lease that runs out again and again under a Livy that takes all of its host, say: no crash, however
+ * often. It does not go round and round. */
+static void test_no_end_without_a_crash_moves_it_for_ever(void **state)
+{
+    (void)state;
+    become_active();
+    for (uint32_t run = 1; run <= 3; run++) {
+        next_is("livy-b", 0);
+        whatever();
+        livy_dead(run, IPC_CAUSE_DEADLINE);
+        assert_int_equal(deaths_here(), 0);
+        assert_true(told(CORE_HIST_FENCED));
+        if (run == 3)
+            break;
+        gives_up();
+        elected_again(run + 1, 5 + (int)run);
+    }
+    expect(CORE_ACT_START); /* livy.restarts times within the window; then it stays */
+    whatever();
+    livy_runs(4, core.kill_at);
+    whatever();
+    now = core.backoff.left_since + WINDOW;
+    core.kill_at = now + 5000; /* all was well meanwhile */
+    livy_dead(4, IPC_CAUSE_DEADLINE);
+    assert_true(came(CORE_ACT_DELETE));
+    whatever();
+}
+
 /* What the others said before a break is no news after it. */
 static void test_forgotten_with_the_connection(void **state)
 {
@@ -236,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_kept_once_livy_dies_everywhere),
         cmocka_unit_test(test_one_that_hangs_is_stopped_first),
         cmocka_unit_test(test_given_up_after_a_lease_that_ran_out),
+        cmocka_unit_test(test_no_end_without_a_crash_moves_it_for_ever),
         cmocka_unit_test(test_forgotten_with_the_connection),
         cmocka_unit_test(test_not_given_up_without_a_death),
         cmocka_unit_test(test_not_given_up_for_a_start_that_was_refused),

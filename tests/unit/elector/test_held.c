@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -18,6 +19,9 @@ static json_t *members, *drained;
 static int published;
 static char heir[CORE_TEXT_SIZE];
 static uint64_t standing;
+static struct command_table commands;
+static uint32_t sent[8]; /* to the keeper */
+static size_t n_sent;
 
 /* ---- what they call ---- */
 
@@ -78,6 +82,14 @@ void front_update(struct front *front)
     (void)front;
 }
 
+void channel_send(struct elector *elector, struct ipc_msg *msg, int fd)
+{
+    assert_ptr_equal(elector, &e);
+    assert_int_equal(fd, -1);
+    assert_true(n_sent < sizeof(sent) / sizeof(sent[0]));
+    sent[n_sent++] = msg->type;
+}
+
 /* ---- this member's ---- */
 
 static int set_up(void **state)
@@ -86,6 +98,9 @@ static int set_up(void **state)
     conf = (struct conf){.id = "livy-a"};
     memset(&e, 0, sizeof(e));
     e.conf = &conf;
+    memset(&commands, 0, sizeof(commands));
+    e.commands = &commands;
+    n_sent = 0;
     snprintf(e.core.node, sizeof(e.core.node), "_c_x-latch-0000000007");
     members = json_object();
     drained = json_object();
@@ -118,7 +133,8 @@ static void record_says(const char *livy, const char *held, const char *reason)
     held_record(&e, self);
     const char *text = json_string_value(json_object_get(self, "held"));
     const char *why = json_string_value(json_object_get(self, "held_reason"));
-    assert_int_equal(json_object_size(self), 2);
+    assert_int_equal(json_object_size(self), 3);
+    assert_true(json_is_null(json_object_get(self, "held_renewing")) == (text == NULL));
     assert_string_equal(text != NULL ? text : "null", held);
     assert_string_equal(why != NULL ? why : "null", reason);
     json_decref(self);
@@ -229,6 +245,178 @@ static void test_strange_records(void **state)
     heir_is("");
 }
 
+/* ---- turns ---- */
+
+#define OWN 7
+
+static void hot(const char *id, const char *held, bool renewing, int sequence)
+{
+    json_object_set_new(members, id,
+                        json_pack("{s:s, s:s, s:s, s:b, s:i}", "role", "standby", "livy",
+                                  strcmp(held, "ready") == 0 ? "held" : "none", "held", held, "held_renewing",
+                                  renewing, "sequence", sequence));
+}
+
+static void may(bool so)
+{
+    assert_int_equal(held_may_renew(members, "livy-a", OWN), so);
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    hot("livy-a", "ready", true, OWN);
+    member("livy-x", "active", "serving", 1);
+    may(true); /* nobody else would ever be ready */
+    json_object_set_new(
+        members, "livy-c",
+        json_pack("{s:s, s:s, s:n, s:i}", "role", "standby", "livy", "none", "held", "sequence", 8));
+    may(true); /* nor would a cold one */
+    hot("livy-b", "none", false, 8);
+    may(false);
+    hot("livy-b", "warming", false, 8);
+    may(false);
+    hot("livy-b", "ready", false, 8);
+    may(true);
+    hot("livy-b", "ready", true, 8);
+    may(true); /* it comes after us */
+    hot("livy-b", "ready", true, 6);
+    may(false);
+    hot("livy-b", "ready", false, 6);
+    may(true);
+    assert_false(held_may_renew(members, "livy-a", -1)); /* it does not stand */
+}
+
+/* One at a time, whoever is at it. */
+static void test_one_at_a_time(void **state)
+{
+    (void)state;
+    hot("livy-b", "ready", false, 5);
+    hot("livy-c", "warming", true, 9);
+    may(false);
+    hot("livy-c", "none", true, 9);
+    may(false);
+    hot("livy-c", "none", false, 9); /* refused, say */
+    may(true);
+}
+
+/* Of members that agree on the records exactly one has its turn, as long as another one is ready. */
+static void test_one_of_all(void **state)
+{
+    static const char *const ids[] = {"livy-a", "livy-b", "livy-c", "livy-d"};
+    static const char *const states[] = {"none", "warming", "ready"};
+
+    (void)state;
+    srand(1);
+    for (int i = 0; i < 5000; i++) {
+        int turns = 0, ready = 0;
+        for (int j = 0; j < 4; j++) {
+            const char *now = states[rand() % 4 % 3];
+            hot(ids[j], now, rand() % 2 == 0, (j * 7 + i) % 4);
+            ready += strcmp(now, "ready") == 0;
+        }
+        for (int j = 0; j < 4; j++) {
+            const json_t *own = json_object_get(members, ids[j]);
+            bool due = json_is_true(json_object_get(own, "held_renewing")) &&
+                       strcmp(json_string_value(json_object_get(own, "held")), "ready") == 0;
+            turns +=
+                due && held_may_renew(members, ids[j], json_integer_value(json_object_get(own, "sequence")));
+        }
+        assert_true(turns <= 1 && (turns == 0 || ready > 1));
+    }
+}
+
+static void renewing(int code, bool is)
+{
+    struct ipc_msg msg = {.type = IPC_HELD, .code = code, .run = is ? 1 : 0, .text = "it has grown old"};
+
+    held_take(&e, &msg);
+}
+
+/* Not before those who have come to the same in the same moment can be seen; once is enough. */
+static void test_the_keeper_is_told_once(void **state)
+{
+    (void)state;
+    e.core.connected = true;
+    hot("livy-b", "ready", false, 8);
+    renewing(IPC_HELD_READY, true);
+    assert_int_equal(n_sent, 0);
+    e.held.renewing_since -= 3000;
+    e.core.connected = false; /* the records are of before */
+    held_look(&e);
+    assert_int_equal(n_sent, 0);
+    e.core.connected = true;
+    held_look(&e);
+    held_look(&e);
+    assert_int_equal(n_sent, 1);
+    assert_int_equal(sent[0], IPC_RENEW);
+    renewing(IPC_HELD_WARMING, true);
+    held_look(&e);
+    renewing(IPC_HELD_READY, false);
+    held_look(&e);
+    assert_int_equal(n_sent, 1);
+    renewing(IPC_HELD_READY, true); /* another time */
+    e.held.renewing_since -= 3000;
+    held_look(&e);
+    assert_int_equal(n_sent, 2);
+}
+
+/* ---- a take-over by plan ---- */
+
+static void asked_for(const char *id, const char *to)
+{
+    commands.request = (struct command_switch){.there = true, .epoch = 40};
+    snprintf(commands.request.id, sizeof(commands.request.id), "%s", id);
+    snprintf(commands.request.to, sizeof(commands.request.to), "%s", to);
+    held_look(&e);
+}
+
+static void test_a_switchover_is_looked_ahead_for(void **state)
+{
+    (void)state;
+    e.core.phase = CORE_STANDBY;
+    e.core.watching = true;
+    e.core.predecessor_epoch = 39;
+    asked_for("1", "livy-a");
+    assert_int_equal(n_sent, 0); /* none is held */
+    e.held.state = IPC_HELD_READY;
+    asked_for("1", "livy-b");
+    asked_for("2", ""); /* another one is next */
+    assert_int_equal(n_sent, 0);
+    asked_for("3", "livy-a");
+    asked_for("3", "livy-a");
+    assert_int_equal(n_sent, 1);
+    assert_int_equal(sent[0], IPC_LOOK);
+    e.core.predecessor_epoch = 40;
+    asked_for("4", "");
+    assert_int_equal(n_sent, 2);
+    e.core.takeover.left = CORE_LEFT_IN_ORDER;
+    held_start(&e); /* that was it */
+    assert_int_equal(n_sent, 2);
+    e.core.phase = CORE_ACTIVE;
+    asked_for("5", "");
+    assert_int_equal(n_sent, 2);
+}
+
+/* A daemon that was stopped. One that has crashed is followed with what is at hand. */
+static void test_looked_for_where_the_latch_was_given_up(void **state)
+{
+    (void)state;
+    e.held.state = IPC_HELD_READY;
+    e.core.takeover.left = CORE_LEFT_GONE;
+    held_start(&e);
+    e.core.takeover.left = CORE_LEFT_UNSEEN;
+    held_start(&e);
+    assert_int_equal(n_sent, 0);
+    e.core.takeover.left = CORE_LEFT_IN_ORDER;
+    held_start(&e);
+    assert_int_equal(n_sent, 1);
+    assert_int_equal(sent[0], IPC_LOOK);
+    e.held.state = IPC_HELD_NONE;
+    held_start(&e);
+    assert_int_equal(n_sent, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +426,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_heir, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_heir_is_the_next_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_strange_records, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_at_a_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_of_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_keeper_is_told_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_switchover_is_looked_ahead_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_looked_for_where_the_latch_was_given_up, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

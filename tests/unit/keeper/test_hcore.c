@@ -1,118 +1,6 @@
-/* test_hcore.c - the keeper's decisions about the Livy that it holds, as traces. */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "hcore.h"
-#include "livy-ha/clock.h"
-
-#define MINUTE INT64_C(60000)
-#define HOUR (60 * MINUTE)
-#define T 10000
-
-struct bed {
-    struct hcore h;
-    int64_t now;
-    struct hcore_actions out; /* of the last step */
-};
-
-static const struct hcore_config hot = {.wanted = true, .max_age = 8 * HOUR, .start_within = 5 * MINUTE};
-static const struct hcore_config cold = {.wanted = false, .max_age = 8 * HOUR, .start_within = 5 * MINUTE};
-static const struct hcore_stamp files = {.conf = 1, .jars = 2};
-
-static void happen(struct bed *bed, struct hcore_event event)
-{
-    hcore_step(&bed->h, &event, bed->now, &bed->out);
-    assert_true(hcore_next(&bed->h, bed->now) > bed->now);
-}
-
-static void pass(struct bed *bed, int64_t ms)
-{
-    bed->now += ms;
-    happen(bed, (struct hcore_event){.type = HCORE_EV_TIME});
-}
-
-/* Nothing has changed. */
-static void answer_stamp(struct bed *bed)
-{
-    happen(bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = files});
-}
-
-static const struct hcore_action *found(const struct bed *bed, enum hcore_action_type type)
-{
-    for (size_t i = 0; i < bed->out.count; i++)
-        if (bed->out.list[i].type == type)
-            return &bed->out.list[i];
-    return NULL;
-}
-
-static void assert_told(const struct bed *bed, int code, const char *text)
-{
-    const char *told;
-
-    assert_int_equal(hcore_held(&bed->h, &told), code);
-    if (strstr(told, text) == NULL)
-        fail_msg("\"%s\" says nothing of \"%s\"", told, text);
-    assert_int_equal(bed->h.told, code); /* and the elector knows */
-    assert_string_equal(bed->h.told_text, told);
-}
-
-static void stand(struct bed *bed, const struct hcore_config *config)
-{
-    *bed = (struct bed){.now = 1000};
-    hcore_init(&bed->h, config, "a", bed->now);
-    happen(bed, (struct hcore_event){.type = HCORE_EV_SESSION, .ms = T});
-    assert_null(found(bed, HCORE_ACT_STAMP)); /* joining */
-    happen(bed, (struct hcore_event){.type = HCORE_EV_ROLE, .role = IPC_ROLE_STANDBY});
-}
-
-/* From the looking at the files to the start. */
-static void start(struct bed *bed)
-{
-    if (found(bed, HCORE_ACT_STAMP) == NULL)
-        pass(bed, 200); /* it has become a standby just now */
-    assert_non_null(found(bed, HCORE_ACT_STAMP));
-    happen(bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = files});
-    assert_non_null(found(bed, HCORE_ACT_START));
-    assert_false(hcore_current(&bed->h));
-    happen(bed, (struct hcore_event){.type = HCORE_EV_STARTED, .pid = 100});
-    assert_true(hcore_current(&bed->h));
-    assert_told(bed, IPC_HELD_WARMING, "");
-}
-
-static void say(struct bed *bed, uint32_t message)
-{
-    happen(bed, (struct hcore_event){.type = HCORE_EV_SAID, .message = message, .text = "it says"});
-}
-
-static void stand_held(struct bed *bed)
-{
-    stand(bed, &hot);
-    start(bed);
-    say(bed, GATE_READY);
-    say(bed, GATE_HELD);
-    assert_told(bed, IPC_HELD_WARMING, "");
-    say(bed, GATE_LOADED);
-    assert_told(bed, IPC_HELD_READY, "");
-}
-
-static void exit_with(struct bed *bed, int status)
-{
-    happen(bed, (struct hcore_event){.type = HCORE_EV_EXITED, .status = status, .text = ""});
-}
-
-static void assert_ended(struct bed *bed, const char *why)
-{
-    assert_non_null(found(bed, HCORE_ACT_KILL));
-    assert_false(hcore_current(&bed->h));
-    assert_told(bed, IPC_HELD_NONE, why);
-}
+/* test_hcore.c - the keeper's decisions about the Livy that it holds, as traces: when there is one, and when
+ * it dies. */
+#include "hcore_fixture.h"
 
 /* ---- when there is one --------------------------------------------------------------------------------- */
 
@@ -354,8 +242,10 @@ static void test_one_that_was_let_go_and_cannot_be_held(void **state)
     stand(&bed, &hot);
     start(&bed);
     happen(&bed, (struct hcore_event){.type = HCORE_EV_TAKEN});
+    assert_non_null(found(&bed, HCORE_ACT_STAMP)); /* whether it serves what the files say, and … */
+    answer_stamp(&bed);
     assert_null(
-        found(&bed, HCORE_ACT_STAMP)); /* no next one: this is Livy, and we are still called a standby */
+        found(&bed, HCORE_ACT_START)); /* … no next one: this is Livy, though we are called a standby */
     happen(&bed, (struct hcore_event){.type = HCORE_EV_LIVY, .there = true});
     happen(&bed, (struct hcore_event){.type = HCORE_EV_UNFIT, .text = "another Livy"});
     assert_non_null(found(&bed, HCORE_ACT_ALARM));
@@ -422,99 +312,6 @@ static void test_nonsense_ends_it(void **state)
     assert_ended(&bed, "cannot be");
 }
 
-/* ---- when it is not current any more ------------------------------------------------------------------- */
-
-static void test_age(void **state)
-{
-    struct bed bed;
-    int64_t began;
-
-    (void)state;
-    stand_held(&bed);
-    began = bed.now;
-    while (hcore_current(&bed.h)) {
-        bed.now = hcore_next(&bed.h, bed.now);
-        happen(&bed, (struct hcore_event){.type = HCORE_EV_TIME});
-        if (hcore_current(&bed.h) && found(&bed, HCORE_ACT_STAMP))
-            answer_stamp(&bed);
-    }
-    assert_told(&bed, IPC_HELD_NONE, "held_max_age");
-    assert_in_range(bed.now - began, 8 * HOUR, 8 * HOUR + MINUTE);
-    exit_with(&bed, 256 + 9);
-    start(&bed); /* at once */
-}
-
-/* Two members do not renew theirs in the same moment. */
-static void test_members_take_turns(void **state)
-{
-    struct hcore a, b;
-
-    (void)state;
-    hcore_init(&a, &hot, "livy-a.example.com", 0);
-    hcore_init(&b, &hot, "livy-b.example.com", 0);
-    assert_true(a.draw % 60001 != b.draw % 60001);
-}
-
-static void test_changed_files(void **state)
-{
-    struct bed bed;
-
-    (void)state;
-    stand_held(&bed);
-    pass(&bed, 29999);
-    assert_null(found(&bed, HCORE_ACT_STAMP));
-    pass(&bed, 1);
-    assert_non_null(found(&bed, HCORE_ACT_STAMP));
-    happen(&bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = {.conf = 5, .jars = 2}});
-    assert_true(
-        hcore_current(&bed.h)); /* another member may be at it just now: its turn comes within a minute */
-    pass(&bed, MINUTE);
-    assert_ended(&bed, "livy.conf_dir");
-}
-
-static void test_changed_jars_end_it_at_once(void **state)
-{
-    struct bed bed;
-
-    (void)state;
-    stand_held(&bed);
-    pass(&bed, 30000);
-    happen(&bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .stamp = {.conf = 1, .jars = 5}});
-    assert_ended(&bed, "jars");
-}
-
-static void test_files_that_cannot_be_looked_at_change_nothing(void **state)
-{
-    struct bed bed;
-
-    (void)state;
-    stand_held(&bed);
-    for (int i = 0; i < 3; i++) {
-        pass(&bed, 30000);
-        assert_non_null(found(&bed, HCORE_ACT_STAMP));
-        happen(&bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .text = "it does not answer"});
-        assert_true(hcore_current(&bed.h));
-        assert_true((found(&bed, HCORE_ACT_WARN) != NULL) == (i == 0)); /* once is enough */
-    }
-}
-
-static void test_a_reload_renews_it(void **state)
-{
-    struct bed bed;
-
-    (void)state;
-    stand_held(&bed);
-    happen(&bed, (struct hcore_event){.type = HCORE_EV_RELOADED, .config = &hot});
-    assert_ended(&bed, "loaded again");
-    exit_with(&bed, 256 + 9);
-    start(&bed);
-    happen(&bed, (struct hcore_event){.type = HCORE_EV_RELOADED, .config = &cold});
-    assert_ended(&bed, "cold");
-    exit_with(&bed, 256 + 9);
-    pass(&bed, HOUR);
-    assert_null(found(&bed, HCORE_ACT_STAMP));
-}
-
 /* ---- looked at from outside ---------------------------------------------------------------------------- */
 
 static void test_it_is_watched(void **state)
@@ -573,6 +370,9 @@ static void test_at_random(void **state)
             event.type = HCORE_EV_TAKEN;
         else if (draw < 68)
             event = (struct hcore_event){.type = HCORE_EV_BREACH, .text = "x"};
+        else if (draw < 72)
+            event.type = draw < 70 ? HCORE_EV_TURN : HCORE_EV_LOOK;
+        event.stamp.conf += (uint64_t)(rand() % 8 == 0);
         if (i == 199000)
             event.type = HCORE_EV_QUIT;
         quit |= event.type == HCORE_EV_QUIT;
@@ -615,12 +415,6 @@ int main(void)
         cmocka_unit_test(test_one_without_its_agent),
         cmocka_unit_test(test_one_that_never_comes_to_the_gate),
         cmocka_unit_test(test_nonsense_ends_it),
-        cmocka_unit_test(test_age),
-        cmocka_unit_test(test_members_take_turns),
-        cmocka_unit_test(test_changed_files),
-        cmocka_unit_test(test_changed_jars_end_it_at_once),
-        cmocka_unit_test(test_files_that_cannot_be_looked_at_change_nothing),
-        cmocka_unit_test(test_a_reload_renews_it),
         cmocka_unit_test(test_it_is_watched),
         cmocka_unit_test(test_at_random),
     };
