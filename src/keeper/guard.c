@@ -122,21 +122,24 @@ int guard_hear(const struct guard *guard, struct gate_msg *msg)
 bool guard_pass(struct guard *guard, const struct conf *conf, bool hold, char *option, size_t size)
 {
     char path[PATH_MAX], page[32] = "";
-    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
+    bool record = conf->livy.standby == CONF_STANDBY_HOT || conf->livy.class_data_sharing == CONF_CDS_AUTO;
+    bool needed = hold || conf->livy.guard == CONF_GUARD_PROCESS;
 
     option[0] = '\0';
     if (guard == NULL || guard->page == NULL)
         return true;
     guard->page_fd = fcntl(guard->page_fd, F_DUPFD_CLOEXEC, HIGH);
     guard->agents_end = fcntl(guard->agents_end, F_DUPFD_CLOEXEC, HIGH);
-    errno = guard->page_fd < 0 || guard->agents_end < 0 ? errno : ENOENT;
-    if (guard->page_fd < 0 || guard->agents_end < 0 || !guard_agent(path, sizeof(path)))
+    if (guard->page_fd < 0 || guard->agents_end < 0)
         return false;
+    errno = ENOENT;
+    if (!guard_agent(path, sizeof(path)))
+        return !needed; /* removed since the configuration was read */
     if (conf->livy.guard == CONF_GUARD_PROCESS)
         snprintf(page, sizeof(page), ",page=%d", guard->page_fd);
     int length = snprintf(option, size, " -agentpath:%s=%schannel=%d%s%s%s%s", path, hold ? "hold," : "",
-                          guard->agents_end, page, hot ? ",record=" : "", hot ? conf->runtime_dir : "",
-                          hot ? "/livy-classes" : "");
+                          guard->agents_end, page, record ? ",record=" : "", record ? conf->runtime_dir : "",
+                          record ? "/livy-classes" : "");
     errno = ENAMETOOLONG;
     return length > 0 && (size_t)length < size;
 }

@@ -52,6 +52,19 @@ void keeper_describe_livy(struct keeper *k)
              k->livyconf->host != NULL ? k->livyconf->host : "*");
 }
 
+/* For class data alone the agent is welcome, and not needed. */
+static bool open_guard(struct keeper *k)
+{
+    bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
+
+    if ((!guarded && k->conf->livy.class_data_sharing != CONF_CDS_AUTO) ||
+        guard_open(&k->guard, k->core.kill_at) == 0)
+        return true;
+    if (!guarded)
+        guard_close(&k->guard);
+    return !guarded;
+}
+
 static void fork_livy(struct keeper *k)
 {
     char why[256];
@@ -61,6 +74,7 @@ static void fork_livy(struct keeper *k)
                                 .kill_at = k->core.kill_at,
                                 .guard = &k->guard,
                                 .after = -1,
+                                .class_data = cds_starting(k),
                                 .output = k->said.fd};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
@@ -71,8 +85,7 @@ static void fork_livy(struct keeper *k)
         return;
     }
     said_begin(&k->said);
-    bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
-    if (guarded && guard_open(&k->guard, k->core.kill_at) != 0)
+    if (!open_guard(k))
         snprintf(why, sizeof(why), "its guard could not be made: %s (livy.guard)", strerror(errno));
     else if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
         event.pid = k->last_livy = k->livy.pid;
@@ -111,14 +124,14 @@ static void free_lock(struct keeper *k)
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
-    struct orphans orphans = {.livy = k->last_livy,
-                              .livy_alive = k->livy.pid != 0,
-                              .spare = {k->elector.pid, k->relay.child.pid,
-                                        k->upgrade.fresh[UCORE_ELECTOR].child.pid,
-                                        k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid,
-                                        k->fence.pid, k->hook.pid, k->held.child.pid, k->held.stamp.pid},
-                              .spare_session = {k->fence.session, k->hook.session, k->held.child.pid},
-                              .marker = marker};
+    struct orphans orphans = {
+        .livy = k->last_livy,
+        .livy_alive = k->livy.pid != 0,
+        .spare = {k->elector.pid, k->relay.child.pid, k->upgrade.fresh[UCORE_ELECTOR].child.pid,
+                  k->upgrade.fresh[UCORE_RELAY].child.pid, k->upgrade.retired.pid, k->fence.pid, k->hook.pid,
+                  k->held.child.pid, k->held.stamp.pid, k->cds.maker.pid},
+        .spare_session = {k->fence.session, k->hook.session, k->held.child.pid, k->cds.maker.pid},
+        .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
@@ -144,6 +157,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         char text[256];
         struct livyend end;
         child_read_status(&k->livy, text, sizeof(text));
+        cds_livy_ended(k, event.status);
         held_blame(k, text, sizeof(text));
         said_ended(&k->said, clock_boot_ms(), &end);
         child_forget(&k->livy);
@@ -164,7 +178,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
     } else if (pid == k->hook.pid) {
         hook_reaped(k, event.status);
     } else if (!held_reaped(k, pid, event.status) && !upgrade_reaped(k, pid, event.status) &&
-               (k->core.orphans > 0 || k->hunting)) {
+               !cds_reaped(k, pid) && (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
 }
@@ -181,9 +195,6 @@ static void reap(struct keeper *k)
         info.si_pid = 0;
     }
 }
-
-/* ---- the channel
- * ------------------------------------------------------------------------------------------------- */
 
 /* ---- actions
  * ------------------------------------------------------------------------------------------------------ */
@@ -325,6 +336,7 @@ static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
                                            .fence_timeout = k->conf->failover.fence_timeout};
     helpers_reload(k);
     held_reloaded(k);
+    cds_reloaded(k);
     snprintf(why, IPC_TEXT_SIZE, "the configuration is in force%s",
              k->pending_restart ? ", but for keys that take a restart of livy-ha (its log names them)" : "");
     return true;
@@ -397,6 +409,8 @@ static void arm(struct keeper *k)
     int64_t held = held_next(k, k->stepped_at);
     if (held < next)
         next = held;
+    if (cds_next(k) < next)
+        next = cds_next(k);
     if (k->said.again_at < next)
         next = k->said.again_at;
     if (notify_watchdog_ms() != 0 && k->watchdog_at < next)
@@ -427,6 +441,7 @@ static void loop(struct keeper *k)
         upgrade_time(k);
         hook_time(k, clock_boot_ms());
         held_time(k);
+        cds_time(k, clock_boot_ms());
         feed_watchdog(k, clock_boot_ms());
         if (clock_boot_ms() >= k->said.again_at)
             said_copy(&k->said, clock_boot_ms());
@@ -568,10 +583,12 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     upgrade_open(&k);
     hook_open(&k);
     held_open(&k, clock_boot_ms());
+    cds_open(&k);
     keeper_step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
     relay_time(&k);
     loop(&k);
     held_close(&k);
+    cds_close(&k);
     end_hook(&k);
     relay_close(&k);
     upgrade_close(&k);

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define ORPHANS_SPARE 9
-#define ORPHANS_SPARE_SESSIONS 3
+#define ORPHANS_SPARE 10
+#define ORPHANS_SPARE_SESSIONS 4
 
 struct orphans {
     pid_t livy; /* the dead Livy; or the one that runs again by now, whose own processes are let be */

@@ -275,15 +275,23 @@ bool startup_can_keep(const struct conf *conf, struct conf_report *report)
 {
     char path[PATH_MAX];
 
-    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
-    if ((!hot && conf->livy.guard != CONF_GUARD_PROCESS) || guard_agent(path, sizeof(path)))
+    bool hot = conf->livy.standby == CONF_STANDBY_HOT, guard = conf->livy.guard == CONF_GUARD_PROCESS;
+    bool class_data = conf->livy.class_data_sharing == CONF_CDS_AUTO;
+    if ((!hot && !guard && !class_data) || guard_agent(path, sizeof(path)))
         return true;
     conf_report_error(report,
                       "%s: %s: liblivy-ha-gate.so is neither beside livy-ha nor in %s: build livy-ha where a "
                       "JDK is (default-jdk-headless), or set %s",
-                      conf_origin(conf, hot ? "livy.standby" : "livy.guard"),
-                      hot ? "livy.standby = \"hot\"" : "livy.guard = \"process\"", LIVY_HA_LIBEXEC,
-                      hot ? "livy.standby to \"cold\"" : "livy.guard to \"none\"");
+                      conf_origin(conf, hot     ? "livy.standby"
+                                        : guard ? "livy.guard"
+                                                : "livy.class_data_sharing"),
+                      hot     ? "livy.standby = \"hot\""
+                      : guard ? "livy.guard = \"process\""
+                              : "livy.class_data_sharing = \"auto\"",
+                      LIVY_HA_LIBEXEC,
+                      hot     ? "livy.standby to \"cold\""
+                      : guard ? "livy.guard to \"none\""
+                              : "livy.class_data_sharing to \"off\"");
     return false;
 }
 

@@ -28,6 +28,7 @@ struct bed {
     char *envp[2];
     struct conf_report report;
     struct livyconf *livyconf;
+    const char *first;   /* of Java, before the user's; NULL: none */
     const char *options; /* of Java, beyond those that are always there; NULL: none */
     char why[1024];
 };
@@ -79,8 +80,8 @@ static void load(struct bed *bed)
 static int build(struct bed *bed)
 {
     bed->why[0] = '\0';
-    return livyconf_overlay(&bed->conf, bed->livyconf, 10000, bed->options != NULL ? bed->options : "",
-                            bed->why, sizeof bed->why);
+    return livyconf_overlay(&bed->conf, bed->livyconf, 10000, bed->first != NULL ? bed->first : "",
+                            bed->options != NULL ? bed->options : "", bed->why, sizeof bed->why);
 }
 
 static void build_good(struct bed *bed)
@@ -520,10 +521,10 @@ static void test_session_time_out_fits_curator(void **state)
     struct bed *bed = *state;
 
     load(bed);
-    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, 0, "", bed->why, sizeof bed->why), -1);
+    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, 0, "", "", bed->why, sizeof bed->why), -1);
     assert_non_null(strstr(bed->why, "zookeeper.session_timeout"));
     assert_int_equal(
-        livyconf_overlay(&bed->conf, bed->livyconf, INT64_C(1) << 31, "", bed->why, sizeof bed->why), -1);
+        livyconf_overlay(&bed->conf, bed->livyconf, INT64_C(1) << 31, "", "", bed->why, sizeof bed->why), -1);
 }
 
 static int count_descriptors(void)
