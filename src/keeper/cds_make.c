@@ -33,7 +33,10 @@
 #define CLASSES_MAX 100000
 #define FILE_LEAST (16LL << 20) /* of an archive: HotSpot's own is 13 MB */
 #define FILE_MOST (512LL << 20)
-#define IO_IDLE (3 << 13) /* ioprio_set(2) */
+#define IO_LAST (2 << 13 | 7) /* ioprio_set(2): best effort, the last of it */
+/* A tenth of a busy processor. With 19, what takes 4 s on a host that has nothing else to do takes minutes on
+ * one that is busy; and less than the elector's or Livy's own threads get is this in any case. */
+#define NICE 10
 
 struct making {
     const struct conf *conf;
@@ -345,11 +348,13 @@ static bool run_java(struct making *m, const char *const *more, const char *last
                status >= 256 ? status - 256 : status, reason[0] != '\0' ? reason : "it wrote nothing");
 }
 
+static const char fresh_option[] = "-XX:SharedArchiveFile=" CDS_ARCHIVE CDS_FRESH;
+
 static bool dump(struct making *m, int list)
 {
     static const char *const more[] = {"-Xshare:dump",
                                        "-XX:SharedClassListFile=/proc/self/fd/3",
-                                       "-XX:SharedArchiveFile=" CDS_ARCHIVE CDS_FRESH,
+                                       fresh_option,
                                        "-XX:-UsePerfData",
                                        "-XX:ErrorFile=/dev/null",
                                        "-Xlog:disable",
@@ -362,7 +367,7 @@ static bool dump(struct making *m, int list)
 static bool try(struct making *m, int list)
 {
     static const char *const more[] = {"-Xshare:on",
-                                       "-XX:SharedArchiveFile=" CDS_ARCHIVE CDS_FRESH,
+                                       fresh_option,
                                        "-XX:-UsePerfData",
                                        "-XX:ErrorFile=/dev/null",
                                        "-Xlog:disable",
@@ -482,9 +487,10 @@ static void put(const char *path, const char *text)
 /* Behind everything else that this host has to do, and the first to go where its memory runs out. */
 static void be_modest(void)
 {
-    (void)setpriority(PRIO_PROCESS, 0, 19);
-    (void)syscall(SYS_ioprio_set, 1, 0, IO_IDLE);
-    put("/proc/self/autogroup", "19");
+    if (getpriority(PRIO_PROCESS, 0) < NICE)
+        (void)setpriority(PRIO_PROCESS, 0, NICE);
+    (void)syscall(SYS_ioprio_set, 1, 0, IO_LAST);
+    put("/proc/self/autogroup", "10"); /* a session of its own is a group of its own, where there are such */
     put("/proc/self/oom_score_adj", "1000");
 }
 

@@ -11,7 +11,7 @@
 #include "cds_trust.h"
 #include "child.h"
 
-#define CDS_MAKE_WITHIN 120000 /* ms: it ends its Java by itself then */
+#define CDS_MAKE_WITHIN 300000 /* ms: it ends its Java by itself then */
 
 enum cds_outcome {
     CDS_OUTCOME_NONE,   /* it said nothing */

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from livyha import gate, proc
+from livyha.build import program
 from livyha.cluster import Cluster
 from livyha.member import Member
 from livyha.wait import let_pass
@@ -181,6 +182,14 @@ def test_a_directory_that_is_not_ours(make_bed: Callable[..., Bed], tmp_path: st
     bed.start()
     bed.member.wait_log("class data making -> none", "class-data: Not a directory")
     assert os.listdir(os.path.join(tmp_path, "elsewhere")) == []
+
+
+def test_refused_without_the_agent(make_cluster: MakeCluster, tmp_path: str) -> None:
+    member = make_cluster(1, livy__class_data_sharing="auto").members[0]
+    copy = shutil.copy(program("livy-ha"), os.path.join(tmp_path, "livy-ha"))
+    done = subprocess.run([copy, "-c", member.conf_path, "--check-config"], env=member.env, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 78 and 'livy.class_data_sharing = "auto"' in done.stderr and "liblivy-ha-gate.so" in done.stderr, done
 
 
 def test_a_held_one_uses_it(make_cluster: MakeCluster, tmp_path: str, jars: str) -> None:
