@@ -52,6 +52,21 @@ def test_held_until_let_go(make_livy: MakeLivy) -> None:
     assert sorted(livy.told()) == ["begun", "listening", "sessions", "store"]
 
 
+@pytest.mark.parametrize("first", ["sessions.SessionManager$", "server.recovery.StateStore$",
+                                   "server.recovery.ZooKeeperStateStore", "server.recovery.ZooKeeperManager"])
+def test_connects_to_zookeeper_before_it_is_held(make_livy: MakeLivy, first: str) -> None:
+    livy = held(make_livy(first=f"org.apache.livy.{first}"))
+    assert livy.told() == ["begun", "first"]
+
+
+def test_held_before_it_makes_its_store_directory(make_livy: MakeLivy) -> None:
+    livy = make_livy(first="org.apache.livy.server.recovery.FileSystemStateStore")
+    livy.hear(gate.READY)
+    assert livy.hear(gate.HELD).text == "Lorg/apache/livy/server/recovery/FileSystemStateStore;"
+    livy.hear(gate.LOADED)
+    assert livy.told() == ["begun"]
+
+
 def test_let_go_too_late(make_livy: MakeLivy) -> None:
     livy = held(make_livy())
     livy.say(gate.OPEN, gate.now_ms())

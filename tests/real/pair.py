@@ -14,12 +14,14 @@ _T = TypeVar("_T")
 
 
 class Pair:
-    """Not started; `settings` gives those of a member by its name."""
+    """Not started; `settings` gives those of a member by its name. With `fronts` each has a front of its own."""
 
-    def __init__(self, directory: Path, settings: Callable[[str], Mapping[str, Any]] = lambda _name: {}) -> None:
+    def __init__(self, directory: Path, settings: Callable[[str], Mapping[str, Any]] = lambda _name: {},
+                 fronts: bool = False) -> None:
         # ZooKeeper's own default tick, with which it grants livy-ha's default session time-out.
         self.zookeeper = Ensemble(str(directory), tick_ms=2000).start()
-        self.members = [RealMember(name, str(directory / name), self.zookeeper.hosts, cache_dir(), settings(name))
+        self.members = [RealMember(name, str(directory / name), self.zookeeper.hosts, cache_dir(), settings(name),
+                                   fronts)
                         for name in ("livy-a", "livy-b")]
 
     def wait(self, condition: Callable[[], _T], what: str, timeout: float = START_S) -> _T:

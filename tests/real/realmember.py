@@ -2,9 +2,11 @@
 fetched. Standard library only, so that tests/demo runs with nothing but Python."""
 import json
 import os
+import shutil
 import sys
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from homes import HERE, cache_dir, livy_home, spark_home
@@ -19,6 +21,16 @@ from livyha.wait import tail  # noqa: E402
 __all__ = ["CONF_DIR", "RealMember", "cache_dir", "listens"]
 CONF_DIR = os.path.join(HERE, "conf")
 _LISTEN = "0A"  # /proc/net/tcp: TCP_LISTEN
+
+
+def _reachable_conf(directory: str) -> str:
+    """CONF_DIR, but for a Livy that is reached from other members: forwarding to a loopback address is refused."""
+    made = Path(directory, "conf")
+    shutil.copytree(CONF_DIR, made)
+    text = (made / "livy.conf").read_text(encoding="utf-8")
+    assert "livy.server.host = 127.0.0.1\n" in text
+    (made / "livy.conf").write_text(text.replace("livy.server.host = 127.0.0.1\n", ""), encoding="utf-8")
+    return str(made)
 
 
 def _listening_inodes(port: int) -> set[str]:
@@ -52,7 +64,7 @@ class RealMember(Member):
     """livy-ha's defaults, but for the paths, the ports and `settings`."""
 
     def __init__(self, name: str, directory: str, hosts: str, cache: str,
-                 settings: Mapping[str, Any] | None = None) -> None:
+                 settings: Mapping[str, Any] | None = None, fronts: bool = False) -> None:
         for needed in (f"{livy_home(cache)}/bin/livy-server", f"{spark_home(cache)}/bin/spark-submit"):
             if not os.access(needed, os.X_OK):
                 raise RuntimeError(f"{needed} is not there: run tests/real/setup first")
@@ -62,8 +74,8 @@ class RealMember(Member):
         super().__init__(name, directory, hosts, "/livy_ha", directory, {
             "log.level": None, "log.format": None, "zookeeper.root": None, "zookeeper.session_timeout": None,
             "zookeeper.tick": None, "livy.kill_margin": None, "livy.command": None,
-            "livy.home": livy_home(cache), "livy.conf_dir": CONF_DIR,
-            "livy.log_dir": os.path.join(directory, "logs"), **(settings or {})})
+            "livy.home": livy_home(cache), "livy.conf_dir": _reachable_conf(directory) if fronts else CONF_DIR,
+            "livy.log_dir": os.path.join(directory, "logs"), **(settings or {})}, fronts=fronts)
         self.env = {name: value for name, value in self.env.items() if not name.startswith("STANDIN_")}
         self.env["SPARK_HOME"] = spark_home(cache)
         if "JAVA_HOME" in os.environ:

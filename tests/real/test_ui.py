@@ -1,18 +1,13 @@
 """Livy's own web pages through a standby's front, in both modes, in a real browser: they load with all that they ask for, and
 show what the active Livy knows."""
 import http.client
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browser import show
 from pair import Pair
-from realmember import CONF_DIR, RealMember
-
-# pylint: disable=wrong-import-order
-from livyha.ports import free_port
+from realmember import RealMember
 
 # What each page has once its scripts have run, and what it asks for beside itself.
 PAGES = {
@@ -23,26 +18,9 @@ PAGES = {
 FAVICON = "/favicon.ico"  # Livy has none
 
 
-def _conf_dir(directory: Path) -> str:
-    """As the other tests have it, but reached from other members: forwarding to a loopback address is refused."""
-    made = directory / "conf"
-    shutil.copytree(CONF_DIR, made)
-    text = (made / "livy.conf").read_text(encoding="utf-8")
-    assert "livy.server.host = 127.0.0.1\n" in text
-    (made / "livy.conf").write_text(text.replace("livy.server.host = 127.0.0.1\n", ""), encoding="utf-8")
-    return str(made)
-
-
 @pytest.fixture(scope="module")
 def fronts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    directory = tmp_path_factory.mktemp("ui")
-    conf_dir = _conf_dir(directory)
-
-    def settings(_name: str) -> Mapping[str, Any]:
-        port = free_port()
-        return {"livy.conf_dir": conf_dir, "front.listen": f"127.0.0.1:{port}", "front.advertise": f"http://127.0.0.1:{port}",
-                "front.mode": "forward"}
-    made = Pair(directory, settings)
+    made = Pair(tmp_path_factory.mktemp("ui"), lambda _name: {"front.mode": "forward"}, fronts=True)
     try:
         active, _standby = made.start().settled()
         active.ask("POST", "/batches", {"file": "local:/nowhere/job.py", "name": "shown-in-the-browser"})
@@ -51,22 +29,18 @@ def fronts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         made.close()
 
 
-def _front(member: RealMember) -> str:
-    return str(member.settings["front.advertise"])
-
-
 def _show(fronts: Pair, active: RealMember, standby: RealMember, path: str, directory: Path) -> None:
     mode = standby.settings["front.mode"]
-    page = show(_front(standby) + path, str(directory), {_front(active), _front(standby)})
+    page = show(standby.front_url + path, str(directory), {active.front_url, standby.front_url})
     title, asked = PAGES[path]
     said = f"{page.describe()}\n{active.failure_text()}\n{standby.failure_text()}"
     assert title in page.dom, said
     failed = [request for request in page.requests if request.failed and not request.urls[-1].endswith(FAVICON)]
     assert not failed, f"{failed}\n{said}"
     first, *others = page.requests
-    assert first.urls[0] == _front(standby) + path, said
+    assert first.urls[0] == standby.front_url + path, said
     # Forwarded, the page is the standby's front's; redirected, the active member's: there its own addresses lead.
-    home = _front(standby) if mode == "forward" else _front(active)
+    home = standby.front_url if mode == "forward" else active.front_url
     assert first.urls[-1].startswith(home), said
     assert (307 in first.statuses) == (mode == "redirect"), said
     loaded = {url for request in others for url in request.urls}
@@ -97,7 +71,7 @@ def test_livy_takes_what_clients_should_have_escaped(fronts: Pair) -> None:
     """The front does as Livy itself."""
     active, _standby = fronts.settled()
     answers = []
-    for port in (active.port, int(_front(active).rpartition(":")[2])):
+    for port in (active.port, int(active.front_url.rpartition(":")[2])):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/version?" + UNESCAPED.partition("?")[2])
         answers.append(connection.getresponse().read())

@@ -24,6 +24,10 @@ public final class LivyServer {
 
     public static void main(String[] args) throws Exception {
         tell("begun");
+        if (System.getProperty("first") != null) { // a class that this Livy uses before all others
+            Class.forName(System.getProperty("first"));
+            tell("first");
+        }
         Thread other = new Thread(() -> SessionStore.use(), "other");
         other.start();
         SessionManager.use();
