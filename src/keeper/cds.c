@@ -148,7 +148,7 @@ static void take(struct keeper *k, const struct cds_answer *answer)
         if (!k->cds.cut)
             failed(k, "who makes it has ended without a word");
         else
-            log_info("class data making -> none: a start of Livy comes first");
+            log_info("class data is left for later: a start of Livy comes first");
         break;
     case CDS_OUTCOME_FITS:
         break;

@@ -240,6 +240,19 @@ static void test_env_with_the_guards_option(void **state)
                "-agentpath:/usr/libexec/livy-ha/liblivy-ha-gate.so=channel=65,page=64");
 }
 
+/* Of two that say the same, Java takes the last one: the user's. */
+static void test_env_with_what_the_user_may_overrule(void **state)
+{
+    struct bed *bed = *state;
+
+    bed->first = "-XX:SharedArchiveFile=/run/livy-ha/class-data/livy.jsa ";
+    write_file(bed->user, "livy-env.sh", "LIVY_SERVER_JAVA_OPTS=-XX:SharedArchiveFile=/own\n");
+    build_good(bed);
+    expect_env(bed, "sh -eu", "LIVY_SERVER_JAVA_OPTS",
+               "-XX:SharedArchiveFile=/run/livy-ha/class-data/livy.jsa -XX:SharedArchiveFile=/own "
+               "-Dcurator-default-session-timeout=10000");
+}
+
 static void test_env_without_the_users(void **state)
 {
     struct bed *bed = *state;
@@ -564,6 +577,7 @@ int main(void)
         TEST(test_missing_livy_conf),
         TEST(test_env_appends_to_the_users),
         TEST(test_env_with_the_guards_option),
+        TEST(test_env_with_what_the_user_may_overrule),
         TEST(test_env_without_the_users),
         TEST(test_env_makes_the_users_log_dir),
         TEST(test_env_keeps_livy_on_the_overlay),
