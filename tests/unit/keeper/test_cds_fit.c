@@ -175,7 +175,7 @@ static void test_a_text_that_is_none_of_ours(void **state)
                                         "livy-ha class data 1\njava \njvm b\npath c\n",
                                         "livy-ha class data 1\njvm b\njava a\npath c\n"};
     struct cds_inputs *inputs = calloc(1, sizeof(*inputs));
-    char *huge = calloc(1, 3 * PATH_MAX);
+    char *huge = calloc(1, (size_t)3 * PATH_MAX);
 
     assert_non_null(inputs);
     assert_non_null(huge);
@@ -185,9 +185,9 @@ static void test_a_text_that_is_none_of_ours(void **state)
         put(bed, "class-data/made-of", texts[i]);
         fits_not(bed, "none of ours");
     }
-    memset(huge, 'x', 3 * PATH_MAX - 1);
+    memset(huge, 'x', (size_t)3 * PATH_MAX - 1);
     memcpy(huge, "livy-ha class data 1\njava ", 26);
-    memcpy(huge + 2 * PATH_MAX, "\njvm b\npath c\n", 15);
+    memcpy(huge + (size_t)2 * PATH_MAX, "\njvm b\npath c\n", 15);
     assert_false(cds_fit_inputs(huge, inputs));
     assert_true(cds_fit_inputs("livy-ha class data 1\njava a\njvm b\npath c\n", inputs));
     free(huge);

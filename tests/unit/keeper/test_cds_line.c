@@ -23,7 +23,8 @@ static bool parse(const char *words, struct cds_line *line)
     assert_true(size <= sizeof(text));
     memcpy(text, words, size);
     for (char *c = text; *c != '\0'; c++)
-        *c = *c == ' ' ? '\0' : *c;
+        if (*c == ' ')
+            *c = '\0';
     bool good = cds_line_parse(text, size, line, &why);
     assert_int_equal(good, why == NULL);
     return good;
