@@ -63,6 +63,18 @@ int guard_open(struct guard *guard, int64_t kill_at)
     return 0;
 }
 
+int guard_open_cold(struct guard *guard, const struct conf *conf, int64_t kill_at)
+{
+    bool needed = conf->livy.guard == CONF_GUARD_PROCESS;
+
+    if ((!needed && conf->livy.class_data_sharing != CONF_CDS_AUTO) || guard_open(guard, kill_at) == 0)
+        return 0;
+    if (needed)
+        return -1;
+    guard_close(guard);
+    return 0;
+}
+
 void guard_started(struct guard *guard)
 {
     drop(&guard->page_fd);

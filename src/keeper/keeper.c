@@ -52,19 +52,6 @@ void keeper_describe_livy(struct keeper *k)
              k->livyconf->host != NULL ? k->livyconf->host : "*");
 }
 
-/* For class data alone the agent is welcome, and not needed. */
-static bool open_guard(struct keeper *k)
-{
-    bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
-
-    if ((!guarded && k->conf->livy.class_data_sharing != CONF_CDS_AUTO) ||
-        guard_open(&k->guard, k->core.kill_at) == 0)
-        return true;
-    if (!guarded)
-        guard_close(&k->guard);
-    return !guarded;
-}
-
 static void fork_livy(struct keeper *k)
 {
     char why[256];
@@ -85,7 +72,7 @@ static void fork_livy(struct keeper *k)
         return;
     }
     said_begin(&k->said);
-    if (!open_guard(k))
+    if (guard_open_cold(&k->guard, k->conf, k->core.kill_at) != 0)
         snprintf(why, sizeof(why), "its guard could not be made: %s (livy.guard)", strerror(errno));
     else if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
         event.pid = k->last_livy = k->livy.pid;
