@@ -52,11 +52,12 @@ int livyconf_fs_shared(const char *path, char *where, size_t size, uint32_t *typ
  * are read as they are now; where livy.conf has come to name another recovery mode or store than `livyconf`
  * says (it was edited since), that is an error, not a start on another store. `session_ms` is
  * the lease's T: Livy's own ZooKeeper session must not outlive it by much
- * (-Dcurator-default-session-timeout, Curator's CuratorFrameworkFactory). `java_options` are added too, each
- * with a blank before it and none in it. Returns 0, or -1 with `why` saying what failed, where, and what to
- * do. */
+ * (-Dcurator-default-session-timeout, Curator's CuratorFrameworkFactory). To LIVY_SERVER_JAVA_OPTS are added
+ * too: `java_first` before the user's own options, which win over these (each with a blank behind it), and
+ * `java_options` after them (each with a blank before it). Returns 0, or -1 with `why` saying what failed,
+ * where, and what to do. */
 int livyconf_overlay(const struct conf *conf, const struct livyconf *livyconf, int64_t session_ms,
-                     const char *java_options, char *why, size_t size);
+                     const char *java_first, const char *java_options, char *why, size_t size);
 
 /* <runtime_dir>/livy-conf */
 void livyconf_overlay_path(const struct conf *conf, char *path, size_t size);

@@ -251,17 +251,6 @@ static void check_runtime_dir(struct conf_loader *loader)
                       where, shown);
 }
 
-static void check_gate(struct conf_loader *loader)
-{
-    static const char not_yet[] = "this version does not do that yet";
-    const struct conf *conf = loader->conf;
-    char where[WHERE_SIZE];
-    if (conf->livy.class_data_sharing == CONF_CDS_AUTO) {
-        derive_where(conf, "livy.class_data_sharing", where, sizeof where);
-        conf_report_error(loader->report, "%s: %s; use livy.class_data_sharing = \"off\"", where, not_yet);
-    }
-}
-
 /* `key` has a value, and `other` has none. */
 static void check_pair(struct conf_loader *loader, const char *key, const char *value, const char *other,
                        const char *other_value)
@@ -416,7 +405,6 @@ void conf_load_check(struct conf_loader *loader)
 {
     check_runtime_dir(loader);
     check_lease(loader);
-    check_gate(loader);
     check_zookeeper_library(loader);
     check_ports(loader);
     check_front(loader);

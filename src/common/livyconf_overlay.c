@@ -25,6 +25,7 @@ struct overlay {
     const struct conf *conf;
     const struct livyconf *livyconf;
     int64_t session_ms;
+    const char *java_first;   /* with a blank behind each */
     const char *java_options; /* with a blank before each */
     char *why;
     size_t size;
@@ -289,9 +290,9 @@ static void put_env(const struct overlay *overlay, FILE *file)
         file,
         "\nexport LIVY_LOG_DIR\n"
         "[ -d \"$LIVY_LOG_DIR\" ] || mkdir -p -m 0750 \"$LIVY_LOG_DIR\" || :\n"
-        "LIVY_SERVER_JAVA_OPTS=\"${LIVY_SERVER_JAVA_OPTS:-} -Dcurator-default-session-timeout=%lld%s\"\n"
+        "LIVY_SERVER_JAVA_OPTS=\"%s${LIVY_SERVER_JAVA_OPTS:-} -Dcurator-default-session-timeout=%lld%s\"\n"
         "export LIVY_SERVER_JAVA_OPTS\n",
-        (long long)overlay->session_ms, overlay->java_options);
+        overlay->java_first, (long long)overlay->session_ms, overlay->java_options);
     free(user);
 }
 
@@ -440,11 +441,12 @@ static int overlay_build(struct overlay *overlay)
 }
 
 int livyconf_overlay(const struct conf *conf, const struct livyconf *livyconf, int64_t session_ms,
-                     const char *java_options, char *why, size_t size)
+                     const char *java_first, const char *java_options, char *why, size_t size)
 {
     struct overlay overlay = {.conf = conf,
                               .livyconf = livyconf,
                               .session_ms = session_ms,
+                              .java_first = java_first,
                               .java_options = java_options,
                               .fresh = -1};
     int result;

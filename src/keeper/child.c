@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cds_fit.h"
 #include "livy-ha/clock.h"
 #include "livy-ha/lockfile.h"
 #include "livy-ha/log.h"
@@ -178,7 +179,7 @@ static int livy_lock(const struct child_order *order, char *why, size_t size)
 __attribute__((noreturn)) static void become_livy(const struct child_order *order, pid_t keeper, int status)
 {
     const struct conf *conf = order->conf;
-    char why[512], option[2 * PATH_MAX + 64];
+    char why[512], option[2 * PATH_MAX + 64], first[PATH_MAX + 64];
 
     setsid();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper)
@@ -189,7 +190,8 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
                  strerror(errno));
         fail(status, why);
     }
-    if (livyconf_overlay(conf, order->livyconf, order->session_ms, option, why, sizeof(why)) != 0)
+    cds_fit_option(conf, order->class_data, first, sizeof(first));
+    if (livyconf_overlay(conf, order->livyconf, order->session_ms, first, option, why, sizeof(why)) != 0)
         fail(status, why);
     int lock = livy_lock(order, why, sizeof(why));
     if (lock < 0)
@@ -210,6 +212,8 @@ __attribute__((noreturn)) static void become_livy(const struct child_order *orde
     const struct itimerval ungated = {.it_value.tv_usec = GATE_UNGATED_MS * 1000L};
     if (order->hold && setitimer(ITIMER_PROF, &ungated, NULL) != 0)
         fail(status, "its CPU timer could not be set");
+    if (first[0] != '\0' && write(status, (const char[]){CHILD_CLASS_DATA}, 1) != 1)
+        fail(status, "its keeper could not be told");
     execl(conf->livy.command, conf->livy.command, (char *)NULL);
     snprintf(why, sizeof(why), "%.300s: %s (livy.command)", conf->livy.command, strerror(errno));
     fail(status, why);
@@ -379,10 +383,23 @@ int child_hook(const struct conf *conf, const struct child_change *change, struc
     return 0;
 }
 
-void child_read_status(const struct child *child, char *text, size_t size)
+void child_read_status(struct child *child, char *text, size_t size)
 {
     ssize_t n = child->status >= 0 ? read(child->status, text, size - 1) : 0;
     text[n > 0 ? n : 0] = '\0';
+    if (text[0] != CHILD_CLASS_DATA)
+        return;
+    child->class_data = true;
+    memmove(text, text + 1, (size_t)n);
+}
+
+bool child_has_class_data(struct child *child)
+{
+    char first = '\0';
+
+    if (child->status >= 0 && read(child->status, &first, 1) == 1 && first == CHILD_CLASS_DATA)
+        child->class_data = true;
+    return child->class_data;
 }
 
 void child_signal(const struct child *child, int number)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cds_trust.h"
 #include "guard.h"
 #include "livy-ha/conf.h"
 #include "livy-ha/ipc.h"
@@ -24,18 +25,22 @@ struct child {
     int pidfd;  /* readable once it is dead; the caller's */
     int status; /* Livy's: a pipe that ends with nothing where exec went well, else with a sentence; else -1
                  */
+    bool class_data; /* Livy, once that is looked at: it was started with an archive (cds.h) */
 };
+
+#define CHILD_CLASS_DATA '\001' /* through `status`, right before exec */
 
 struct child_order {
     const struct conf *conf;
     const struct livyconf *livyconf;
-    int64_t session_ms;  /* the lease's T */
-    int64_t kill_at;     /* CLOCK_BOOTTIME ms */
-    struct guard *guard; /* NULL, or not opened: none */
-    bool hold;           /* Livy stands at the gate, under no lease, until it is let go */
-    int lock;            /* with `hold`: Livy's lock file, opened and not locked */
-    int after;           /* a pidfd: one that was held and is just being killed; 0, -1: none */
-    int output;          /* for its stdout and stderr (said.h); -1: it inherits ours */
+    int64_t session_ms;      /* the lease's T */
+    int64_t kill_at;         /* CLOCK_BOOTTIME ms */
+    struct guard *guard;     /* NULL, or not opened: none */
+    bool hold;               /* Livy stands at the gate, under no lease, until it is let go */
+    int lock;                /* with `hold`: Livy's lock file, opened and not locked */
+    int after;               /* a pidfd: one that was held and is just being killed; 0, -1: none */
+    enum cds_use class_data; /* of an archive, where one is there */
+    int output;              /* for its stdout and stderr (said.h); -1: it inherits ours */
 };
 
 /* Starts Livy in a session of its own: builds the overlay in the child (files may block; the keeper may not),
@@ -94,7 +99,9 @@ void child_become_closer(const struct conf *conf, int lock, char *why, size_t si
 pid_t child_closer(const struct conf *conf, int lock);
 
 /* What it wrote before exec, if that failed; else "". */
-void child_read_status(const struct child *child, char *text, size_t size);
+void child_read_status(struct child *child, char *text, size_t size);
+/* Was this Livy, which is past exec, started with an archive of its classes? */
+bool child_has_class_data(struct child *child);
 /* A signal, by pidfd; none where there is no such child. */
 void child_signal(const struct child *child, int number);
 /* It was reaped: closes what is left of it. */

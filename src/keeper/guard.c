@@ -61,6 +61,18 @@ int guard_open(struct guard *guard, int64_t kill_at)
     return 0;
 }
 
+int guard_open_cold(struct guard *guard, const struct conf *conf, int64_t kill_at)
+{
+    bool needed = conf->livy.guard == CONF_GUARD_PROCESS;
+
+    if ((!needed && conf->livy.class_data_sharing != CONF_CDS_AUTO) || guard_open(guard, kill_at) == 0)
+        return 0;
+    if (needed)
+        return -1;
+    guard_close(guard);
+    return 0;
+}
+
 void guard_started(struct guard *guard)
 {
     drop(&guard->page_fd);
@@ -120,21 +132,24 @@ int guard_hear(const struct guard *guard, struct gate_msg *msg)
 bool guard_pass(struct guard *guard, const struct conf *conf, bool hold, char *option, size_t size)
 {
     char path[PATH_MAX], page[64] = "";
-    bool hot = conf->livy.standby == CONF_STANDBY_HOT, guards = conf->livy.guard == CONF_GUARD_PROCESS;
+    bool record = conf->livy.standby == CONF_STANDBY_HOT || conf->livy.class_data_sharing == CONF_CDS_AUTO;
+    bool guards = conf->livy.guard == CONF_GUARD_PROCESS;
 
     option[0] = '\0';
     if (guard == NULL || guard->page == NULL)
         return true;
     guard->page_fd = fcntl(guard->page_fd, F_DUPFD_CLOEXEC, HIGH);
     guard->agents_end = fcntl(guard->agents_end, F_DUPFD_CLOEXEC, HIGH);
-    errno = guard->page_fd < 0 || guard->agents_end < 0 ? errno : ENOENT;
-    if (guard->page_fd < 0 || guard->agents_end < 0 || !guard_agent(path, sizeof(path)))
+    if (guard->page_fd < 0 || guard->agents_end < 0)
         return false;
+    errno = ENOENT;
+    if (!guard_agent(path, sizeof(path)))
+        return !hold && !guards; /* removed since the configuration was read */
     if (hold || guards) /* one that is let go before its Java runs reads there that the lease was renewed */
         snprintf(page, sizeof(page), ",page=%d%s", guard->page_fd, guards ? "" : ",until-open");
     int length = snprintf(option, size, " -agentpath:%s=%schannel=%d%s%s%s%s", path, hold ? "hold," : "",
-                          guard->agents_end, page, hot ? ",record=" : "", hot ? conf->runtime_dir : "",
-                          hot ? "/livy-classes" : "");
+                          guard->agents_end, page, record ? ",record=" : "", record ? conf->runtime_dir : "",
+                          record ? "/livy-classes" : "");
     errno = ENAMETOOLONG;
     return length > 0 && (size_t)length < size;
 }

@@ -30,6 +30,9 @@ bool guard_agent(char *path, size_t size);
 
 /* Makes page and channel for the Livy that is about to be started. 0, or -1 with errno. */
 int guard_open(struct guard *guard, int64_t kill_at);
+/* The same for one that is not held, where the configuration asks for it. For class data alone the agent is
+ * welcome, and not needed: 0 also where it could not be made. */
+int guard_open_cold(struct guard *guard, const struct conf *conf, int64_t kill_at);
 void guard_started(struct guard *guard); /* in the keeper, after the fork: the JVM has its descriptors */
 /* What counts from now on. To be called after each step; does nothing where nothing has changed. */
 void guard_lease(struct guard *guard, int64_t kill_at);

@@ -100,6 +100,7 @@ static void start(struct keeper *k)
                                 .guard = &h->guard,
                                 .hold = true,
                                 .after = -1,
+                                .class_data = cds_starting(k),
                                 .output = k->said.fd};
 
     if (open_all(k, why, sizeof(why))) {
@@ -241,6 +242,8 @@ static void hear_held(struct keeper *k)
     while (h->guard.channel >= 0 && (rc = guard_hear(&h->guard, &msg)) == 1) {
         if (msg.type == GATE_HELD || msg.type == GATE_LOADED)
             check(k, true); /* before it counts as held */
+        if (msg.type == GATE_HELD)
+            cds_served(k, &k->held.child);
         step(k, (struct hcore_event){
                     .type = HCORE_EV_SAID, .message = msg.type, .count = msg.count, .text = msg.text});
     }
@@ -250,6 +253,16 @@ static void hear_held(struct keeper *k)
     deaf(k, h->guard.channel);
     if (garbled)
         step(k, (struct hcore_event){.type = HCORE_EV_GARBLED});
+}
+
+static void recorded(struct keeper *k, const struct gate_msg *msg)
+{
+    if (msg->count == 0) {
+        log_warn("Livy's classes could not be written down (%s): the next start is slower for it", msg->text);
+        return;
+    }
+    log_info("Livy's %u classes are written down for the next one", msg->count);
+    cds_recorded(k);
 }
 
 static void hear_livy(struct keeper *k)
@@ -264,11 +277,8 @@ static void hear_livy(struct keeper *k)
             snprintf(k->held.refusal, sizeof(k->held.refusal), "%s", msg.text);
         else if (msg.type == GATE_OPENED)
             k->held.open_by = CLOCK_NEVER;
-        else if (msg.type == GATE_RECORDED && msg.count > 0)
-            log_info("Livy's %u classes are written down for the next one that is held", msg.count);
         else if (msg.type == GATE_RECORDED)
-            log_warn("Livy's classes could not be written down (%s): one that is held later loads fewer",
-                     msg.text);
+            recorded(k, &msg);
     }
     if (rc < 0)
         deaf(k, k->guard.channel);
@@ -310,6 +320,8 @@ bool held_reaped(struct keeper *k, pid_t pid, int status)
     if (pid != h->child.pid)
         return false;
     child_read_status(&h->child, text, sizeof(text));
+    if (h->core.state == HCORE_WARMING)
+        cds_held_ended(k, &h->child, status);
     if (k->livy.pid == 0) /* else what comes out is that one's, which has been started cold and lives */
         said_ended(&k->said, clock_boot_ms(), &end);
     if (text[0] == '\0' && status < 256 && status != GATE_EXIT_REFUSED)
@@ -409,8 +421,10 @@ void held_changed(struct keeper *k, const struct ipc_msg *msg)
     if (msg->run > IPC_ROLE_DRAINED)
         return;
     step(k, (struct hcore_event){.type = HCORE_EV_ROLE, .role = msg->run});
-    if (msg->code == 0 || k->conf->livy.standby != CONF_STANDBY_HOT || k->core.livy != KCORE_RUNNING ||
-        h->recorded == k->core.run)
+    if (msg->code == 0 || k->core.livy != KCORE_RUNNING || h->recorded == k->core.run)
+        return;
+    cds_served(k, &k->livy);
+    if (k->conf->livy.standby != CONF_STANDBY_HOT && k->conf->livy.class_data_sharing != CONF_CDS_AUTO)
         return;
     h->recorded = k->core.run;
     guard_record(&k->guard);

@@ -60,6 +60,7 @@ static void fork_livy(struct keeper *k)
                                 .kill_at = k->core.kill_at,
                                 .guard = &k->guard,
                                 .after = -1,
+                                .class_data = cds_starting(k),
                                 .output = k->said.fd};
     struct kcore_event event = {.type = KCORE_EV_FORKED, .text = why};
 
@@ -70,8 +71,7 @@ static void fork_livy(struct keeper *k)
         return;
     }
     said_begin(&k->said);
-    bool guarded = k->conf->livy.guard == CONF_GUARD_PROCESS;
-    if (guarded && guard_open(&k->guard, k->core.kill_at) != 0)
+    if (guard_open_cold(&k->guard, k->conf, k->core.kill_at) != 0)
         snprintf(why, sizeof(why), "its guard could not be made: %s (livy.guard)", strerror(errno));
     else if (child_livy(&order, &k->livy, why, sizeof(why)) == 0)
         event.pid = k->last_livy = k->livy.pid;
@@ -111,8 +111,8 @@ void keeper_children(const struct keeper *k, pid_t pids[static ORPHANS_SPARE])
     const struct upgrade *u = &k->upgrade;
     const pid_t upgrade[] = {u->fresh[UCORE_ELECTOR].child.pid, u->fresh[UCORE_RELAY].child.pid,
                              u->retired.pid};
-    const pid_t others[] = {k->elector.pid,    k->relay.child.pid, k->fence.pid,    k->hook.pid,
-                            k->held.child.pid, k->held.stamp.pid,  k->held.look.pid};
+    const pid_t others[] = {k->elector.pid,    k->relay.child.pid, k->fence.pid,     k->hook.pid,
+                            k->held.child.pid, k->held.stamp.pid,  k->held.look.pid, k->cds.maker.pid};
 
     static_assert(sizeof(upgrade) + sizeof(others) == ORPHANS_SPARE * sizeof(pid_t), "one is left out");
     memcpy(pids, others, sizeof(others));
@@ -123,12 +123,13 @@ void keeper_children(const struct keeper *k, pid_t pids[static ORPHANS_SPARE])
 static void sort_orphans(struct keeper *k, bool all)
 {
     char overlay[PATH_MAX], marker[PATH_MAX + sizeof("LIVY_CONF_DIR=")];
-    struct orphans orphans = {.livy = k->last_livy,
-                              .livy_alive = k->livy.pid != 0,
-                              .held = k->last_held,
-                              .spare_session = {k->fence.session, k->hook.session, k->held.child.pid},
-                              .told = &k->orphans_told,
-                              .marker = marker};
+    struct orphans orphans = {
+        .livy = k->last_livy,
+        .livy_alive = k->livy.pid != 0,
+        .held = k->last_held,
+        .spare_session = {k->fence.session, k->hook.session, k->held.child.pid, k->cds.maker.pid},
+        .told = &k->orphans_told,
+        .marker = marker};
 
     livyconf_overlay_path(k->conf, overlay, sizeof(overlay));
     snprintf(marker, sizeof(marker), "LIVY_CONF_DIR=%s", overlay);
@@ -160,6 +161,7 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         char text[256];
         struct livyend end;
         child_read_status(&k->livy, text, sizeof(text));
+        cds_livy_ended(k, event.status);
         said_ended(&k->said, clock_boot_ms(), &end);
         held_blame(k, event.status, text, sizeof(text), &end);
         child_forget(&k->livy);
@@ -182,7 +184,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
     } else if (held_reaped(k, pid, event.status)) {
         if (pid == k->last_held) /* what it started in a session of its own is not of its process group */
             sort_orphans(k, false);
-    } else if (!upgrade_reaped(k, pid, event.status) && (k->core.orphans > 0 || k->hunting)) {
+    } else if (!upgrade_reaped(k, pid, event.status) && !cds_reaped(k, pid) &&
+               (k->core.orphans > 0 || k->hunting)) {
         sort_orphans(k, false);
     }
 }
@@ -338,6 +341,7 @@ static bool reload(struct keeper *k, char why[static IPC_TEXT_SIZE])
                                            .fence_timeout = k->conf->failover.fence_timeout};
     helpers_reload(k);
     held_reloaded(k);
+    cds_reloaded(k);
     snprintf(why, IPC_TEXT_SIZE, "the configuration is in force%s",
              k->pending_restart ? ", but for keys that take a restart of livy-ha (its log names them)" : "");
     return true;
@@ -403,6 +407,7 @@ static void arm(struct keeper *k)
                            ucore_next(&k->upgrade.core, since),
                            hook_next(k, since),
                            held_next(k, since),
+                           cds_next(k),
                            k->said.again_at,
                            notify_watchdog_ms() != 0 ? k->watchdog_at : CLOCK_NEVER};
 
@@ -435,6 +440,7 @@ static void loop(struct keeper *k)
         upgrade_time(k);
         hook_time(k, clock_boot_ms());
         held_time(k);
+        cds_time(k, clock_boot_ms());
         feed_watchdog(k, clock_boot_ms());
         if (clock_boot_ms() >= k->said.again_at)
             said_copy(&k->said, clock_boot_ms());
@@ -576,10 +582,12 @@ int keeper_run(struct conf *conf, struct livyconf *livyconf, int lock)
     upgrade_open(&k);
     hook_open(&k);
     held_open(&k, clock_boot_ms());
+    cds_open(&k);
     keeper_step(&k, &(struct kcore_event){.type = KCORE_EV_TIME});
     relay_time(&k);
     loop(&k);
     held_close(&k);
+    cds_close(&k);
     end_hook(&k);
     relay_close(&k);
     upgrade_close(&k);

@@ -4,6 +4,7 @@
 #ifndef LIVY_HA_KEEPER_KEEPER_INTERNAL_H
 #define LIVY_HA_KEEPER_KEEPER_INTERNAL_H
 
+#include "cds.h"
 #include "child.h"
 #include "fence.h"
 #include "held.h"
@@ -28,6 +29,7 @@ struct keeper {
     struct upgrade upgrade;
     struct guard guard; /* of the Livy that runs */
     struct held held;
+    struct cds cds;
     struct said said;               /* what Livy writes */
     pid_t last_livy, last_held;     /* whose orphans are looked for; last_held 0: there are none of that */
     int channel;                    /* to the elector, -1 where there is none */

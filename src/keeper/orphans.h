@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define ORPHANS_SPARE 10
-#define ORPHANS_SPARE_SESSIONS 3
+#define ORPHANS_SPARE 11
+#define ORPHANS_SPARE_SESSIONS 4
 #define ORPHANS_TOLD 32
 
 /* Those that were killed and are not reaped yet: each is told of once. Of more at a time than fit, the oldest

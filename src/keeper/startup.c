@@ -275,15 +275,26 @@ bool startup_can_keep(const struct conf *conf, struct conf_report *report)
 {
     char path[PATH_MAX];
 
-    bool hot = conf->livy.standby == CONF_STANDBY_HOT;
-    if ((!hot && conf->livy.guard != CONF_GUARD_PROCESS) || guard_agent(path, sizeof(path)))
+    const struct {
+        bool set;
+        const char *key, *value, *otherwise;
+    } needs[] = {
+        {conf->livy.standby == CONF_STANDBY_HOT, "livy.standby", "hot", "cold"},
+        {conf->livy.guard == CONF_GUARD_PROCESS, "livy.guard", "process", "none"},
+        {conf->livy.class_data_sharing == CONF_CDS_AUTO, "livy.class_data_sharing", "auto", "off"},
+    };
+    size_t i = 0, n = sizeof(needs) / sizeof(needs[0]);
+
+    while (i < n && !needs[i].set)
+        i++;
+    if (i == n || guard_agent(path, sizeof(path)))
         return true;
-    conf_report_error(report,
-                      "%s: %s: liblivy-ha-gate.so is neither beside livy-ha nor in %s: build livy-ha where a "
-                      "JDK is (default-jdk-headless), or set %s",
-                      conf_origin(conf, hot ? "livy.standby" : "livy.guard"),
-                      hot ? "livy.standby = \"hot\"" : "livy.guard = \"process\"", LIVY_HA_LIBEXEC,
-                      hot ? "livy.standby to \"cold\"" : "livy.guard to \"none\"");
+    conf_report_error(
+        report,
+        "%s: %s = \"%s\": liblivy-ha-gate.so is neither beside livy-ha nor in %s: build livy-ha where a "
+        "JDK is (default-jdk-headless), or set %s to \"%s\"",
+        conf_origin(conf, needs[i].key), needs[i].key, needs[i].value, LIVY_HA_LIBEXEC, needs[i].key,
+        needs[i].otherwise);
     return false;
 }
 

@@ -169,9 +169,6 @@ static const struct wrong wrongs[] = {
 
     /* what this build cannot do */
     {ZK("") LIVY("held_max_age = \"100ms\";"), {0}, {"livy.held_max_age: found \"100ms\""}},
-    {ZK("") LIVY("class_data_sharing = \"auto\";"),
-     {0},
-     {"livy.class_data_sharing: this version does not do that yet"}},
     {ZK("sasl_mechanism = \"GSSAPI\";") LIVY(""),
      {0},
      {"livy-ha.conf:1: zookeeper.sasl_mechanism: this build has no SASL"}},

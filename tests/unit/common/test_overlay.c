@@ -28,6 +28,7 @@ struct bed {
     char *envp[2];
     struct conf_report report;
     struct livyconf *livyconf;
+    const char *first;   /* of Java, before the user's; NULL: none */
     const char *options; /* of Java, beyond those that are always there; NULL: none */
     char why[1024];
 };
@@ -79,8 +80,8 @@ static void load(struct bed *bed)
 static int build(struct bed *bed)
 {
     bed->why[0] = '\0';
-    return livyconf_overlay(&bed->conf, bed->livyconf, 10000, bed->options != NULL ? bed->options : "",
-                            bed->why, sizeof bed->why);
+    return livyconf_overlay(&bed->conf, bed->livyconf, 10000, bed->first != NULL ? bed->first : "",
+                            bed->options != NULL ? bed->options : "", bed->why, sizeof bed->why);
 }
 
 static void build_good(struct bed *bed)
@@ -237,6 +238,19 @@ static void test_env_with_the_guards_option(void **state)
     expect_env(bed, "sh -eu", "LIVY_SERVER_JAVA_OPTS",
                " -Dcurator-default-session-timeout=10000 "
                "-agentpath:/usr/libexec/livy-ha/liblivy-ha-gate.so=channel=65,page=64");
+}
+
+/* Of two that say the same, Java takes the last one: the user's. */
+static void test_env_with_what_the_user_may_overrule(void **state)
+{
+    struct bed *bed = *state;
+
+    bed->first = "-XX:SharedArchiveFile=/run/livy-ha/class-data/livy.jsa ";
+    write_file(bed->user, "livy-env.sh", "LIVY_SERVER_JAVA_OPTS=-XX:SharedArchiveFile=/own\n");
+    build_good(bed);
+    expect_env(bed, "sh -eu", "LIVY_SERVER_JAVA_OPTS",
+               "-XX:SharedArchiveFile=/run/livy-ha/class-data/livy.jsa -XX:SharedArchiveFile=/own "
+               "-Dcurator-default-session-timeout=10000");
 }
 
 static void test_env_without_the_users(void **state)
@@ -520,10 +534,10 @@ static void test_session_time_out_fits_curator(void **state)
     struct bed *bed = *state;
 
     load(bed);
-    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, 0, "", bed->why, sizeof bed->why), -1);
+    assert_int_equal(livyconf_overlay(&bed->conf, bed->livyconf, 0, "", "", bed->why, sizeof bed->why), -1);
     assert_non_null(strstr(bed->why, "zookeeper.session_timeout"));
     assert_int_equal(
-        livyconf_overlay(&bed->conf, bed->livyconf, INT64_C(1) << 31, "", bed->why, sizeof bed->why), -1);
+        livyconf_overlay(&bed->conf, bed->livyconf, INT64_C(1) << 31, "", "", bed->why, sizeof bed->why), -1);
 }
 
 static int count_descriptors(void)
@@ -563,6 +577,7 @@ int main(void)
         TEST(test_missing_livy_conf),
         TEST(test_env_appends_to_the_users),
         TEST(test_env_with_the_guards_option),
+        TEST(test_env_with_what_the_user_may_overrule),
         TEST(test_env_without_the_users),
         TEST(test_env_makes_the_users_log_dir),
         TEST(test_env_keeps_livy_on_the_overlay),

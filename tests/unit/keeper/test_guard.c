@@ -66,11 +66,37 @@ static void test_what_the_agent_hears_and_says(void **state)
     guard_close(&guard);
 }
 
+/* The agent is not beside this program (it may be installed): what cannot do without it says so, class data
+ * alone can. */
+static void test_who_needs_the_agent(void **state)
+{
+    struct guard guard = GUARD_NONE;
+    struct conf conf = {.runtime_dir = "/run/livy-ha"};
+    char option[512], path[512];
+    bool there = guard_agent(path, sizeof(path));
+
+    (void)state;
+    assert_int_equal(guard_open_cold(&guard, &conf, 5000), 0);
+    assert_null(guard.page);
+    conf.livy.class_data_sharing = CONF_CDS_AUTO;
+    assert_int_equal(guard_open_cold(&guard, &conf, 5000), 0);
+    assert_non_null(guard.page);
+    assert_true(guard_pass(&guard, &conf, false, option, sizeof(option)));
+    assert_int_equal(strstr(option, ",record=/run/livy-ha/livy-classes") != NULL, there);
+    assert_int_equal(option[0] != '\0', there);
+    assert_null(strstr(option, "page="));
+    assert_int_equal(guard_pass(&guard, &conf, true, option, sizeof(option)), there);
+    conf.livy.guard = CONF_GUARD_PROCESS;
+    assert_int_equal(guard_pass(&guard, &conf, false, option, sizeof(option)), there);
+    guard_close(&guard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_gap_among_the_descriptors),
         cmocka_unit_test(test_what_the_agent_hears_and_says),
+        cmocka_unit_test(test_who_needs_the_agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
