@@ -22,7 +22,8 @@
 #define LOOK_WITHIN 5000   /* ms */
 #define OPEN_WITHIN 2000   /* ms: the agent's thread is no Java thread and has nothing else to do */
 #define LOCK_WITHIN 5      /* ms: who only looks at the lock has it for microseconds */
-#define AWAIT_WITHIN 50    /* ms that a START waits for what a look for it finds */
+#define HELD_SILENT "; its agent had not said a word: does livy.command pass LIVY_SERVER_JAVA_OPTS on?"
+#define AWAIT_WITHIN 50 /* ms that a START waits for what a look for it finds */
 
 static const char *const state_names[] = {"none", "none", "warming", "held", "killed"};
 
@@ -226,8 +227,8 @@ static void check(struct keeper *k, bool gated)
     for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
         if (!breach_listens(&of, ports[i]))
             continue;
-        snprintf(text, sizeof(text), "it listened on port %d while it was held (pid %d, killed)", ports[i],
-                 (int)h->child.pid);
+        snprintf(text, sizeof(text), "it listened on port %d while it was held (pid %d, killed)%s", ports[i],
+                 (int)h->child.pid, gated ? "" : HELD_SILENT);
         step(k, (struct hcore_event){.type = HCORE_EV_BREACH, .text = text});
         return;
     }
@@ -556,6 +557,8 @@ void held_time(struct keeper *k)
             (int)k->livy.pid, OPEN_WITHIN);
         child_signal(&k->livy, SIGKILL);
     }
+    if (h->child.pid != 0 && !h->core.ready)
+        hear_held(k); /* what it has said counts before what it looks like */
     step(k, (struct hcore_event){.type = HCORE_EV_TIME});
 }
 

@@ -131,7 +131,7 @@ def test_a_java_that_dies_of_it(make_bed: Callable[..., Bed]) -> None:
     bed.restart()
     assert bed.member.ctl("reload").code == 0
     bed.restart()
-    has_lines(bed.member, "class data none -> making", 3)
+    has_lines(bed.member, READY, 3)
 
 
 def test_no_room_for_it(make_bed: Callable[..., Bed]) -> None:
