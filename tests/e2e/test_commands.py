@@ -113,9 +113,13 @@ def test_posts_wait_for_the_outcome(three: Cluster) -> None:
     asked = ask_control(three[queue[1]], "/switchover", "POST")
     assert asked.status == 200 and asked.json["active"] == queue[1]
     assert (three.active() or three[queue[0]]).name == queue[1]
-    for path, status in (("/nonsense", 404), ("/forget", 400), ("/pause?for_ms=x", 400), ("/switchover?to=zz", 409)):
+    for path, status, why in (("/nonsense", 404, "there is no such command"), ("/forget", 400, "forget needs id=ID"),
+                              ("/pause?for_ms=x", 400, "for_ms and timeout_ms are numbers of milliseconds"),
+                              ("/switchover?to=zz", 409, "there is no member zz")):
         asked = ask_control(three[queue[1]], path, "POST")
-        assert asked.status == status and "error" in asked.json, asked
+        assert (asked.status, asked.json["error"]) == (status, why), asked
+    asked = ask_control(three[queue[1]], "/command?id=unknown")
+    assert (asked.status, asked.json["error"]) == (404, "no command with this id is known"), asked
 
 
 def test_switchover_refusals(three: Cluster) -> None:
@@ -215,7 +219,7 @@ def test_pause_and_resume(three: Cluster) -> None:
     first.wait(lambda: ask_control(first, "/status").json["phase"] == "paused", 15, "the next one waits")
     assert three.active() is None
     assert first.ctl("active").code == 3
-    done(asker if asker.running() else first, "resume")
+    assert done(asker if asker.running() else first, "resume") == "the cluster is not paused any more\n"
     three.wait_active(20)
     new.start()
     settled(three)
@@ -387,7 +391,7 @@ def test_forget(make_cluster: ClusterMaker) -> None:
     refused(active, "forget", other.name, why=f"{other.name} is there: only a member that is absent can be forgotten")
     refused(active, "forget", active.name, why=f"{active.name} is there")
     refused(active, "forget", "zz", why="there is no member zz")
-    refused(active, "forget", "../x", why="no member's id")
+    refused(active, "forget", "../x", why="that is no member's id")
     done(other, "drain")
     assert other.stop() == 0
     active.wait(lambda: roles(active).get(other.name) == "absent", 15, "it is absent")
@@ -565,6 +569,10 @@ def test_watch_through_a_switchover(three: Cluster, tmp_path: Path) -> None:
         screen.press(b"\x03")
         proc.send(other.pid, signal.SIGINT)
         assert (screen.end(), other.wait(10)) == (0, 0)
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([program("livy-ha-ctl"), "-s", asker.socket, "watch"], env=asker.env, stdout=full, timeout=20,
+                               stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "livy-ha-ctl: cannot write the output: No space left on device\n")
     pictures = screen.pictures()
     assert screen.text.startswith(HOME + CLEAR) and screen.text.count(CLEAR) == 1 and len(pictures) >= 2
     assert screen.text.count(TO_LINE_END) >= sum(picture.count("\n") for picture in pictures)

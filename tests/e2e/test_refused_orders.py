@@ -117,7 +117,7 @@ def test_drain_during_a_switchover(make_cluster: ClusterMaker) -> None:
     try:
         done(last, "switchover", "--to", last.name, "--no-wait", timeout="30s")
         active.wait(lambda: "switchover" in cluster.control(), 10, "it is asked for")
-        refused(active, "drain", why=f"is under way, asked on {last.name}")
+        refused(active, "drain", why=f"a switchover to {last.name} is under way, asked on {last.name}")
     finally:
         proc.send(elector, signal.SIGCONT)
     cluster.wait(lambda: "switchover" not in cluster.control(), 60, "it is over")
@@ -190,6 +190,20 @@ def test_forget_without_the_right_to(make_cluster: ClusterMaker) -> None:
     assert active.row("gone").get("role") == "absent"
     cluster.zk.set_acls(f"{cluster.root}/known", everything)
     done(active, "forget", "gone")
+
+
+def test_pause_without_the_right_to(make_cluster: ClusterMaker) -> None:
+    """It may read what has been asked for, and not write it; then not even that. The election goes on."""
+    cluster = make_cluster(1)
+    active, _ = settled(cluster)
+    pid, control = serving_pid(active), f"{cluster.root}/control"
+    cluster.zk.set_acls(control, [make_acl("world", "anyone", read=True, admin=True)])
+    refused(active, "pause", why=f"{control}: not authenticated")
+    cluster.zk.set_acls(control, [make_acl("world", "anyone", write=True, admin=True)])
+    cluster.zk.set(control, b"{}")  # what the member has read is not the last word: it has to read it again
+    refused(active, "pause", why="we have no right to <root>/control: check its ACL, and that of zookeeper.root")
+    active.wait_lease_renewed()
+    assert serving_pid(active) == pid
 
 
 def test_reload_with_another_store(make_cluster: ClusterMaker) -> None:

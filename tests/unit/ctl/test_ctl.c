@@ -155,6 +155,11 @@ static void test_orders(void **state)
     daemon_set(daemon, "/command?id=1", "HTTP/1.1 404 Not Found\r\n\r\n", "{\"error\":\"no such command\"}");
     RUN(&run, "switchover", "--to", "b");
     assert_error(&run, 1, "livy-ha-ctl status");
+    daemon_set(daemon, "/command?id=1", JSON, "{\"id\":\"1\",\"state\":\"running\"}");
+    daemon_set(daemon, "/switchover?wait=0&timeout_ms=1000&to=b", "HTTP/1.1 202 Accepted\r\n\r\n",
+               "{\"id\":\"1\",\"state\":\"running\"}");
+    RUN(&run, "switchover", "--to", "b", "--timeout", "1s"); /* the daemon has 5 s more to say so itself */
+    assert_error(&run, 5, "switchover: not over in time");
     daemon_set(daemon, "/drain?wait=0&force=1", "HTTP/1.1 409 Conflict\r\n\r\n",
                "{\"id\":\"2\",\"state\":\"failed\",\"error\":\"no other\\u001b[2J member\"}");
     RUN(&run, "drain", "--force");
@@ -453,11 +458,17 @@ static void test_old_news(void **state)
     RUN(&run, "status");
     assert_int_equal(run.status, 4);
     assert_non_null(strstr(run.stdout_text, "livy-a")); /* shown all the same */
-    assert_non_null(strstr(run.stderr_text, "has said nothing for 4.2 s"));
+    assert_non_null(strstr(
+        run.stderr_text,
+        " has said nothing for 4.2 s: what it tells is not known to be so any more. Its log says more."));
     RUN(&run, "active");
-    assert_error(&run, 4, "has said nothing for 4.2 s");
+    assert_error(
+        &run, 4,
+        " has said nothing for 4.2 s: what it tells is not known to be so any more. Its log says more.");
     RUN(&run, "wait", "--for", "serving", "--timeout", "600ms");
-    assert_error(&run, 4, "has said nothing for 4.2 s");
+    assert_error(
+        &run, 4,
+        " has said nothing for 4.2 s: what it tells is not known to be so any more. Its log says more.");
 }
 
 /* -c names a configuration: its control.socket counts, and its errors are told. */
@@ -490,6 +501,8 @@ static void test_configuration(void **state)
     RUN(&run, "active", "-c", path); /* the environment is over the file */
     assert_int_equal(run.status, 0);
     unlink(path);
+    run_variable(&run, NULL, (const char *const[]){"active", "-s", "", NULL});
+    assert_error(&run, 1, "control socket \"\": a socket's path has 1 to 107 bytes");
 }
 
 /* An output that cannot be written is a failure. */
