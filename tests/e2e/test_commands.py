@@ -17,7 +17,7 @@ from livyha.member import CtlResult, Member
 from livyha.oracle import Life
 from livyha.orders import done, order, refused
 from livyha.proxy import Proxy
-from livyha.terminal import CLEAR, HOME, TO_LINE_END, Terminal
+from livyha.terminal import CLEAR, HOME, TO_LINE_END, Terminal, on_a_terminal
 from livyha.wait import spawn
 from livyha.zookeeper import Ensemble
 
@@ -523,12 +523,6 @@ def test_hostile_control_node(make_cluster: ClusterMaker) -> None:
 
 
 # ---- what people see ------------------------------------------------------------------------------------------------------------
-
-
-def on_a_terminal(member: Member, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Exit status and output."""
-    terminal = Terminal(member, *arguments, env=env)
-    return terminal.end(), terminal.text
 
 
 def test_colours_and_progress_on_a_terminal(three: Cluster) -> None:

@@ -71,3 +71,9 @@ class Terminal:
         if self._pid != 0:
             proc.send(self._pid, signal.SIGKILL)
             self._reap()
+
+
+def on_a_terminal(member: Member, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Exit status and output of a command that ends by itself."""
+    with Terminal(member, *arguments, env=env) as terminal:
+        return terminal.end(), terminal.text

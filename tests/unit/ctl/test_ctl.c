@@ -184,7 +184,7 @@ static void test_usage(void **state)
         const char *why, *words[5];
     } lines[] = {
         {"livy-ha-ctl: a command is missing. ", {NULL}},
-        {"stauts: no such command. ", {"stauts"}},
+        {"no such command", {"stauts"}},
         {"twice: one word too many. ", {"status", "twice"}},
         {option, {"status", "--for", "active"}},
         {option, {"version", "--wide"}},
