@@ -147,6 +147,7 @@ enum ctl_exit command_watch(const struct ctl *ctl)
     }
     json_decref(watch.shown);
     json_decref(watch.own);
-    ctl_complain("cannot write to the output any more.");
+    if (ferror(stdout) == 0) /* else main says so, once */
+        ctl_complain("cannot draw the status any more: out of memory");
     return CTL_FAILED;
 }

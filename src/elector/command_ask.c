@@ -320,6 +320,7 @@ static void on_queue_to_drain(struct elector *e, bool asked, const struct comman
 static void drain(struct command *c)
 {
     struct elector *e = c->e;
+    char why[COMMAND_TEXT_SIZE];
     bool others = command_other_standing(e, orders_record(e->commands->orders)) != NULL;
 
     if (command_active_here(e) && !others && !c->force && !command_drained(e, e->conf->id)) {
@@ -327,7 +328,8 @@ static void drain(struct command *c)
     } else if (!command_active_here(e) || !others || e->core.epoch == 0) {
         command_write_down(c);
     } else if (e->commands->request.there) {
-        command_end(c, COMMAND_REFUSED, "a switchover is under way, asked on %s", e->commands->request.by);
+        switch_refusal(c, why);
+        command_end(c, COMMAND_REFUSED, "%s", why);
     } else {
         c->asks_queue = true;
         command_queue_ask(e, &e->commands->ask_to_drain, on_queue_to_drain);

@@ -1,12 +1,10 @@
 """What people ask for by livy-ha-ctl: each command, each refusal, on any member, and what comes through crashes."""
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +17,8 @@ from livyha.member import CtlResult, Member
 from livyha.oracle import Life
 from livyha.orders import done, order, refused
 from livyha.proxy import Proxy
+from livyha.terminal import CLEAR, HOME, TO_LINE_END, Terminal, on_a_terminal
+from livyha.wait import spawn
 from livyha.zookeeper import Ensemble
 
 def roles(member: Member) -> dict[str, str]:
@@ -113,9 +113,13 @@ def test_posts_wait_for_the_outcome(three: Cluster) -> None:
     asked = ask_control(three[queue[1]], "/switchover", "POST")
     assert asked.status == 200 and asked.json["active"] == queue[1]
     assert (three.active() or three[queue[0]]).name == queue[1]
-    for path, status in (("/nonsense", 404), ("/forget", 400), ("/pause?for_ms=x", 400), ("/switchover?to=zz", 409)):
+    for path, status, why in (("/nonsense", 404, "there is no such command"), ("/forget", 400, "forget needs id=ID"),
+                              ("/pause?for_ms=x", 400, "for_ms and timeout_ms are numbers of milliseconds"),
+                              ("/switchover?to=zz", 409, "there is no member zz")):
         asked = ask_control(three[queue[1]], path, "POST")
-        assert asked.status == status and "error" in asked.json, asked
+        assert (asked.status, asked.json["error"]) == (status, why), asked
+    asked = ask_control(three[queue[1]], "/command?id=unknown")
+    assert (asked.status, asked.json["error"]) == (404, "no command with this id is known"), asked
 
 
 def test_switchover_refusals(three: Cluster) -> None:
@@ -124,13 +128,13 @@ def test_switchover_refusals(three: Cluster) -> None:
     refused(asker, "switchover", "--to", active.name, why=f"{active.name} is the active member already")
     refused(asker, "switchover", "--to", "zz", why="there is no member zz")
     done(other, "drain")
-    refused(asker, "switchover", "--to", other.name, why=f"{other.name} is drained")
+    refused(asker, "switchover", "--to", other.name, why=f"{other.name} is drained: livy-ha-ctl undrain there first")
     done(other, "undrain")
     assert other.stop() == 0
     asker.wait(lambda: roles(asker).get(other.name) == "absent", 15, "it is seen as absent")
-    refused(asker, "switchover", "--to", other.name, why=f"{other.name} is not there")
+    refused(asker, "switchover", "--to", other.name, why=f"{other.name} is not there (absent)")
     done(asker, "drain")
-    refused(active, "switchover", why="no other member stands")
+    refused(active, "switchover", why="no other member stands in the queue")
     done(asker, "undrain")
     other.start()
     settled(three)
@@ -182,7 +186,7 @@ def test_who_stands_is_asked_of_the_queue_itself(make_cluster: ClusterMaker) -> 
     standby.pause_process(elector)  # it goes on saying that it stands
     cluster.zk.delete(cluster.latch_node(standby))
     refused(active, "switchover", why="no other member stands any more; nothing was changed")
-    refused(active, "drain", why="no other member stands")
+    refused(active, "drain", why="no other member stands, so nobody would serve: start one, or say --force")
     assert "switchover" not in cluster.control() and active.name not in cluster.control().get("drained", {})
     proc.send(elector, signal.SIGCONT)
     cluster.wait(lambda: len(cluster.latch()) == 2, 20, "it stands again")
@@ -215,7 +219,7 @@ def test_pause_and_resume(three: Cluster) -> None:
     first.wait(lambda: ask_control(first, "/status").json["phase"] == "paused", 15, "the next one waits")
     assert three.active() is None
     assert first.ctl("active").code == 3
-    done(asker if asker.running() else first, "resume")
+    assert done(asker if asker.running() else first, "resume") == "the cluster is not paused any more\n"
     three.wait_active(20)
     new.start()
     settled(three)
@@ -301,7 +305,7 @@ def test_restart_keeps_latch_and_epoch(three: Cluster) -> None:
     assert (three.latch(), three.epoch()) == (latch, epoch)
     assert json.loads(three.node("deaths") or b"[]") == [] or "restart" not in str(three.node("deaths"))
     three.wait(lambda: any(entry["event"] == "restart" for entry in three.history()), 10, "the history says so")
-    refused(three.standbys()[0], "restart", why="this member is not active")
+    refused(three.standbys()[0], "restart", why="this member is not active: ask the one that is (livy-ha-ctl status)")
     three.assert_exclusive()
 
 
@@ -356,10 +360,10 @@ def test_drain_with_nobody_to_take_over(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1).start()
     member = cluster["a"]
     life = life_of(member)
-    refused(member, "drain", why="no other member stands")
-    refused(member, "switchover", why="no other member stands")
+    refused(member, "drain", why="no other member stands, so nobody would serve: start one, or say --force")
+    refused(member, "switchover", why="no other member stands in the queue")
     assert proc.alive(life.pid)
-    assert "is drained" in done(member, "drain", "--force")
+    assert f"{member.name} is drained: it does not stand until livy-ha-ctl undrain" in done(member, "drain", "--force")
     assert not proc.alive(life.pid) and cluster.latch() == []
     assert member.ctl("status").code == 3
     done(member, "undrain")
@@ -384,10 +388,10 @@ def test_forget(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(2).start()
     active = settled(cluster)
     other = cluster.standbys()[0]
-    refused(active, "forget", other.name, why=f"{other.name} is there")
+    refused(active, "forget", other.name, why=f"{other.name} is there: only a member that is absent can be forgotten")
     refused(active, "forget", active.name, why=f"{active.name} is there")
     refused(active, "forget", "zz", why="there is no member zz")
-    refused(active, "forget", "../x", why="no member's id")
+    refused(active, "forget", "../x", why="that is no member's id")
     done(other, "drain")
     assert other.stop() == 0
     active.wait(lambda: roles(active).get(other.name) == "absent", 15, "it is absent")
@@ -424,12 +428,12 @@ def test_without_zookeeper(make_cluster: ClusterMaker, own_zookeeper: Any) -> No
     member = make_cluster(1, own_zookeeper)["a"].start()
     member.wait(lambda: member.status() is not None, 15, "the control socket answers without ZooKeeper")
     for command in (["switchover"], ["pause"], ["resume"], ["drain"], ["undrain"], ["forget", "b"]):
-        refused(member, *command, why="not connected to ZooKeeper")
+        refused(member, *command, why="not connected to ZooKeeper: nothing can be asked of the cluster")
     refused(member, "restart", why="not active")
     assert "in force" in done(member, "reload")
     assert member.stop(15) == 0
     for command in (["switchover"], ["pause"], ["restart"], ["reload"]):
-        refused(member, *command, why="no daemon answers", code=4)
+        refused(member, *command, why="is livy-ha running? Use -s or -c to name another socket.", code=4)
 
 
 def test_usage(three: Cluster) -> None:
@@ -521,25 +525,6 @@ def test_hostile_control_node(make_cluster: ClusterMaker) -> None:
 # ---- what people see ------------------------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(member: Member, *arguments: str, env: dict[str, str] | None = None, seconds: float = 20) -> tuple[int, str]:
-    """Exit status and output of livy-ha-ctl on a terminal of 80 columns."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ.update({"TERM": "xterm", "COLUMNS": "80", **(env or {})})
-        os.execv(program("livy-ha-ctl"), ["livy-ha-ctl", "-s", member.socket, *arguments])
-    output = b""
-    while select.select([fd], [], [], seconds)[0]:
-        try:
-            part = os.read(fd, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        output += part
-    os.close(fd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode()
-
-
 def test_colours_and_progress_on_a_terminal(three: Cluster) -> None:
     member = three.standbys()[0]
     code, text = on_a_terminal(member, "status")
@@ -559,6 +544,34 @@ def test_the_table_fits_80_columns(make_cluster: ClusterMaker) -> None:
     member.wait_serving()
     _, text = on_a_terminal(member, "status", env={"NO_COLOR": "1"})
     assert text and all(len(line) <= 80 for line in text.splitlines()), text
+
+
+def test_watch_through_a_switchover(three: Cluster, tmp_path: Path) -> None:
+    """Each picture is drawn over the one before, line by line; a program gets a document a line. Ctrl-C ends both in order."""
+    queue = three.latch_ids()
+    asker, lines = three[queue[2]], tmp_path / "lines"
+
+    def told() -> list[tuple[str | None, bool]]:
+        return [(line["active"], line["serving"]) for line in map(json.loads, lines.read_text().splitlines())]
+    with Terminal(asker, "watch", env={"NO_COLOR": "1"}) as screen, open(lines, "wb") as out:
+        other = spawn([program("livy-ha-ctl"), "-s", asker.socket, "--json", "watch"], asker.env, out)
+        for at, name in enumerate(queue[:2]):
+            if at == 1:
+                done(asker, "switchover")
+            screen.wait(lambda: any(f": {name} serves" in picture for picture in screen.pictures()[-1:]), 10, f"{name} is shown")  # noqa: B023
+            screen.wait(lambda: told()[-1:] == [(name, True)], 10, f"{name} is told")  # noqa: B023
+        screen.press(b"\x03")
+        proc.send(other.pid, signal.SIGINT)
+        assert (screen.end(), other.wait(10)) == (0, 0)
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([program("livy-ha-ctl"), "-s", asker.socket, "watch"], env=asker.env, stdout=full, timeout=20,
+                               stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "livy-ha-ctl: cannot write the output: No space left on device\n")
+    pictures = screen.pictures()
+    assert screen.text.startswith(HOME + CLEAR) and screen.text.count(CLEAR) == 1 and len(pictures) >= 2
+    assert screen.text.count(TO_LINE_END) >= sum(picture.count("\n") for picture in pictures)
+    assert all(len(line) <= 80 for picture in pictures for line in picture.splitlines()), pictures
+    settled(three)
 
 
 # ---- what was done, and why ------------------------------------------------------------------------------------------------------

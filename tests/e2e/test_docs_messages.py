@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 from livyha.build import ROOT
+from livyha.messages import TEXT, documented, fits, join, letters
 
-_TEXT = r'(?:"(?:[^"\\]|\\.)*"\s*(?:PRI\w+\s*)?)+'
-_PLACE = re.compile(r"%[-+ 0#]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|j|t)?[a-zA-Z]?(?=\W|$|[a-zA-Z])")
 # What is told as an error, by the function that tells it.
 _TOLD = (r"\blog_error\s*\(\s*", r"\belector_fatal\s*\(\s*e,\s*\d+,\s*", r"\bcore_alarm\s*\(\s*s,\s*\w+,\s*true,\s*",
          r"CORE_ACT_FATAL\);\s*a->code = \d+;\s*core_say\(a->text,\s*", r"KCORE_ACT_ALARM\)->text,\s*")
@@ -18,40 +17,14 @@ def sources() -> list[str]:
     return [path.read_text() for path in sorted((Path(ROOT) / "src").glob("*/*.c"))]
 
 
-def join(literals: str) -> str:
-    """C's string literals as one text, with … for what is filled in."""
-    text = ""
-    for literal, number in re.findall(r'"((?:[^"\\]|\\.)*)"|(PRI\w+)', literals):
-        text = text[:text.rindex("%")] + "…" if number else text + literal.replace('\\"', '"').replace("%%", "\0")
-    return _PLACE.sub("…", text).replace("\0", "%").replace("\\n", " ")
-
-
 @cache
 def all_texts() -> list[str]:
-    return [join(text) for source in sources() for text in re.findall(_TEXT, source)]
+    return [join(text) for source in sources() for text in re.findall(TEXT, source)]
 
 
 def errors() -> list[str]:
-    found = {join(match) for source in sources() for told in _TOLD for match in re.findall(told + f"({_TEXT})", source)}
-    return sorted(text for text in found if len(re.findall(r"[A-Za-z]", text)) >= _LEAST)
-
-
-def documented() -> list[str]:
-    text = (Path(ROOT) / "docs" / "troubleshooting.md").read_text()
-    tables = re.findall(r"^\| message \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.M)
-    return [re.match(r"\| `(.*?)` \| ", row)[1] for table in tables for row in table.splitlines()]  # type: ignore[index]
-
-
-def fits(message: str, text: str) -> bool:
-    """The message as it is documented is the beginning of the text, or where it begins with … a part of it."""
-    parts = [part.strip() for part in message.split("…")]
-    at = 0
-    for number, part in enumerate(parts):
-        found = text.find(part, at)
-        if found < 0 or (number == 0 and part and found != 0):
-            return False
-        at = found + len(part)
-    return True
+    found = {join(match) for source in sources() for told in _TOLD for match in re.findall(told + f"({TEXT})", source)}
+    return sorted(text for text in found if letters(text) >= _LEAST)
 
 
 @pytest.mark.parametrize("message", documented())
@@ -67,7 +40,7 @@ def test_error_is_documented(text: str) -> None:
 def causes() -> list[str]:
     """What is made of Livy's last words."""
     source = (Path(ROOT) / "src" / "common" / "livyend.c").read_text()
-    return [join(text) for text in re.findall(rf"return ({_TEXT});", source) if join(text)]
+    return [join(text) for text in re.findall(rf"return ({TEXT});", source) if join(text)]
 
 
 @pytest.mark.parametrize("text", causes())

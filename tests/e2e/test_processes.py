@@ -523,3 +523,23 @@ def test_close_session_of_a_dead_standby(make_cluster: ClusterMaker) -> None:
     faults.close_session(standby)
     assert len(cluster.latch()) == 1 and cluster.node("handover") == before
     assert proc.alive(life.pid)
+
+
+def test_close_session_waits_for_all_locks(make_cluster: ClusterMaker) -> None:
+    """Rule 5: what the session file names is closed only with all locks free: neither under a living daemon, nor beside what
+    may still be a Livy."""
+    cluster = make_cluster(1, zookeeper__session_timeout="10s")
+    member = cluster["a"]
+    life = _serve(member, "keep-lock")
+    (helper,), elector, latch = proc.children(life.pid), member.wait_elector(), cluster.latch()
+    for kill, status, why in (([], 0, "no session to close: a daemon runs, or its elector still closes it"),
+                              ([elector, member.pid, life.pid], 75, "is held: an earlier Livy lives, its session is left alone"),
+                              ([helper], 0, "")):
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in kill:
+                proc.send(pid, number)
+        assert not kill or member.wait_exit() == -signal.SIGKILL
+        done = subprocess.run([program("livy-ha"), "-c", member.conf_path, "--close-session"], env=member.env, timeout=30,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == status and why in done.stderr, done
+        assert latch and cluster.latch() == (latch if why else [])

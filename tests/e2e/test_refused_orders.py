@@ -1,13 +1,16 @@
 """What livy-ha-ctl is refused by a cluster that cannot do it just now; the plain refusals are in test_commands."""
 import signal
+import threading
 import time
 
 from conftest import ClusterMaker
 from kazoo.security import make_acl
 from livyha import proc
+from livyha.build import program
 from livyha.cluster import Cluster
-from livyha.member import Member
-from livyha.orders import done, refused
+from livyha.member import CtlResult, Member
+from livyha.orders import done, order, refused
+from livyha.programs import ELECTOR, RELAY, Programs
 from livyha.zookeeper import Ensemble
 
 def serving_pid(member: Member) -> int:
@@ -54,6 +57,7 @@ def test_switchover_to_one_that_was_not_let_in(make_cluster: ClusterMaker) -> No
     for member in (active, standby):
         refused(member, "switchover", "--to", "x", why="there is no member x")
     refused(other, "switchover", "--to", "x", why="x has not joined the cluster (this member's state store is")
+    refused(other, "drain", why="): ask another member")
     assert active.serving() is not None
 
 
@@ -64,9 +68,13 @@ def test_before_zookeepers_time_is_known(make_cluster: ClusterMaker) -> None:
     for member in cluster.members:
         cluster.zk.create(f"{cluster.root}/known/{member.name}", b"{}", acl=[make_acl("world", "anyone", read=True)])
     active, _ = settled(cluster)
-    refused(active, "pause", "--for", "10s", why="ZooKeeper's time is not known yet")
-    refused(active, "switchover", why="ZooKeeper's time is not known yet")
+    refused(active, "pause", "--for", "10s", why="ZooKeeper's time is not known yet: try again in a moment")
+    refused(active, "switchover", why="ZooKeeper's time is not known yet: try again in a moment")
     assert "paused" not in cluster.control()
+    pid = serving_pid(active)
+    done(active, "pause")
+    refused(active, "restart", why="ZooKeeper's time is not known yet: try again in a moment")
+    assert "restart" not in cluster.control() and serving_pid(active) == pid
 
 
 def test_while_zookeeper_is_silent(make_cluster: ClusterMaker, own_zookeeper: Ensemble) -> None:
@@ -109,10 +117,106 @@ def test_drain_during_a_switchover(make_cluster: ClusterMaker) -> None:
     try:
         done(last, "switchover", "--to", last.name, "--no-wait", timeout="30s")
         active.wait(lambda: "switchover" in cluster.control(), 10, "it is asked for")
-        refused(active, "drain", why=f"is under way, asked on {last.name}")
+        refused(active, "drain", why=f"a switchover to {last.name} is under way, asked on {last.name}")
     finally:
         proc.send(elector, signal.SIGCONT)
     cluster.wait(lambda: "switchover" not in cluster.control(), 60, "it is over")
+
+
+def test_switchover_to_one_whose_keeper_is_stopped(make_cluster: ClusterMaker) -> None:
+    """It looks as if it stood well until it is to start Livy: the next one in the queue does, and who has asked is told. By
+    then it does not stand any more, and says why."""
+    cluster = make_cluster(3)
+    active, (stuck, last) = settled(cluster)
+    stuck.pause_process(stuck.pid)
+    try:
+        refused(last, "switchover", "--to", stuck.name,
+                why=f"{stuck.name} was to take over from {active.name}, but {last.name} did")
+        assert cluster.active() is last
+        active.wait(lambda: active.row(stuck.name).get("role") == "joining", 10, "it stands no more")
+        keeper = "the keeper (livy-ha) does not answer: its process is stopped or hangs"
+        refused(active, "switchover", "--to", stuck.name, why=f"{stuck.name} does not stand in the queue (joining): {keeper}")
+        refused(stuck, "switchover", "--to", stuck.name, why=f"{stuck.name} does not stand: ")
+        for command in ("reload", "upgrade"):
+            result = order(stuck, command, timeout="500ms")
+            assert result.code == 5 and "the keeper (livy-ha) does not answer" in result.err, result
+        result = order(stuck, "undrain", timeout="500ms")
+        assert result.code == 5 and f"not over in time: {stuck.name} is drained, " in result.err, result
+    finally:
+        proc.send(stuck.pid, signal.SIGCONT)
+    cluster.wait(lambda: stuck.name in cluster.latch_ids(), 20, "it stands again")
+
+
+def test_a_drain_that_is_taken_back(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(1)
+    active = cluster["a"]
+    active.set_mode("slow-term=1500")
+    settled(cluster)
+    results: list[CtlResult] = []
+    asking = threading.Thread(target=lambda: results.append(order(active, "drain", "--force")))
+    asking.start()
+    active.wait(lambda: active.row().get("livy") == "stopping", 10, "Livy is being stopped")
+    done(active, "undrain")
+    asking.join()
+    assert results[0].code == 1 and "it was undrained by somebody before that was over" in results[0].err, results
+    cluster.wait_active()
+
+
+def test_undrain_where_the_store_differs(make_cluster: ClusterMaker) -> None:
+    """The drain has gone, but it stands no more than before. So it does once the store is the cluster's again."""
+    cluster = make_cluster(1)
+    active, _ = settled(cluster)
+    store = cluster.node("store")
+    assert store is not None
+    cluster.zk.set(f"{cluster.root}/store", b"another" + store)
+    done(active, "drain", "--force")
+    cluster.zk.delete(f"{cluster.root}/leader", recursive=True)
+    done(active, "undrain", "--no-wait")  # it looks for the queue, which is not there: it registers anew
+    active.wait_log("not standing: this member's state store is")
+    done(active, "drain")
+    assert f"{active.name} is not drained any more, but does not stand: this member's state store is " in done(active, "undrain")
+    cluster.zk.set(f"{cluster.root}/store", store)
+    cluster.wait_active()
+
+
+def test_forget_without_the_right_to(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(1)
+    active, _ = settled(cluster)
+    cluster.zk.create(f"{cluster.root}/known/gone", b"{}")
+    active.wait(lambda: active.row("gone").get("role") == "absent", 10, "it is seen as absent")
+    everything = cluster.zk.get_acls(f"{cluster.root}/known")[0]
+    cluster.zk.set_acls(f"{cluster.root}/known", [make_acl("world", "anyone", read=True, write=True, create=True, admin=True)])
+    refused(active, "forget", "gone", why="known/gone could not be deleted: not authenticated")
+    assert active.row("gone").get("role") == "absent"
+    cluster.zk.set_acls(f"{cluster.root}/known", everything)
+    done(active, "forget", "gone")
+
+
+def test_pause_without_the_right_to(make_cluster: ClusterMaker) -> None:
+    """It may read what has been asked for, and not write it; then not even that. The election goes on."""
+    cluster = make_cluster(1)
+    active, _ = settled(cluster)
+    pid, control = serving_pid(active), f"{cluster.root}/control"
+    cluster.zk.set_acls(control, [make_acl("world", "anyone", read=True, admin=True)])
+    refused(active, "pause", why=f"{control}: not authenticated")
+    cluster.zk.set_acls(control, [make_acl("world", "anyone", write=True, admin=True)])
+    cluster.zk.set(control, b"{}")  # what the member has read is not the last word: it has to read it again
+    refused(active, "pause", why="we have no right to <root>/control: check its ACL, and that of zookeeper.root")
+    active.wait_lease_renewed()
+    assert serving_pid(active) == pid
+
+
+def test_reload_with_another_store(make_cluster: ClusterMaker) -> None:
+    cluster = make_cluster(1)
+    active, _ = settled(cluster)
+    pid = serving_pid(active)
+    active.settings["livy.restarts"] = 7
+    active.write_conf()
+    active.write_livy_conf("livy.spark.master = yarn\nlivy.server.recovery.zk-state-store.key-prefix = another\n")
+    refused(active, "reload", why="Livy's state store would change: see the log")
+    active.wait_log("reload: Livy's state store would change from", "another")
+    shown = {row["key"]: row["value"] for row in active.ctl("config").json["keys"]}
+    assert shown["livy.restarts"] != "7" and serving_pid(active) == pid, "nothing of it is in force"
 
 
 def test_restart_and_upgrade_in_a_pause_with_livy_down(make_cluster: ClusterMaker, own_zookeeper: Ensemble) -> None:
@@ -146,3 +250,24 @@ def test_two_upgrades_at_a_time(make_cluster: ClusterMaker) -> None:
         proc.send(active.pid, signal.SIGCONT)
     began = time.monotonic()
     active.wait(lambda: active.ctl("upgrade", timeout="20s").code == 0, 30, f"the next one is done, {began}")
+
+
+def test_upgrade_while_a_program_starts(make_cluster: ClusterMaker) -> None:
+    """As after a crash of it; that of an elector can only be asked for by a signal then."""
+    cluster = make_cluster(1, fronts=True, zookeeper__session_timeout="10s")
+    programs = Programs(cluster)
+    for name in (ELECTOR, RELAY):
+        programs.install_script(name, f"sleep 1; exec {program(name)} \"$@\"")
+    active, _ = settled(cluster)
+    pid, elector, relay = serving_pid(active), active.wait_elector(), active.wait_relay()
+    proc.send(relay, signal.SIGKILL)
+    active.wait_gone(relay)
+    refused(active, "upgrade", why="the relay is just being started: try again in a moment")
+    active.wait_relay(other_than=relay)
+    proc.send(elector, signal.SIGKILL)
+    active.wait_gone(elector)
+    active.signal(signal.SIGUSR2)
+    active.wait_log("upgrade: the elector is just being started: try again in a moment")
+    active.wait_elector(other_than=elector)
+    active.wait(lambda: active.ctl("upgrade", timeout="20s").code == 0, 30, "then it is done")
+    assert serving_pid(active) == pid

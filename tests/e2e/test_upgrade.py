@@ -318,7 +318,7 @@ NO_GOOD: list[tuple[str, Callable[[Programs, str], None], str]] = [
     ("hangs", _hangs, "the installed {} has said nothing for 5 s"),
     ("absent", Programs.remove, "{} is neither beside livy-ha nor in "),
     ("not-executable", _cannot_be_run, "or not executable"),
-    ("no-program", _is_no_program, "the installed {} ended with status 127"),
+    ("no-program", _is_no_program, "the installed {} ended with status 127 before it said a word: it cannot be run here (see the log)"),
     ("protocol", _speaks_otherwise, "the installed {} speaks another protocol than this livy-ha"),
     ("configuration", _refuses_the_configuration, "the installed {} gives up: "),
     ("versions", _does_not_fit_the_other, "two versions that do not understand each other"),
@@ -378,6 +378,7 @@ def test_one_that_fails_in_office(make_cluster: ClusterMaker, words: str, role: 
     result = order(member, "upgrade")
     assert result.code == 1 and "elector and relay are the old ones again: the installed livy-ha-elector" in result.err, \
         f"{result}\n{member.failure_text()}"
+    assert ("did not renew the lease, or not answer, in time" in result.err) == (words == "no-pong"), result
     assert ("ended as soon as" in result.err) == (words == "exit-when-welcomed"), result
     assert ("gives up: the ear was told to" in result.err) == (words == "fatal-when-welcomed"), result
     assert result.err.count("\n") == 1

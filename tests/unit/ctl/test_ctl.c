@@ -155,6 +155,11 @@ static void test_orders(void **state)
     daemon_set(daemon, "/command?id=1", "HTTP/1.1 404 Not Found\r\n\r\n", "{\"error\":\"no such command\"}");
     RUN(&run, "switchover", "--to", "b");
     assert_error(&run, 1, "livy-ha-ctl status");
+    daemon_set(daemon, "/command?id=1", JSON, "{\"id\":\"1\",\"state\":\"running\"}");
+    daemon_set(daemon, "/switchover?wait=0&timeout_ms=1000&to=b", "HTTP/1.1 202 Accepted\r\n\r\n",
+               "{\"id\":\"1\",\"state\":\"running\"}");
+    RUN(&run, "switchover", "--to", "b", "--timeout", "1s"); /* the daemon has 5 s more to say so itself */
+    assert_error(&run, 5, "switchover: not over in time");
     daemon_set(daemon, "/drain?wait=0&force=1", "HTTP/1.1 409 Conflict\r\n\r\n",
                "{\"id\":\"2\",\"state\":\"failed\",\"error\":\"no other\\u001b[2J member\"}");
     RUN(&run, "drain", "--force");
@@ -165,7 +170,7 @@ static void test_orders(void **state)
     assert_run(&run, 0, "paused\n");
     daemon_set(daemon, "/forget?wait=0&id=a%2Fb%20c", JSON, "[]");
     RUN(&run, "forget", "a/b c");
-    assert_error(&run, 1, "no livy-ha");
+    assert_error(&run, 1, " is no livy-ha: POST /forget?wait=0&id=a%2Fb%20c: expected a JSON object");
     daemon_end(daemon);
     RUN(&run, "resume");
     assert_error(&run, 4, "no daemon answers on ");
@@ -173,38 +178,46 @@ static void test_orders(void **state)
 
 static void test_usage(void **state)
 {
-    static const char *const lines[][5] = {
-        {NULL},
-        {"stauts"},
-        {"status", "twice"},
-        {"status", "--for", "active"},
-        {"version", "--wide"},
-        {"status", "--to", "x"},
-        {"wait"},
-        {"wait", "--for", "ever"},
-        {"status", "--timeout", "10"},
-        {"status", "-u", "https://a:1"},
-        {"status", "-u", "http://a:1/x"},
-        {"status", "-s", "a", "-uhttp://a:1"},
-        {"switchover", "livy-b"},
-        {"switchover", "--force"},
-        {"switchover", "-uhttp://a:1"},
-        {"pause", "--for", "ever"},
-        {"resume", "--for", "1h"},
-        {"restart", "--to", "livy-b"},
-        {"undrain", "--force"},
-        {"forget"},
-        {"forget", "a", "b"},
-        {"reload", "now"},
-        {"status", "--no-wait"},
-        {"status", "--trace"},
-        {"history", "--trace", "-uhttp://a:1"},
+    static const char option[] = ": it does not take this option. ", word[] = ": one word too many. ",
+                      alone[] = ": it goes to the control socket alone: run it on a member, without -u. ";
+    static const struct {
+        const char *why, *words[5];
+    } lines[] = {
+        {"livy-ha-ctl: a command is missing. ", {NULL}},
+        {"no such command", {"stauts"}},
+        {"twice: one word too many. ", {"status", "twice"}},
+        {option, {"status", "--for", "active"}},
+        {option, {"version", "--wide"}},
+        {option, {"status", "--to", "x"}},
+        {"wait: expected --for active, --for standby or --for serving. ", {"wait"}},
+        {"wait: expected --for active, --for standby or --for serving. ", {"wait", "--for", "ever"}},
+        {"10: expected a number and a unit, as in 250ms, 10s, 5min. ", {"status", "--timeout", "10"}},
+        {"-u https://a:1: expected http://host:port, a member's admin.listen (which has no TLS). ",
+         {"status", "-u", "https://a:1"}},
+        {"-u http://a:1/x: expected http://host:port and no path. ", {"status", "-u", "http://a:1/x"}},
+        {"-u http://a:0: expected http://host:port, with a port from 1 to 65535. ",
+         {"status", "-u", "http://a:0"}},
+        {"status: only one of -s and -u. ", {"status", "-s", "a", "-uhttp://a:1"}},
+        {"livy-b: one word too many. ", {"switchover", "livy-b"}},
+        {option, {"switchover", "--force"}},
+        {alone, {"switchover", "-uhttp://a:1"}},
+        {"ever: expected a number and a unit after --for, as in 10min. ", {"pause", "--for", "ever"}},
+        {option, {"resume", "--for", "1h"}},
+        {option, {"restart", "--to", "livy-b"}},
+        {option, {"undrain", "--force"}},
+        {"forget: a member's id is missing. ", {"forget"}},
+        {word, {"forget", "a", "b"}},
+        {word, {"reload", "now"}},
+        {option, {"status", "--no-wait"}},
+        {option, {"status", "--trace"}},
+        {alone, {"history", "--trace", "-uhttp://a:1"}},
     };
     struct run run;
 
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        run_variable(&run, variable_of(*state), lines[i]);
+        run_variable(&run, variable_of(*state), lines[i].words);
         assert_error(&run, 2, "livy-ha-ctl --help");
+        assert_non_null(strstr(run.stderr_text, lines[i].why));
         assert_string_equal(run.stdout_text, "");
     }
     RUN(&run, "status", "--bogus");
@@ -269,15 +282,16 @@ static void test_bad_answers(void **state)
         const char *error;
     } cases[] = {
         {JSON, "[]", 1, "expected a JSON object"},
-        {JSON, "{", 1, "no livy-ha"},
-        {JSON, "{\"a\":1,\"a\":2}", 1, "no livy-ha"},
-        {JSON, "", 1, "no livy-ha"},
+        {JSON, "{", 1, " is no livy-ha: GET /cluster: "},
+        {JSON, "{\"a\":1,\"a\":2}", 1, " is no livy-ha: GET /cluster: "},
+        {JSON, "", 1, " is no livy-ha: GET /cluster: "},
         {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "{}", 1, "cut short"},
         {"HTTP/1.1 200 OK\r\n", "", 1, "has no end"},
-        {"SSH-2.0\r\n\r\n", "", 1, "not HTTP"},
-        {"HTTP/1.1 100 Continue\r\n\r\n", "", 1, "not HTTP"},
-        {"HTTP/1.1 500 Oh\r\n\r\n", "{\"error\":\"the\\u001breason\"}", 1, "HTTP 500: the?reason"},
-        {"HTTP/1.1 503 No\r\n\r\n", "<html>", 1, "HTTP 503: no reason given"},
+        {"SSH-2.0\r\n\r\n", "", 1, " is no livy-ha: the answer is not HTTP"},
+        {"HTTP/1.1 100 Continue\r\n\r\n", "", 1, " is no livy-ha: the answer is not HTTP"},
+        {"HTTP/1.1 500 Oh\r\n\r\n", "{\"error\":\"the\\u001breason\"}", 1,
+         " answered GET /cluster with HTTP 500: the?reason"},
+        {"HTTP/1.1 503 No\r\n\r\n", "<html>", 1, " answered GET /cluster with HTTP 503: no reason given"},
     };
     struct run run;
 
@@ -320,7 +334,7 @@ static void test_timeout(void **state)
     took = clock_boot_ms();
     RUN(&run, "status", "--timeout", "300ms");
     took = clock_boot_ms() - took;
-    assert_error(&run, 5, "timed out");
+    assert_error(&run, 5, "the daemon is busy or stopped; its log says more, and --timeout waits longer.");
     assert_in_range(took, 290, 8000);
 }
 
@@ -334,7 +348,7 @@ static void test_wait(void **state)
     RUN(&run, "wait", "--for", "serving");
     assert_run(&run, 0, "");
     RUN(&run, "wait", "--for", "standby", "--timeout", "3s"); /* time for its one answer */
-    assert_error(&run, 5, "does not stand by");
+    assert_error(&run, 5, " ms, and this member does not stand by: `livy-ha-ctl status` says more.");
 
     daemon_set(daemon, "/cluster", JSON, NOBODY);
     RUN(&run, "wait", "--for", "standby");
@@ -421,7 +435,7 @@ static void test_url(void **state)
     assert_int_equal(getsockname(daemon->fd, (struct sockaddr *)&address, &size), 0);
     snprintf(url, sizeof url, "http://localhost:%d", ntohs(address.sin_port));
     RUN(&run, "active", "-u", url); /* bound, but nobody listens */
-    assert_error(&run, 4, "(Connection refused): is livy-ha running there");
+    assert_error(&run, 4, "(Connection refused): is livy-ha running there, and is this its admin.listen?");
     assert_int_equal(listen(daemon->fd, 8), 0);
     assert_int_equal(pipe2(daemon->stop, O_CLOEXEC), 0);
     assert_int_equal(pthread_create(&daemon->thread, NULL, daemon_run, daemon), 0);
@@ -444,11 +458,17 @@ static void test_old_news(void **state)
     RUN(&run, "status");
     assert_int_equal(run.status, 4);
     assert_non_null(strstr(run.stdout_text, "livy-a")); /* shown all the same */
-    assert_non_null(strstr(run.stderr_text, "has said nothing for 4.2 s"));
+    assert_non_null(strstr(
+        run.stderr_text,
+        " has said nothing for 4.2 s: what it tells is not known to be so any more. Its log says more."));
     RUN(&run, "active");
-    assert_error(&run, 4, "has said nothing for 4.2 s");
+    assert_error(
+        &run, 4,
+        " has said nothing for 4.2 s: what it tells is not known to be so any more. Its log says more.");
     RUN(&run, "wait", "--for", "serving", "--timeout", "600ms");
-    assert_error(&run, 4, "has said nothing for 4.2 s");
+    assert_error(
+        &run, 4,
+        " has said nothing for 4.2 s: what it tells is not known to be so any more. Its log says more.");
 }
 
 /* -c names a configuration: its control.socket counts, and its errors are told. */
@@ -481,6 +501,8 @@ static void test_configuration(void **state)
     RUN(&run, "active", "-c", path); /* the environment is over the file */
     assert_int_equal(run.status, 0);
     unlink(path);
+    run_variable(&run, NULL, (const char *const[]){"active", "-s", "", NULL});
+    assert_error(&run, 1, "control socket \"\": a socket's path has 1 to 107 bytes");
 }
 
 /* An output that cannot be written is a failure. */

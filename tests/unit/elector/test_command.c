@@ -116,7 +116,7 @@ static void test_undrain_while_draining(void **state)
     serve_everybody();
     assert_true(b->e.core.may_stand);
     assert_int_equal(drain.status, 500);
-    assert_non_null(strstr(drain.text, "undrained"));
+    assert_string_equal(drain.text, "it was undrained by somebody before that was over");
     assert_int_equal(undrain.status, 200);
 }
 
@@ -179,6 +179,30 @@ static void test_forget_after_one_that_timed_out(void **state)
     serve_all(&handles[1]);
     assert_int_equal(second.status, 409);
     assert_non_null(strstr(second.text, "there is there"));
+}
+
+/* ZooKeeper refuses: of an ACL, say. */
+static void test_forget_that_zookeeper_refuses(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    others.rc_exists = ZNOAUTH;
+    post(b, &exchange, "/forget", "id=gone");
+    serve_everybody();
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "members/gone could not be looked at: not authenticated");
+    others.rc_exists = ZNONODE;
+    others.rc_delete = ZNOAUTH;
+    post(b, &exchange, "/forget", "id=gone");
+    serve_everybody();
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "known/gone could not be deleted: not authenticated");
+    handles[1].refuses = true;
+    post(b, &exchange, "/forget", "id=gone");
+    assert_int_equal(exchange.status, 503);
+    assert_string_equal(exchange.text, "not connected to ZooKeeper");
+    handles[1].refuses = false;
 }
 
 /* ---- a handle that is gone answers nothing ---- */
@@ -329,6 +353,12 @@ static void test_restart_without_a_pause(void **state)
     post(a, &exchange, "/restart", NULL);
     assert_int_equal(a->restarts, 1);
     assert_int_equal(node.sets, 0);
+    assert_int_equal(exchange.answers, 0);
+    a->e.core.leading = false;
+    (void)snprintf(a->e.core.reason, sizeof(a->e.core.reason), "the ZooKeeper session has ended");
+    command_update(&a->e);
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "this member is not active any more: the ZooKeeper session has ended");
 }
 
 /* ---- registering ---- */
@@ -400,6 +430,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_all_of_them_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forgotten_half_way, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forget_after_one_that_timed_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forget_that_zookeeper_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forget_with_a_new_handle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drain_with_a_new_handle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_in_a_pause, setup, teardown),

@@ -137,7 +137,130 @@ static void test_an_expired_one_is_not_begun(void **state)
     assert_false(begun());
     update_everybody();
     assert_int_equal(exchange.status, 504);
+    assert_string_equal(exchange.text, "a did not begin it in time; nothing was changed");
 }
+
+/* ---- its other ends ---- */
+
+/* What its outcome is by <root>/control. */
+static const char *outcome(void)
+{
+    const char *found =
+        json_string_value(json_object_get(json_array_get(in_control("results"), 0), "outcome"));
+    return found != NULL ? found : "";
+}
+
+/* Asked for on b, begun by a, whose Livy is stopped for it by then. */
+static void begin(struct httpd_exchange *exchange, const char *query)
+{
+    post(b, exchange, "/switchover", query);
+    serve_everybody();
+    marks(a, CORE_MARK_BEGUN);
+    serve_everybody();
+}
+
+/* c has said that it is next, and has lost its node since: members/c does not say so yet. */
+static void test_the_one_that_is_named_has_left(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    post(b, &exchange, "/switchover", "to=c");
+    serve_everybody();
+    marks(c, CORE_MARK_NEXT);
+    serve_everybody();
+    others.n = 2;
+    marks(a, CORE_MARK_BEGUN);
+    serve_everybody();
+    update_everybody();
+    assert_string_equal(outcome(), "failed");
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "c has left the queue; nothing was changed");
+}
+
+/* It goes altogether, or is drained. */
+static void test_the_one_that_is_named_has_gone(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    post(b, &exchange, "/switchover", "to=c");
+    serve_everybody();
+    json_object_del(a->view.members, "c");
+    update_everybody();
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "c has gone, or was drained; nothing was changed");
+}
+
+static void test_nobody_takes_over(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    begin(&exchange, NULL);
+    leads(a, EPOCH + 1); /* it had joined again by then */
+    shown(a, "active", EPOCH + 1, 4);
+    update_everybody();
+    assert_string_equal(outcome(), "failed");
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "no other member took over: a serves again");
+}
+
+static void test_another_one_takes_over(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    post(a, &exchange, "/switchover", "to=b");
+    serve_everybody();
+    marks(b, CORE_MARK_NEXT);
+    serve_everybody();
+    marks(a, CORE_MARK_BEGUN);
+    serve_everybody();
+    assert_true(begun());
+    c_takes_over();
+    assert_string_equal(outcome(), "failed");
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "b was to take over from a, but c did");
+}
+
+/* A request that was begun is not given up before somebody serves, or for ten minutes. */
+static void test_nobody_serves_after_it(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    begin(&exchange, "timeout_ms=60000");
+    a->e.core.leading = a->e.core.serving = false;
+    b->deaths.offset += 60000 + 599000;
+    update_everybody();
+    assert_true(begun());
+    b->deaths.offset += 2000;
+    update_everybody();
+    assert_string_equal(outcome(), "timed-out");
+    assert_int_equal(exchange.status, 504);
+    assert_string_equal(exchange.text, "a gave the latch up, and no member has served since");
+}
+
+/* Somebody has deleted <root>/control, say. It may be on its way yet: that is told a second later. */
+static void test_a_request_that_somebody_takes_out(void **state)
+{
+    struct httpd_exchange exchange;
+
+    (void)state;
+    post(b, &exchange, "/switchover", NULL);
+    serve_everybody();
+    others_write("{\"v\":1}");
+    update_everybody();
+    assert_int_equal(exchange.answers, 0);
+    b->e.commands->list[0].began -= 2000;
+    update_everybody();
+    assert_int_equal(exchange.status, 500);
+    assert_string_equal(exchange.text, "the request was taken out of <root>/control by somebody");
+    assert_int_equal(a->e.core.command.orders.epoch, 0);
+}
+
+/* ---- marks ---- */
 
 /* A mark is of one request: another one of the same reign is not begun by it, nor told where its successor
  * is. */
@@ -335,6 +458,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_was_begun_is_not_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_taken_back_is_not_begun, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_expired_one_is_not_begun, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_one_that_is_named_has_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_one_that_is_named_has_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_takes_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_one_takes_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_serves_after_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_request_that_somebody_takes_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_of_another_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_does_not_take_back_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asked_of_the_next_elector, setup, teardown),

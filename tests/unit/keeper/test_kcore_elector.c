@@ -109,13 +109,16 @@ static void test_not_replaceable(void **state)
     assert_null(kcore_not_replaceable(&bed.k));
     assert_int_equal(kcore_lease_left(&bed.k, bed.now), T); /* no Livy: the session is what is at stake */
     hear(&bed, (struct ipc_msg){.type = IPC_RELEASING});
-    assert_non_null(kcore_not_replaceable(&bed.k)); /* rule 4: it may close the session at any moment */
+    /* rule 4: it may close the session at any moment */
+    assert_string_equal(kcore_not_replaceable(&bed.k),
+                        "the ZooKeeper session is just being closed: try again in a moment");
     begin_running(&bed);
     hear(&bed, (struct ipc_msg){.type = IPC_STOP, .grace = 5000});
-    assert_non_null(kcore_not_replaceable(&bed.k));
+    assert_string_equal(kcore_not_replaceable(&bed.k),
+                        "Livy is just being stopped: try again once that is over");
     begin_running(&bed);
     terminate(&bed);
-    assert_non_null(kcore_not_replaceable(&bed.k));
+    assert_string_equal(kcore_not_replaceable(&bed.k), "the daemon is stopping");
     assert_int_equal(kcore_lease_left(&bed.k, bed.now), 0); /* nor by what was decided a moment before */
     begin(&bed);
     assert_int_equal(kcore_lease_left(&bed.k, bed.now), CLOCK_NEVER);
