@@ -559,6 +559,7 @@ void member_event(struct world *w, const struct event *e)
     struct core_event stand = {
         .type = CORE_EV_STAND, .bar = CORE_BAR_DRAINED, .stand = e->arg != 0, .text = "drained"};
     struct core_event quiet = {.type = CORE_EV_QUIET};
+    struct core_event doubt = {.type = CORE_EV_DOUBT};
     struct core_event restart = {.type = CORE_EV_RESTART, .text = "restart"};
     bool of_life =
         e->kind == EV_HELLO || e->kind == EV_KEEPER_GONE || e->kind == EV_GUARD || e->kind == EV_CLOSED;
@@ -595,6 +596,9 @@ void member_event(struct world *w, const struct event *e)
         host_elector_step(w, e->who, &restart);
     } else if (e->kind == EV_QUIET)
         host_elector_step(w, e->who, &quiet);
-    else
+    else if (e->kind == EV_DOUBT) {
+        if (h->welcomed && h->keeper_stopped > w->now)
+            host_elector_step(w, e->who, &doubt);
+    } else
         keeper_gone(w, e);
 }
