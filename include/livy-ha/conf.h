@@ -19,7 +19,7 @@
 
 #define CONF_DEFAULT_PATH "/etc/livy-ha/livy-ha.conf"
 
-enum conf_standby { CONF_STANDBY_COLD, CONF_STANDBY_HOT };
+enum conf_standby { CONF_STANDBY_COLD, CONF_STANDBY_HOT, CONF_STANDBY_AUTO };
 enum conf_guard { CONF_GUARD_NONE, CONF_GUARD_PROCESS };
 enum conf_cds { CONF_CDS_OFF, CONF_CDS_AUTO };
 enum conf_front_mode { CONF_FRONT_AUTO, CONF_FRONT_REDIRECT, CONF_FRONT_FORWARD };
@@ -54,8 +54,9 @@ struct conf_livy {
     int probe_failures;
     int restarts;
     int64_t restart_window;
-    enum conf_standby standby;
-    int64_t held_max_age; /* of the Livy that a hot standby holds */
+    enum conf_standby standby; /* COLD or HOT: "auto" is decided when the file is read */
+    char standby_why[200];     /* what "auto" was decided by; "": it is not "auto" */
+    int64_t held_max_age;      /* of the Livy that a hot standby holds */
     enum conf_guard guard;
     enum conf_cds class_data_sharing;
 };

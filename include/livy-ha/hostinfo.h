@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HOSTINFO_SIZE 256 /* 253 octets of a DNS name, a NUL, and room for HOST_NAME_MAX */
 
@@ -20,5 +21,11 @@ void hostinfo_choose(const char *node, const char *canonical, char name[static H
  * localhost, 127.0.0.0/8, ::1, and the wildcard addresses. */
 bool hostinfo_is_local(const char *host);
 bool hostinfo_is_ip(const char *host);
+
+/* Bytes of memory that there are for this process: the host's, or what a control group leaves it (a
+ * container's limit; versions 1 and 2). 0 where it cannot be told. */
+int64_t hostinfo_memory(void);
+/* The same of one limit's text: "max" or what is no number above 0 is none, INT64_MAX. */
+int64_t hostinfo_limit(const char *text);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "conf_internal.h"
 #include "livy-ha/hostinfo.h"
+#include "livy-ha/standby.h"
 
 enum { WHERE_SIZE = 4096 + 256 };
 
@@ -141,6 +142,18 @@ static void derive_livy(struct conf_loader *loader)
     }
 }
 
+/* Hot costs the memory of a JVM, and is for Apache Livy alone: not for whatever else livy.command may be. */
+static void derive_standby(struct conf_loader *loader)
+{
+    struct conf_livy *livy = &loader->conf->livy;
+    if (livy->standby != CONF_STANDBY_AUTO) {
+        return;
+    }
+    bool hot = livy->home != NULL && livy->command != NULL &&
+               standby_can_hold(livy->home, livy->command, livy->standby_why, sizeof livy->standby_why);
+    livy->standby = hot ? CONF_STANDBY_HOT : CONF_STANDBY_COLD;
+}
+
 /* A Livy that is held has the agent in it anyway. */
 static void derive_guard(struct conf_loader *loader)
 {
@@ -187,6 +200,7 @@ void conf_load_defaults(struct conf_loader *loader)
         conf_take(loader, derive_key("id"), conf->host, "id (default, this host's name)", NULL);
     }
     derive_livy(loader);
+    derive_standby(loader);
     derive_guard(loader);
     derive_advertise(loader);
     if (derive_is_open(conf, "control.socket")) {

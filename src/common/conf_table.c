@@ -19,7 +19,7 @@
 #define BETWEEN(low, high) .min = (low), .max = (high)
 #define EFFECT(when) .effect = CONF_EFFECT_##when
 
-static const char *const standby_names[] = {"cold", "hot", NULL};
+static const char *const standby_names[] = {"cold", "hot", "auto", NULL};
 static const char *const guard_names[] = {"none", "process", NULL};
 static const char *const cds_names[] = {"off", "auto", NULL};
 static const char *const mode_names[] = {"auto", "redirect", "forward", NULL};
@@ -70,7 +70,7 @@ const struct conf_key conf_keys[] = {
     ROW("livy.restarts", INT, livy.restarts, DEFAULT("3"), BETWEEN(0, 60), EFFECT(RELOAD)),
     ROW("livy.restart_window", DURATION, livy.restart_window, DEFAULT("10min"), BETWEEN(SECOND, 24 * HOUR),
         EFFECT(RELOAD)),
-    ROW("livy.standby", ENUM, livy.standby, DEFAULT("cold"), .names = standby_names, EFFECT(RELOAD)),
+    ROW("livy.standby", ENUM, livy.standby, DEFAULT("auto"), .names = standby_names, EFFECT(RELOAD)),
     ROW("livy.held_max_age", DURATION, livy.held_max_age, DEFAULT("8h"),
         BETWEEN(SECOND, INT64_C(30) * 24 * HOUR), EFFECT(RELOAD)),
     ROW("livy.guard", ENUM, livy.guard, DEFAULT("none"), .names = guard_names, EFFECT(NEXT_START)),

@@ -1,13 +1,17 @@
-/* hostinfo.c - see hostinfo.h. Talks to the resolver and to nothing else. */
+/* hostinfo.c - see hostinfo.h. Talks to the resolver and the kernel, and to nothing else. */
 #include "livy-ha/hostinfo.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 bool hostinfo_is_ip(const char *host)
@@ -69,4 +73,67 @@ void hostinfo_fqdn(char name[static HOSTINFO_SIZE])
     }
     hostinfo_choose(node, found->ai_canonname, name);
     freeaddrinfo(found);
+}
+
+int64_t hostinfo_limit(const char *text)
+{
+    char *end;
+    errno = 0;
+    long long bytes = strtoll(text, &end, 10);
+    bool number = end != text && (*end == '\0' || *end == '\n') && errno == 0;
+    return number && bytes > 0 ? bytes : INT64_MAX;
+}
+
+static int64_t limit_in(const char *path)
+{
+    char text[64];
+    FILE *file = fopen(path, "re");
+    bool read = file != NULL && fgets(text, sizeof text, file) != NULL;
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return read ? hostinfo_limit(text) : INT64_MAX;
+}
+
+/* Of this process's control group and all above it; a line of /proc/self/cgroup is "0::/path",
+ * "5:memory:/path". */
+static int64_t group_limit(char *line)
+{
+    static const char v1[] = ":memory:";
+    const char *at = strncmp(line, "0::", 3) == 0 ? line + 3 : strstr(line, v1);
+    bool old = at != NULL && *at == ':';
+    char *group = at == NULL ? NULL : line + (at - line) + (old ? strlen(v1) : 0);
+    int64_t least = INT64_MAX;
+    if (group == NULL) {
+        return least;
+    }
+    group[strcspn(group, "\n")] = '\0';
+    for (char *slash = group + strlen(group); slash != NULL; slash = strrchr(group, '/')) {
+        char path[PATH_MAX];
+        *slash = '\0';
+        int length = snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/%s", old ? "/memory" : "", group,
+                              old ? "memory.limit_in_bytes" : "memory.max");
+        int64_t limit = length < (int)sizeof path ? limit_in(path) : INT64_MAX;
+        least = limit < least ? limit : least;
+    }
+    return least;
+}
+
+int64_t hostinfo_memory(void)
+{
+    struct sysinfo info;
+    char line[PATH_MAX];
+    if (sysinfo(&info) != 0) {
+        return 0;
+    }
+    int64_t least = (int64_t)info.totalram * info.mem_unit;
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        int64_t limit = group_limit(line);
+        least = limit < least ? limit : least;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return least;
 }

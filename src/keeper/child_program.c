@@ -16,6 +16,7 @@
 
 #include "child_internal.h"
 #include "livy-ha/log.h"
+#include "livy-ha/program.h"
 
 #define CHANNEL_FD 3  /* the elector's and the relay's descriptors; told by their arguments */
 #define CONF_FD 4     /* the elector has the daemon's lock above it */
@@ -23,19 +24,7 @@
 
 int child_program(const char *name, int mode, char *path, size_t path_size, char *why, size_t size)
 {
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-    if (n > 0) {
-        self[n] = '\0';
-        char *slash = strrchr(self, '/');
-        int length =
-            slash == NULL ? -1 : snprintf(path, path_size, "%.*s/%s", (int)(slash - self), self, name);
-        if (length > 0 && (size_t)length < path_size && access(path, mode) == 0)
-            return 0;
-    }
-    int length = snprintf(path, path_size, "%s/%s", LIVY_HA_LIBEXEC, name);
-    if (length > 0 && (size_t)length < path_size && access(path, mode) == 0)
+    if (program_find(name, mode, path, path_size))
         return 0;
     snprintf(why, size, "%s is neither beside livy-ha nor in %s, or not executable: install it", name,
              LIVY_HA_LIBEXEC);

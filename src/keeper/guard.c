@@ -10,16 +10,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "child.h"
 #include "livy-ha/packet.h"
+#include "livy-ha/program.h"
 
-#define AGENT "liblivy-ha-gate.so"
 #define HIGH 64 /* above what a start script may want for itself */
 
 bool guard_agent(char *path, size_t size)
 {
-    char why[PATH_MAX + 128];
-    return child_program(AGENT, R_OK, path, size, why, sizeof(why)) == 0;
+    return program_find(PROGRAM_GATE, R_OK, path, size);
 }
 
 static void drop(int *fd)

@@ -149,6 +149,8 @@ static int run(struct conf *conf, struct livyconf *livyconf)
                  conf->front.mode_in_force == CONF_FRONT_REDIRECT ? "redirect" : "forward");
     else
         log_info("front.listen is off: clients come to Livy's own port, %d", conf->livy.port);
+    if (conf->livy.standby_why[0] != '\0')
+        log_info("livy.standby is auto, which comes to %s", conf->livy.standby_why);
     int rc = startup_prepare(conf, livyconf, &lock);
     if (rc == 0)
         return keeper_run(conf, livyconf, lock); /* takes both over */

@@ -181,11 +181,17 @@ def test_classes_are_written_down_and_loaded_by_the_next(make_livy: MakeLivy, tm
     other.wait_listening()
 
 
-def test_without_a_record(make_livy: MakeLivy, tmp_path: str) -> None:
-    livy = make_livy(record=os.path.join(tmp_path, "missing", "classes"))
+@pytest.mark.parametrize("beside", [True, False])
+def test_without_a_record(make_livy: MakeLivy, tmp_path: str, beside: bool) -> None:
+    """Then there is a list beside the agent."""
+    library = shutil.copy(gate.agent(), tmp_path)
+    if beside:
+        shutil.copy(os.path.join(os.path.dirname(gate.agent()), "livy-classes"), tmp_path)
+    livy = make_livy(record=os.path.join(tmp_path, "missing", "classes"), library=library)
     livy.hear(gate.READY)
     livy.hear(gate.HELD)
-    assert livy.hear(gate.LOADED).count == 0
+    loaded = livy.hear(gate.LOADED).count
+    assert (loaded > 50) if beside else (loaded == 0), "of the list, what is in the JDK"
     livy.say(gate.OPEN, gate.now_ms() + 60000)
     livy.hear(gate.OPENED)
     livy.wait_listening()

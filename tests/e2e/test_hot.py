@@ -1,5 +1,6 @@
 """livy.standby = "hot": a standby's Livy stands at the gate, and to take over is to let it go."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from livyha import gate, proc
+from livyha.build import program
 from livyha.cluster import Cluster
 from livyha.faults import continued, stop_at_once
 from livyha.member import Member
@@ -42,6 +44,57 @@ def record(member: Member, held: Life) -> Life:
 
 def never_lived(member: Member, held: Life) -> bool:
     return record(member, held).first == 0 and record(member, held).writer is None
+
+
+# ---- livy.standby = "auto", as by default ------------------------------------------------------------------------------
+
+
+def give_livy(member: Member, jar: str) -> None:
+    """Its livy.home becomes one with this jar, and its livy.command the one there."""
+    os.makedirs(os.path.join(member.home, "jars"))
+    with open(os.path.join(member.home, "jars", jar), "wb"):
+        pass
+    own = os.path.join(member.home, "bin", "livy-server")
+    os.symlink(str(member.settings["livy.command"]), own)
+    member.settings["livy.command"] = own
+    member.write_conf()
+
+
+def test_auto_is_hot_where_livy_can_be_held(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(2)
+    for member in cluster.members:
+        give_livy(member, "livy-server-0.7.1-incubating.jar")
+    first, second, held = begin(cluster)
+    first.wait_log("livy.standby is auto, which comes to hot: the agent is installed, livy.home has Apache Livy")
+    assert first.ctl("switchover").code == 0
+    assert second.wait_serving().pid == held.pid
+
+
+@pytest.mark.parametrize("jar, why", [("livy-api-0.7.1-incubating.jar", "there is no livy-server-*.jar in livy.home's jars"),
+                                      (None, "livy.command is not livy.home's own bin/livy-server")])
+def test_auto_is_cold_elsewhere(make_cluster: MakeCluster, jar: str | None, why: str) -> None:
+    first, second = make_cluster(2).members
+    if jar is not None:
+        give_livy(second, jar)
+    first.start()
+    first.wait_serving()
+    second.start()
+    second.wait_log(f"livy.standby is auto, which comes to cold: {why}")
+    first.wait(lambda: first.row(second.name).get("role") == "standby", 10, "it knows of the other one")
+    assert first.row(second.name)["held"] is None
+    assert first.ctl("switchover").code == 0
+    assert second.wait_serving().first > 0
+
+
+def test_auto_without_the_agent_is_cold(make_cluster: MakeCluster, tmp_path: str) -> None:
+    (member,) = make_cluster(1).members
+    give_livy(member, "livy-server-0.7.1-incubating.jar")
+    for name in ("livy-ha", "livy-ha-elector", "livy-ha-relay"):
+        shutil.copy(program(name), tmp_path)
+    member.daemon = os.path.join(tmp_path, "livy-ha")
+    member.start()
+    member.wait_log("livy.standby is auto, which comes to cold: liblivy-ha-gate.so is not installed")
+    member.wait_serving()
 
 
 # ---- let go ----------------------------------------------------------------------------------------------------------

@@ -157,6 +157,10 @@ def start_members(show: Show, cache: str) -> None:
     show.wait(lambda: serves(first), [first, second], f"{first.name}'s Livy serves")
     say(f"{first.name}'s Livy answers, {time.monotonic() - begin:.1f} s after {first.name} was started")
     show.wait(lambda: second.row().get("role") == "standby", [first, second], f"{second.name} stands by")
+    if second.row()["held"] is None:
+        return
+    show.wait(lambda: second.row()["livy"] == "held", [first, second], f"{second.name} holds a Livy")
+    say(f"{second.name} has loaded a Livy too, pid {second.java()}, and holds it at the gate: it reads nothing and listens nowhere")
 
 
 @dataclass(frozen=True)
@@ -268,12 +272,16 @@ class Seen:
     java: float | None = None
     answered: float | None = None
     livy_pid: int = 0
+    held: bool = False  # the heir's Livy was there before, at the gate
 
 
 def look(seen: Seen, victim: Victim, heir: RealMember, before: set[int]) -> None:
-    """One look at everything. The heir's children come first: one that is new while the old Livy is still alive
-    afterwards would be two Livys at once, whatever the pace of this loop."""
-    if seen.forked is None:
+    """One look at everything. The heir's children and its port come first: a new child, or a Livy that listens, while the
+    old Livy is still alive afterwards would be two Livys at once, whatever the pace of this loop."""
+    listening = connects(heir.port)
+    if listening and not dead(victim.livy_fd):
+        raise Failed(f"{heir.name}'s Livy listens while the old one, pid {victim.livy}, lives")
+    if seen.forked is None and not seen.held:
         fresh = [pid for pid in proc.children(heir.pid) if pid not in before]
         if fresh:
             seen.forked, seen.livy_pid = time.monotonic(), fresh[0]
@@ -285,21 +293,22 @@ def look(seen: Seen, victim: Victim, heir: RealMember, before: set[int]) -> None
         seen.livy_dead = time.monotonic()
     if seen.java is None and seen.forked and os.path.basename(proc.executable(seen.livy_pid)) == "java":
         seen.java = time.monotonic()
-    if seen.java and connects(heir.port) and heir.version(timeout=30) is not None:
+    if (seen.java or seen.held) and listening and heir.version(timeout=30) is not None:
         seen.answered = time.monotonic()
 
 
 def watch_failover(show: Show, victim: Victim, heir: RealMember) -> Seen:
     before = set(proc.children(heir.pid))
     wall = datetime.datetime.now(datetime.timezone.utc)
-    seen = Seen(time.monotonic(), wall)
+    held = heir.java()  # a cold standby has none
+    seen = Seen(time.monotonic(), wall, livy_pid=held or 0, held=held is not None)
     os.kill(victim.keeper, signal.SIGKILL)
     while seen.answered is None:
         look(seen, victim, heir, before)
         show.check_alive([heir])
         if time.monotonic() - seen.kill > START_LIMIT_S:
             raise Failed(f"{heir.name}'s Livy did not answer within {START_LIMIT_S} s of the kill")
-        time.sleep(0.001 if seen.java is None else 0.005)
+        time.sleep(0.005 if seen.java else 0.001)
     return seen
 
 
@@ -322,9 +331,9 @@ def print_timeline(show: Show, victim: Victim, heir: RealMember, seen: Seen) -> 
         (0.0, f"kill -9 of {old.name}'s livy-ha, pid {victim.keeper}"),
         (since(seen.keeper_dead), f"{old.name}'s livy-ha is dead"),
         (since(seen.livy_dead), f"{old.name}'s Livy is dead, pid {victim.livy}"),
-        (elected_at(heir, seen), f"{heir.name} is elected"),
-        (since(seen.forked), f"{heir.name} starts its Livy, pid {seen.livy_pid}"),
-        (since(seen.java), "which has become the Java program"),
+        (elected_at(heir, seen), f"{heir.name} is elected" + (f", and lets its Livy go, pid {seen.livy_pid}" if seen.held else "")),
+        *([] if seen.held else [(since(seen.forked), f"{heir.name} starts its Livy, pid {seen.livy_pid}"),
+                                (since(seen.java), "which has become the Java program")]),
         (since(seen.answered), f"and answers on port {heir.port}: the service is back"),
     ]
     say(paint("1", f"{'ms since the kill':>18}   what happened"))

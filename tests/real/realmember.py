@@ -33,10 +33,11 @@ def _reachable_conf(directory: str) -> str:
     return str(made)
 
 
-def _listening_inodes(port: int) -> set[str]:
+def _listening_inodes(pid: int, port: int) -> set[str]:
+    """In the network namespace of the process."""
     found = set()
     for table in ("tcp", "tcp6"):
-        with open(f"/proc/net/{table}", encoding="ascii") as file:
+        with open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
             for line in file.readlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
@@ -46,9 +47,9 @@ def _listening_inodes(port: int) -> set[str]:
 
 def listens(pid: int, port: int) -> bool:
     """True where process `pid` holds the socket that listens on `port`."""
-    inodes = _listening_inodes(port)
     try:
-        names = os.listdir(f"/proc/{pid}/fd")
+        inodes = _listening_inodes(pid, port)
+        names = os.listdir(f"/proc/{pid}/fd") if inodes else []
     except OSError:
         return False
     for name in names:

@@ -48,7 +48,7 @@ def wait_handover(pair: Pair, old: RealMember, heir: RealMember, old_java: int) 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    made = Pair(tmp_path_factory.mktemp("real"), lambda _name: {"livy.guard": "process"})
+    made = Pair(tmp_path_factory.mktemp("real"), lambda _name: {"livy.standby": "cold", "livy.guard": "process"})
     try:
         yield made.start()
     finally:

@@ -19,7 +19,7 @@ from kazoo.client import KazooClient
 from realmember import RealMember
 from rest import ENDED, Rest, unique
 from timeline import Report, Watch, memory_mb
-from yarnbed import START_S, YarnBed
+from yarnbed import HOT, START_S, YarnBed
 
 # pylint: disable=wrong-import-order
 from livyha import proc
@@ -99,7 +99,7 @@ FAULTS = {
     "keeper": Fault("kill -9 of its keeper", lambda _bed, member: member.signal(signal.SIGKILL)),
     "elector": Fault("kill -9 of its elector", lambda _bed, member: proc.send(member.wait_elector(), signal.SIGKILL),
                      takes_over=False, other_livy=False),
-    "livy": Fault("kill -9 of its Livy", lambda _bed, member: proc.send(member.java() or 0, signal.SIGKILL), takes_over=False),
+    "livy": Fault("kill -9 of its Livy", lambda _bed, member: proc.send(member.java() or 0, signal.SIGKILL), takes_over=HOT),
     "all": Fault("kill -9 of everything at once", lambda bed, member: bed.kill_all(member)),
     "frozen": Fault("everything stopped by SIGSTOP", lambda bed, member: bed.freeze(member), frozen=True,
                     silent=True),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from realmember import RealMember
+from realmember import RealMember, listens
 from rest import Rest
 
 # pylint: disable=wrong-import-order
@@ -97,6 +97,7 @@ class Watch:
         java = victim.java()
         assert java is not None, victim.failure_text()
         self.old_java = java
+        self._held = heir.java()  # of a hot standby; it is no Livy that serves before it listens
         self._old = os.pidfd_open(java)
         self._log_from = len(heir.log())
 
@@ -120,10 +121,12 @@ class Watch:
         return bool(select.select([self._old], [], [], 0)[0])
 
     def _look(self) -> bool:
-        """True once the heir's Livy is a JVM. The heir first: an old one that lives after that look would be a second Livy."""
+        """True once the heir's Livy is a JVM, or listens where it was held. The heir first: an old one that lives after that
+        look would be a second Livy."""
         java = self.heir.java()
+        runs = java not in (None, self.old_java) and (java != self._held or listens(java, self.heir.port))
         dead = self._old_dead()
-        if java not in (None, self.old_java):
+        if runs:
             assert dead or (self.frozen and proc.stopped(self.old_java)), \
                 f"two Livys: {self.victim.name}'s {self.old_java} and {self.heir.name}'s {java}"
             self.line.marks.setdefault("Livy's JVM runs", time.time() - self.line.fault)

@@ -17,6 +17,7 @@ from livyha.netns import Host, Network
 from livyha.wait import wait_for
 from livyha.zookeeper import Ensemble, Place
 
+HOT = os.environ.get("LIVY_HA_STANDBY", "hot") == "hot"
 START_S = 180
 ORPHANS_S = 300
 LIVY_PORT, FRONT_PORT = 18998, 8998
@@ -47,7 +48,7 @@ class YarnBed:
                                    extra=f"livy.server.yarn.app-lookup-timeout = {ORPHANS_S}s\n")
         member = RealMember(name, directory, self.zookeeper.hosts, self.cache, {
             "livy.conf_dir": conf_dir, "livy.port": None, "admin.listen": None, "front.listen": None, "front.mode": mode,
-            "livy.orphan_grace": f"{ORPHANS_S}s",
+            "livy.standby": "hot" if HOT else "cold", "livy.orphan_grace": f"{ORPHANS_S}s",
             # Else the deaths of one test would make the starts of the next ones wait.
             "livy.restart_window": "1s",
             "front.advertise": f"http://{host.address}:{FRONT_PORT}"})
@@ -85,15 +86,15 @@ class YarnBed:
         return Rest(f"http://{member.address}:{FRONT_PORT}")
 
     def settled(self) -> tuple[RealMember, RealMember]:
-        """One active and one standby; starts those that do not run."""
+        """One active and one standby, which holds a Livy where it is hot; starts those that do not run."""
         for member in self.members:
             if not member.running():
                 member.start()
         active = self.wait(lambda: next((m for m in self.members if serving(m)), None), "a member serves")
         standby = next(member for member in self.members if member is not active)
         for member in (standby, active):  # the active one hears of it a moment later
-            self.wait(lambda each=member: each.row(standby.name).get("role") == "standby",  # type: ignore[misc]
-                      f"{standby.name} stands by, as {member.name} tells")
+            self.wait(lambda each=member: (each.row(standby.name).get("role"), each.row(standby.name).get("livy"))  # type: ignore[misc]
+                      == ("standby", "held" if HOT else "none"), f"{standby.name} stands by, as {member.name} tells")
         return active, standby
 
     def standing_by(self, mode: str) -> tuple[RealMember, RealMember]:

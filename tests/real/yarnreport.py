@@ -6,10 +6,17 @@ import time
 import homes
 import yarn
 from timeline import STEPS, Report, Timeline
+from yarnbed import HOT
 
 _MARKS = ("the old Livy is dead", "the heir is elected", "livy-ha starts Livy", "first answer", "the batch is right",
           "the session is right", "the view answers")
-_HEADS = ("old Livy dead", "elected", "Livy started", "first answer", "batch right", "session right", "view answers")
+_HEADS = ("old Livy dead", "elected", "Livy started or let go", "first answer", "batch right", "session right", "view answers")
+
+
+_STANDBY = {
+    True: "The standbys are hot, as by default: their Livy is loaded, and held until they win (`LIVY_HA_STANDBY=cold tests/real/run` has "
+          "them cold).",
+    False: "The standbys are cold (`livy.standby = \"cold\"`): Livy is started when they win."}
 
 
 def _seconds(value: float | None) -> str:
@@ -65,11 +72,12 @@ the same ids, the same applications, the same states, the view; the batch delete
 YARN; never two Livys at any look; and nothing changed when the old member thawed, or had its network back.
 
 {versions}
+{standby}
 
 ## When what happened
 
-Seconds since the fault. *Old Livy dead*: seen from outside (- where it is only stopped); *elected* and *Livy started* by
-livy-ha's history; *first answer* to `GET /version`; *batch right* and *session right*: the answer has the application and the
+Seconds since the fault. *Old Livy dead*: seen from outside (- where it is only stopped); *elected* and *Livy started or let
+go* by livy-ha's history; *first answer* to `GET /version`; *batch right* and *session right*: the answer has the application and the
 state of before (a recovered batch says `recovering` until Livy has asked YARN, which it does once in
 `livy.server.yarn.poll-interval`, 0.5 s here and 5 s by default); *view answers*: a statement in the old session.
 
@@ -80,7 +88,7 @@ What is waited for before *elected* is ZooKeeper's: it takes a member that says 
 
 ## What a start of Livy is made of
 
-Seconds, by the times in Livy's own log.
+Seconds, by the times in Livy's own log; of a Livy that was held, what is left once it is let go.
 
 {starts}
 
@@ -116,7 +124,7 @@ with another Livy, on which it writes nothing: its own interpreter is used where
 def write(path: str, report: Report) -> None:
     cache = homes.cache_dir()
     failovers = report.lines
-    text = TEXT.format(versions="\n".join(_versions(cache, report.zookeeper)), timelines="\n".join(_timelines(failovers)),
+    text = TEXT.format(standby=_STANDBY[HOT], versions="\n".join(_versions(cache, report.zookeeper)), timelines="\n".join(_timelines(failovers)),
                        starts="\n".join(_starts(failovers)), flags=yarn.JAVA_FLAGS,
                        extra="".join(f"\n{note}\n" for note in report.notes), memory="\n".join(_memory(failovers)))
     with open(path, "w", encoding="utf-8") as file:

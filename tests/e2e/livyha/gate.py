@@ -92,7 +92,7 @@ class HeldLivy:
     """One JVM under the agent; the test holds the keeper's end of the channel and writes the page."""
 
     def __init__(self, directory: str, class_path: str, hold: bool = True, kill_at: int = NEVER, record: str = "",
-                 garbage: bool = False, options: str | None = None, first: str = "") -> None:
+                 garbage: bool = False, options: str | None = None, first: str = "", library: str = "") -> None:
         self.told_path = os.path.join(directory, f"told-{time.monotonic_ns()}")
         self.stderr_path = self.told_path + ".err"
         self.channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -104,7 +104,7 @@ class HeldLivy:
         with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                 f"-agentpath:{agent()}={given if options is None else options}", f"-Dtold={self.told_path}",
+                 f"-agentpath:{library or agent()}={given if options is None else options}", f"-Dtold={self.told_path}",
                  f"-Dgarbage={str(garbage).lower()}", *([f"-Dfirst={first}"] if first else []), "-cp", class_path, "org.apache.livy.server.LivyServer"],
                 stdin=subprocess.DEVNULL, stdout=err, stderr=err, pass_fds=(end.fileno(), page),
                 preexec_fn=lambda: signal.setitimer(signal.ITIMER_PROF, 0.4) if hold else None)  # gate.h: the agent clears it

@@ -163,7 +163,7 @@ static const struct wrong wrongs[] = {
      {"livy-ha.conf:3: log.level: found \"trace\", expected \"error\", \"warn\", \"info\" or \"debug\""}},
     {BASE "log = { format = \"xml\"; };", {0}, {"\"auto\", \"text\", \"json\" or \"journal\""}},
     {BASE "front = { mode = \"Redirect\"; };", {0}, {"front.mode: found \"Redirect\", expected \"auto\""}},
-    {ZK("") LIVY("standby = \"warm\";"), {0}, {"livy.standby: found \"warm\", expected \"cold\" or \"hot\""}},
+    {ZK("") LIVY("standby = \"warm\";"), {0}, {"livy.standby: found \"warm\", expected \"cold\", \"hot\" or \"auto\""}},
 
     /* what this build cannot do */
     {ZK("") LIVY("held_max_age = \"100ms\";"), {0}, {"livy.held_max_age: found \"100ms\""}},

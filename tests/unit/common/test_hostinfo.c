@@ -78,12 +78,37 @@ static void test_this_host(void **state)
     assert_true(strcmp(name, node) == 0 || strchr(name, '.') != NULL);
 }
 
+static void test_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } cases[] = {
+        {"max\n", INT64_MAX},
+        {"1073741824\n", 1073741824},
+        {"1", 1},
+        {"", INT64_MAX},
+        {"-1\n", INT64_MAX},
+        {"0\n", INT64_MAX},
+        {"12k\n", INT64_MAX},
+        {"99999999999999999999\n", INT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(hostinfo_limit(cases[i].text), cases[i].bytes);
+    }
+    int64_t all = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int64_t ours = hostinfo_memory();
+    assert_true(ours > 0 && ours <= all + all / 8); /* sysinfo(2) rounds otherwise */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choose),
         cmocka_unit_test(test_local_and_ip),
         cmocka_unit_test(test_this_host),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
