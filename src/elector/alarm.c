@@ -5,8 +5,7 @@
 #include "elector.h"
 #include "livy-ha/log.h"
 
-/* The state of a process as proc(5) has it, ' ' where there is none. */
-static int process_state(int pid)
+int alarm_process_state(int pid)
 {
     char path[64], line[512] = "";
 
@@ -46,7 +45,7 @@ void alarm_change(struct elector *e, const struct core_action *a)
     const struct ipc_member *victim = &e->core.takeover.victim.member;
     switch (a->alarm) {
     case CORE_ALARM_UNKILLABLE:
-        explain(process_state(e->core.livy.pid), why, sizeof(why));
+        explain(alarm_process_state(e->core.livy.pid), why, sizeof(why));
         snprintf(text, ELECTOR_ALARM_SIZE, "%s%s", a->text, why);
         break;
     case CORE_ALARM_FENCING:

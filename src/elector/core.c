@@ -258,6 +258,9 @@ static void apply(struct step *s, const struct core_event *event)
     case CORE_EV_DEATHS:
         core_backoff_news(s, event);
         break;
+    case CORE_EV_DOUBT:
+        core_keeper_doubt(s);
+        break;
     }
 }
 

@@ -142,6 +142,7 @@ enum core_event_type {
     CORE_EV_QUIT,   /* orderly stop requested; text: why, NULL for a signal */
     CORE_EV_LEAVE,  /* the keeper has forgotten the session: it may be closed */
     CORE_EV_DEATHS, /* deaths, n_deaths, standing, heir, text: see struct core_death */
+    CORE_EV_DOUBT,  /* the keeper looks stopped, or has been silent for long: it is to be asked */
 };
 
 /* One death of Livy, or one giving up of the latch because of them, on any member, as <root>/deaths has it.

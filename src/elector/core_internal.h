@@ -76,6 +76,7 @@ int64_t core_livy_next(const struct core *c, int64_t now);
 /* core_keeper.c */
 void core_keeper_ordered(struct step *s); /* a START or STOP was sent */
 void core_keeper_owes(struct step *s);    /* an answer */
+void core_keeper_doubt(struct step *s);   /* whether it is there at all */
 void core_keeper_answered(struct step *s);
 bool core_keeper_knows(const struct core *c, const struct core_event *event);
 void core_keeper_lost(struct step *s, const struct core_event *event);

@@ -5,6 +5,10 @@
  * carries it back. The channel keeps its order, so once an ASK that was sent after an order is answered, that
  * order has been obeyed, refused, or was lost, and the answer says which. What was lost is not on its way any
  * more: a START is made anew, with the lease of then; none that is old can come true (rule 6).
+ *
+ * A standby orders nothing, so nothing is owed to it. It asks where there is reason to doubt that its keeper
+ * would obey (CORE_EV_DOUBT), and steps out of the queue where there is no answer: first in the queue it
+ * would cost the others a whole lease before they know that nothing was started here.
  */
 #include "core_internal.h"
 
@@ -33,6 +37,19 @@ void core_keeper_owes(struct step *s)
 {
     if (s->c->unanswered == 0)
         s->c->unanswered = s->now;
+}
+
+static void ask(struct step *s)
+{
+    core_act(s, CORE_ACT_ASK)->run = ++s->c->asked;
+    s->c->asked_at = s->now;
+    core_keeper_owes(s);
+}
+
+void core_keeper_doubt(struct step *s)
+{
+    if (s->c->unanswered == 0) /* else its patience is running already */
+        ask(s);
 }
 
 void core_keeper_answered(struct step *s)
@@ -77,11 +94,8 @@ void core_keeper_reconcile(struct step *s)
         core_say(c->reason, "the keeper does not answer");
         core_say(c->livy_reason, "%s", c->reason); /* why the latch will be given up */
     }
-    if (!owed(c) || s->now < ask_at(c))
-        return;
-    core_act(s, CORE_ACT_ASK)->run = ++c->asked;
-    c->asked_at = s->now;
-    core_keeper_owes(s);
+    if (owed(c) && s->now >= ask_at(c))
+        ask(s);
 }
 
 int64_t core_keeper_next(const struct core *c, int64_t now)

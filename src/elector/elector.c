@@ -400,7 +400,7 @@ static int open_parts(struct elector *e)
     if (e->on_timer == NULL || event_add(e->on_timer, NULL) != 0 || e->history == NULL || e->view == NULL ||
         e->front == NULL || e->trace == NULL || e->snapshot == NULL || backoff_open(e) != 0 ||
         held_open(e) != 0 || command_open(e, WATCH_ORDERS) != 0 || open_probe(e) != 0 ||
-        open_roster(e) != 0 || channel_open(e) != 0) {
+        open_roster(e) != 0 || channel_open(e) != 0 || doubt_open(e) != 0) {
         log_error("the elector could not be set up: %s", why);
         return -1;
     }
@@ -418,8 +418,8 @@ static void close_parts(struct elector *e)
     held_close(e);
     if (e->resolve != NULL)
         zk_resolve_cancel(e->resolve);
-    struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,
-                              e->on_close,   e->on_tell,  e->resolve_again};
+    struct event *events[] = {e->on_channel, e->on_timer, e->on_guard,     e->on_close,
+                              e->on_tell,    e->on_doubt, e->resolve_again};
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i] != NULL)
             event_free(events[i]);

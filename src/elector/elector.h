@@ -86,7 +86,7 @@ struct elector {
     pid_t keeper;
     bool keeper_gone;
     unsigned guard_looks; /* since the guard began to watch Livy die */
-    struct event *on_channel, *on_timer, *on_guard, *on_close, *on_tell;
+    struct event *on_channel, *on_timer, *on_guard, *on_close, *on_tell, *on_doubt;
     int64_t close_began, close_until; /* the session's end, and how long it may wait */
     bool close_cut;    /* … for clients who have been told by now that there is no more waiting */
     unsigned stepping; /* depth: actions may be events */
@@ -185,6 +185,10 @@ void backoff_tell(struct elector *e);    /* between steps: tells the core, where
 void alarm_change(struct elector *e, const struct core_action *action);
 json_t *alarm_list(const struct elector *e); /* those that are raised; a new reference */
 size_t alarm_count(const struct elector *e);
+int alarm_process_state(int pid); /* as proc(5) has it; ' ': there is none, or it may not be looked at */
+
+/* doubt.c: looks at the keeper now and then, and has the core ask it where it looks stopped or hung. */
+int doubt_open(struct elector *e);
 
 /* status.c: new references; NULL: out of memory. */
 json_t *status_self(struct elector *e); /* as in members/<id> */

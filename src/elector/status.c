@@ -10,8 +10,6 @@
 #include "livy-ha/hostinfo.h"
 #include "livy-ha/log.h"
 
-#define KEEPER_SILENT 25000 /* ms */
-
 static json_t *integer_or_null(int64_t value, bool known)
 {
     return known ? json_integer(value) : json_null();
@@ -84,10 +82,9 @@ static void add_live(struct elector *e, json_t *self)
     json_object_set_new(self, "self", json_true());
 }
 
-/* It says something every ten seconds. */
 static bool keeper_answers(const struct elector *e)
 {
-    return !e->keeper_gone && !e->core.keeper_stuck && clock_boot_ms() - e->keeper_heard < KEEPER_SILENT;
+    return !e->keeper_gone && !e->core.keeper_stuck;
 }
 
 json_t *status_member(struct elector *e)

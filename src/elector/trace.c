@@ -59,7 +59,8 @@ static const char *event_name(enum core_event_type type)
                                         "quiet",
                                         "quit",
                                         "leave",
-                                        "deaths"};
+                                        "deaths",
+                                        "doubt of the keeper"};
 
     return (size_t)type < sizeof(names) / sizeof(names[0]) ? names[type] : "?";
 }
@@ -173,6 +174,7 @@ static void describe_event(const struct core_event *event, char *text, size_t si
     case CORE_EV_QUIET:
     case CORE_EV_QUIT:
     case CORE_EV_LEAVE:
+    case CORE_EV_DOUBT:
         snprintf(text, size, "%s%s%s", name, more[0] != '\0' ? ": " : "", more);
         return;
     }

@@ -6,6 +6,7 @@ from conftest import ClusterMaker
 from livyha import proc
 from livyha.cluster import Cluster
 from livyha.member import Member
+from livyha.orders import done, refused
 from livyha.proxy import Proxy
 from livyha.undying import undying
 from livyha.wait import let_pass
@@ -112,6 +113,42 @@ def test_member_whose_keeper_was_stopped_stands_again(make_cluster: ClusterMaker
         standby.signal(signal.SIGCONT)
     standby.wait_serving(40)
     assert standby.elector() == elector
+    cluster.assert_exclusive()
+
+
+def test_standby_whose_keeper_is_stopped(make_cluster: ClusterMaker) -> None:
+    """It could start no Livy, so it steps out of the queue and says so everywhere: nobody hands over to it, and nobody waits
+    for it when the active one dies."""
+    cluster = make_cluster(3).start()
+    active = cluster.wait_settled()
+    life = active.serving()
+    stopped, other = (cluster[name] for name in cluster.latch_ids()[1:])
+    assert life is not None
+    stopped.pause_process(stopped.pid)
+    try:
+        text = _alarm(stopped, "the keeper", "does not answer", timeout=5)
+        _told_everywhere(cluster, stopped, text)
+        assert stopped.log().count(f"alarm: {text}") == 1, "told once"
+        cluster.wait(lambda: cluster.latch_ids() == [active.name, other.name], 5, "it does not stand")
+        active.wait(lambda: active.row(stopped.name).get("role") == "joining", 10, "and the others know")
+        refused(active, "switchover", "--to", stopped.name,
+                why=f"{stopped.name} does not stand in the queue (joining): {text}")
+        now = active.serving()
+        assert now is not None and now.pid == life.pid, "its Livy was not stopped for that"
+        done(active, "switchover")
+        other.wait_serving()
+        active.wait_role("standby")
+        dead = other.serving()
+        assert dead is not None
+        other.kill()
+        following = active.wait_serving(20)
+        waited = (following.first - dead.last) / 1e9
+        assert waited < 1.5, f"{waited:.1f} s without a Livy: no time-out of 4 s was waited for\n{cluster.failure_text()}"
+    finally:
+        stopped.signal(signal.SIGCONT)
+    stopped.wait_log("alarm over: the keeper answers again")
+    stopped.wait_role("standby")
+    assert not _alarms(stopped)
     cluster.assert_exclusive()
 
 

@@ -2,6 +2,7 @@
 longer; when all of the active host is killed, no wrong answer. Measured by the clients' own clocks against the lives that the
 stand-ins have written down; nothing else may use the machine meanwhile."""
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,7 @@ TURNS = 10  # how many times more processes have their turn one after the other 
 DRAIN_US = 3_000_000  # front.drain
 HOLD_US = 8_000_000  # front.hold here
 PLANNED = {200, 201}
+QUIET = os.environ.get("LIVY_HA_QUIET") == "1"  # nothing but this test runs on the machine: by hand, and for docs/clients.md
 StartCrowd = Callable[..., Crowd]
 
 
@@ -105,7 +107,7 @@ def _in_time(cluster: Cluster, requests: list[Request], spare: int, title: str) 
     """Requests took no longer than there was no Livy, and `spare`. Where the machine is busy with something else as well, each
     of the processes that have a part in a hand-over waits for its turn, as those do through which a request goes that meets
     none: so much more it may take, by the slowest tenth of these. Half of the hand-overs have to keep to that, each one to
-    SLOW_US more."""
+    SLOW_US more. Where it does nothing else (QUIET) each hand-over has to keep to `spare`."""
     gaps = [gap for gap in cluster.oracle.gaps() if gap.after.serving // 1000 > requests[0].began]
     beyond: list[tuple[int, Request]] = []  # the worst of each hand-over
     for gap in gaps:
@@ -121,8 +123,13 @@ def _in_time(cluster: Cluster, requests: list[Request], spare: int, title: str) 
           f"longest request {max(request.took for request in requests) / 1e3:.1f} ms; longest beyond the time without a Livy: "
           f"{usual / 1e3:.1f} ms in half of the hand-overs, {beyond[-1][0] / 1e3:.1f} ms in all; an ordinary request "
           f"{ordinary[len(ordinary) // 2] / 1e3:.2f} ms, the slowest tenth {slow / 1e3:.2f} ms")
-    spare += TURNS * slow
+    # For docs/clients.md.
+    print(f"| {title} | {len(requests):,} | {downs[0]:.1f} to {downs[-1]:.1f} | {max(r.took for r in requests) / 1e3:.1f} | "
+          f"{usual / 1e3:.1f} / {beyond[-1][0] / 1e3:.1f} |")
     worst = [request for _, request in reversed(beyond)]
+    if QUIET:
+        assert beyond[-1][0] <= spare, f"{_show(worst)}\n{cluster.oracle.describe()}"
+    spare += TURNS * slow
     assert usual <= spare, f"{_show(worst)}\n{cluster.oracle.describe()}"
     assert beyond[-1][0] <= spare + SLOW_US, f"{_show(worst)}\n{cluster.oracle.describe()}"
 
@@ -148,7 +155,7 @@ def test_switchovers_lose_no_request(tier: Cluster, start_crowd: StartCrowd) -> 
     assert not lost, f"{len(lost)} of {len(requests)}:\n{_show(lost)}\n{tier.failure_text()}"
     _each_once(tier, requests)
     _right(tier, requests)
-    _in_time(tier, requests, SPARE_US, "switchover")
+    _in_time(tier, requests, SPARE_US, f"{ROUNDS} switchovers")
 
 
 def _running(member: Member) -> bool:
@@ -177,7 +184,7 @@ def test_switchovers_with_a_request_in_flight(tier: Cluster, start_crowd: StartC
     assert not _lost(requests), f"{_show(_lost(requests))}\n{tier.failure_text()}"
     _each_once(tier, requests)
     _right(tier, requests)
-    _in_time(tier, requests, SPARE_US + DRAIN_US, "switchover with a request in flight")
+    _in_time(tier, requests, DRAIN_US, f"{len(tier.members)} switchovers with a request in flight")
 
 
 def test_stops_lose_no_request_of_the_other_fronts(tier: Cluster, start_crowd: StartCrowd) -> None:
@@ -202,7 +209,8 @@ def test_stops_lose_no_request_of_the_other_fronts(tier: Cluster, start_crowd: S
     assert not strange, f"{len(strange)} of {len(requests)} at the front that closed:\n{_show(strange)}\n{tier.failure_text()}"
     _each_once(tier, requests)
     _right(tier, requests)
-    _in_time(tier, [request for request in requests if elsewhere(request)], SPARE_US, "stop, clients of the other fronts")
+    _in_time(tier, [request for request in requests if elsewhere(request)], SPARE_US,
+             f"{ROUNDS} stops, clients of the other fronts")
 
 
 def test_stops_lose_no_request_behind_haproxy(tier: Cluster, start_crowd: StartCrowd, tmp_path: str) -> None:
@@ -221,7 +229,8 @@ def test_stops_lose_no_request_behind_haproxy(tier: Cluster, start_crowd: StartC
     _each_once(tier, requests)
     _right(tier, requests)
     for address, title in ((HAProxy.ANY, "all fronts in turn"), (HAProxy.ACTIVE, "the active front alone")):
-        _in_time(tier, [request for request in requests if request.address == address], SPARE_US, f"stop, HAProxy: {title}")
+        _in_time(tier, [request for request in requests if request.address == address], SPARE_US,
+                 f"{ROUNDS} stops, all behind HAProxy, {title}")
 
 
 # ---- all of the active host is killed ------------------------------------------------------------------------------------
@@ -255,7 +264,7 @@ def test_a_kill_holds_the_requests_of_the_other_fronts(tier: Cluster, start_crow
     assert len(_lost(requests)) <= crowd.count, "one of each client at most was in flight"
     _each_once(tier, requests)
     _right(tier, requests)
-    _in_time(tier, requests, SPARE_US, "kill")
+    _in_time(tier, requests, SPARE_US, "kill -9 of it all")
 
 
 def test_a_kill_without_a_successor(tier: Cluster, start_crowd: StartCrowd) -> None:

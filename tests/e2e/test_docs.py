@@ -112,6 +112,65 @@ def test_sample_has_every_key(keys: dict[str, dict[str, Any]]) -> None:
     assert all(found[name] == key["default"] for name, key in keys.items() if "default" in key)
 
 
+# ---- tests that are named ---------------------------------------------------------------------------------------------
+
+
+def modules(name: str) -> list[Path]:
+    """The test modules of that name, unit tests in C among them."""
+    return [path for suffix in ("py", "c") for path in (Path(ROOT) / "tests").rglob(f"{name}.{suffix}")]
+
+
+def defines(path: Path, test: str) -> bool:
+    start = r"def" if path.suffix == ".py" else r"static void"
+    return re.search(rf"^{start} {test}\(", path.read_text(), re.M) is not None
+
+
+def named_tests(path: Path) -> list[tuple[str, str]]:
+    """(module, test) of each `test_x::test_y`; `…::test_y` is of the module named before it. ("", test) where none is named."""
+    found, module = [], ""
+    for cell in re.split(r"\||\n\n", path.read_text()):
+        for name, test in re.findall(r"(?:(test_\w+|…)::)?\b(test_\w+)\b(?!\.(?:py|c))", cell):
+            module = module if name == "…" else name
+            found.append((module, test))
+    return found
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=[path.name for path in TEXTS])
+def test_tests_that_are_named_exist(path: Path) -> None:
+    for module, test in named_tests(path):
+        there = modules(module) if module else modules("test_*")
+        assert modules(test) or any(defines(each, test) for each in there), f"{path.name} names {module}::{test}"
+
+
+def test_tests_are_named() -> None:
+    """Or the pattern has gone wrong."""
+    assert len([test for module, test in named_tests(DOCS / "safety.md") if module]) >= 60
+
+
+# ---- the unit ----------------------------------------------------------------------------------------------------------
+
+
+def milliseconds(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(ms|s|min)", text).groups()
+    return int(number) * {"ms": 1, "s": 1000, "min": 60_000}[unit]
+
+
+def test_unit_waits_for_all_graces(keys: dict[str, dict[str, Any]]) -> None:
+    """What an orderly stop may take at most at the defaults, with the keeper's own limits (kcore_stop.c), is less than the
+    unit's and the documents' TimeoutStopSec."""
+    source = (Path(ROOT) / "src" / "keeper" / "kcore_stop.c").read_text()
+    own = {name: int(value) for name, value in re.findall(r"^#define (\w+) (\d+)$", source, re.M)}
+    graces = ("front.drain", "livy.stop_grace", "livy.kill_margin", "livy.orphan_grace")
+    defaults = [milliseconds(keys[name]["default"]) for name in graces]
+    most = sum(defaults) + own["ORDER_WITHIN"] + own["LEAVE_WITHIN"] + own["HURRY"]
+    assert "default" not in keys["failover.fence_command"], "else failover.fence_timeout would count too"
+    unit = (Path(ROOT) / "systemd" / "livy-ha.service").read_text()
+    limit = int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.M)[1])
+    assert most < limit * 1000
+    assert f"{' + '.join(graces)}: {' + '.join(str(value // 1000) for value in defaults)} s at the defaults" in unit
+    assert f"`TimeoutStopSec=` ({limit} s)" in (DOCS / "install.md").read_text()
+
+
 # ---- links -------------------------------------------------------------------------------------------------------------
 
 

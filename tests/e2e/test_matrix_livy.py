@@ -234,6 +234,30 @@ def test_members_with_differing_stores(row: Row) -> None:
     row.finish()
 
 
+def test_two_roots_on_one_store(row: Row) -> None:
+    """The second cluster finds the first one's claim (rule 7), and keeps off the store also while nobody serves."""
+    _start(row, "a member of another cluster (another zookeeper.root) is started on the same store; keeper of the active one: "
+                "kill -9")
+    host = row.bed.host(row.cluster.standbys()[0])
+    rival = row.cluster.add("rival", {"zookeeper.root": f"{row.cluster.root}_rival"})
+    row.cluster.members.remove(rival)
+    rival.wrapper, rival.address = host.wrapper, host.address
+    try:
+        rival.start()
+        rival.wait_role("drained")
+        rival.wait_log("not standing", row.cluster.root)
+        row.fault()
+        row.active.kill()
+        assert row.expect_another() in row.cluster.members
+        row.started_again(row.active)
+        row.expect_history("released: the keeper is gone")
+        row.finish()
+        assert rival.wait_role("drained")["livy"] == "none"
+        assert rival.name not in [life.name for life in row.cluster.oracle.lives()], row.failure_text()
+    finally:
+        rival.destroy()
+
+
 # ---- the wall clock -------------------------------------------------------------------------------------------
 
 

@@ -281,10 +281,8 @@ def _give_up(cluster: Cluster, active: Member) -> Member:
     return heir
 
 
-def test_java_over_a_planned_stop_and_a_death(tier: Cluster, mode: str, make_java: Callable[[], LivyClient],
-                                              tmp_path: Any) -> None:
-    if mode == "redirect":
-        return  # LIVY-1062: there is no session of it to be kept
+@pytest.mark.parametrize("mode", ["forward"], indirect=True, scope="module")  # LIVY-1062: redirected, it has no session to keep
+def test_java_over_a_planned_stop_and_a_death(tier: Cluster, make_java: Callable[[], LivyClient], tmp_path: Any) -> None:
     active, standby = tier.wait_settled(), _last(tier)
     java = make_java()
     java.do(f"open {_url(standby)}")

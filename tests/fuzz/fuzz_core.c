@@ -38,7 +38,7 @@ static void draw_core_event(struct input *in, const struct core *c, int64_t now,
         deaths[i] = (struct core_death){.at = now - (int64_t)(i * pick * 40) + 500,
                                         .member = (uint8_t)(i * pick),
                                         .gave_up = i % 5 == pick % 5};
-    *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_DEATHS + 1)),
+    *event = (struct core_event){.type = (enum core_event_type)(next_byte(in) % (CORE_EV_DOUBT + 1)),
                                  .request = (enum core_request)(pick % CORE_REQUESTS),
                                  .rc = (enum core_rc)(next_byte(in) % (CORE_DENIED + 1)),
                                  .session = 1 + pick % 2,

@@ -15,6 +15,7 @@
 #define COMES_BACK 900  /* ms until a dead daemon is started again */
 #define REBOOT 1600
 #define HELLO_AFTER 15
+#define DOUBT_AFTER 700 /* ms until an elector looks at its keeper: once a second it does */
 
 static const struct kcore_config kcore_config = {.stop_grace = 1000, .orphan_grace = 1000, .drain = 200};
 
@@ -389,6 +390,7 @@ void host_stop_keeper(struct world *w, int host, int64_t until)
 {
     world_say(w, "host %d    the keeper is stopped for %lld ms", host, (long long)(until - w->now));
     w->hosts[host].keeper_stopped = until;
+    world_put(w, w->now + DOUBT_AFTER, EV_DOUBT, host, 0);
 }
 
 void host_power_off(struct world *w, int host)

@@ -548,6 +548,8 @@ static void tell(struct world *w, const struct event *e)
         event.text = "restart";
     } else if (e->kind == EV_QUIET) {
         event.type = CORE_EV_QUIET;
+    } else if (e->kind == EV_DOUBT) {
+        event.type = CORE_EV_DOUBT;
     }
     host_elector_step(w, e->who, &event);
 }
@@ -579,6 +581,9 @@ void member_event(struct world *w, const struct event *e)
         closed(w, e);
     } else if (e->kind == EV_ORDERS) {
         orders_tell(w, e->who);
+    } else if (e->kind == EV_DOUBT) {
+        if (h->welcomed && h->keeper_stopped > w->now)
+            tell(w, e);
     } else if (e->kind == EV_KEEPER_GONE) {
         keeper_gone(w, e);
     } else {

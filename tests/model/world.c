@@ -234,6 +234,7 @@ void world_step(struct world *w, const struct event *next)
     case EV_KEEPER_BEGIN:
     case EV_STAND:
     case EV_QUIET:
+    case EV_DOUBT:
     case EV_RESTART:
     case EV_ORDERS:
     case EV_CLOSED:

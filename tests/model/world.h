@@ -107,6 +107,7 @@ enum event_kind {
     EV_KEEPER_BEGIN,
     EV_STAND, /* arg: may stand */
     EV_QUIET,
+    EV_DOUBT, /* the elector finds its keeper stopped */
     EV_RESTART,
     EV_ORDERS,        /* the elector reads <root>/control */
     EV_MARKED,        /* m: a mark of who's is written there */

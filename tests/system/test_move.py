@@ -1,7 +1,7 @@
 """From one Livy that systemd runs to two members, by the very lines of docs/install.md; no session may be lost.
 
-Livy is the stand-in: it counts in Livy's state store as Livy keeps its sessions, and goes on from what it finds there. What
-real Livys recover is tested in tests/real."""
+Livy is the stand-in: it counts in Livy's state store as Livy keeps its sessions, and goes on from what it finds there. A
+real Livy does the same in tests/real/test_move.py."""
 import os
 import re
 

@@ -49,6 +49,7 @@ class Record:
     gap_ms: float | None = None   # from there to the first of the next one
     start_ms: float | None = None  # from the fault to the first instant of the next one
     overlap_ms: float | None = None
+    outside: str = ""             # why no overlap is no claim of this row: docs/safety.md's assumptions do not hold in it
     recovered_ms: float | None = None  # from the fault undone to all members back
     history: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
@@ -268,6 +269,8 @@ class Row:
         finally:
             if self.record.overlap_ms is None and hasattr(self, "cluster"):
                 self.record.overlap_ms = self.cluster.overlap_us() / 1000
+            if hasattr(self, "cluster"):
+                self.record.outside = self.cluster.outside_assumptions
             if self._in_table:
                 self._write()
 

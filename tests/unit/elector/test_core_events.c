@@ -59,6 +59,8 @@ static struct core_event random_keeper(void)
     if (core.start_run == 0 && (roll(1) != 0 || !now_and_then()))
         return (struct core_event){.type = CORE_EV_LEASED,
                                    .kill_at = now_and_then() ? core.leased : core.lease_sent};
+    if (roll(9) == 0)
+        return (struct core_event){.type = CORE_EV_DOUBT};
     livy.state = now_and_then() ? (uint32_t)roll(2) : IPC_LIVY_ALIVE;
     livy.cause = now_and_then() ? (uint32_t)roll(IPC_CAUSE_REFUSED) : IPC_CAUSE_NONE;
     livy.kill_at = core.lease_sent;

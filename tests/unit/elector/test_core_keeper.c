@@ -153,6 +153,51 @@ static void test_lost_farewell_is_said_again(void **state)
     whatever();
 }
 
+/* A standby orders nothing: only a doubt makes it ask. It steps out of the queue where no answer comes, so
+ * that it wins nothing that it could not use, and stands again with the first answer. */
+static void test_standby_whose_keeper_is_stopped(void **state)
+{
+    (void)state;
+    become_standby();
+    assert_int_equal(silence_until(now + 20000), 0);
+    event((struct core_event){.type = CORE_EV_DOUBT});
+    assert_true(came(CORE_ACT_ASK));
+    nothing_else();
+    event((struct core_event){.type = CORE_EV_DOUBT}); /* once is enough */
+    assert_false(came(CORE_ACT_ASK));
+    silence_until(now + 999);
+    assert_false(core.keeper_stuck);
+    assert_int_equal(core.phase, CORE_STANDBY);
+    time_is(now + 1);
+    assert_true(core.keeper_stuck && core.alarms[CORE_ALARM_KEEPER]);
+    assert_string_equal(core_role_name(&core), "joining");
+    expect(CORE_ACT_DELETE);
+    reply(CORE_REQ_DELETE, CORE_OK);
+    whatever();
+    uint32_t number = silence_until(now + 60000);
+    answered(number, livy_is(IPC_LIVY_NONE, 0, IPC_CAUSE_NONE, 0));
+    assert_false(core.keeper_stuck || core.alarms[CORE_ALARM_KEEPER]);
+    whatever();
+    listed(NULL);
+    expect(CORE_ACT_CREATE);
+    whatever();
+}
+
+static void test_doubt_that_is_answered(void **state)
+{
+    (void)state;
+    become_standby();
+    event((struct core_event){.type = CORE_EV_DOUBT});
+    assert_true(came(CORE_ACT_ASK));
+    uint32_t number = core.asked;
+    silence_until(now + 900);
+    answered(number, livy_is(IPC_LIVY_NONE, 0, IPC_CAUSE_NONE, 0));
+    nothing_else();
+    silence_until(now + 60000);
+    assert_false(core.keeper_stuck);
+    assert_int_equal(core.phase, CORE_STANDBY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +207,8 @@ int main(void)
         cmocka_unit_test(test_keeper_stopped_for_minutes),
         cmocka_unit_test(test_lost_stop_is_ordered_again),
         cmocka_unit_test(test_lost_farewell_is_said_again),
+        cmocka_unit_test(test_standby_whose_keeper_is_stopped),
+        cmocka_unit_test(test_doubt_that_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
