@@ -84,7 +84,8 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "active/standby Apache Livy, elected in Zo
 set(CPACK_PACKAGE_DESCRIPTION
     "livy-ha wraps an unmodified Apache Livy server. The members of a cluster elect
 one of them in ZooKeeper; that one runs Livy with session recovery, the others
-stand by and take over within milliseconds of its end, plus Livy's own start.
+stand by and take over within milliseconds of its end; where they hold a loaded
+Livy, it answers a fraction of a second later.
 Two Livys never run on one state store, whatever is killed, frozen or cut off.
 .
 Livy, Spark and Java are not part of this package.")

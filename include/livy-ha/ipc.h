@@ -24,7 +24,7 @@ enum ipc_type {
     IPC_LEASE,     /* the lease reaches further, or less far: epoch, kill_at */
     IPC_STOP,      /* end Livy: grace (0: SIGKILL at once), text = reason */
     IPC_SESSION,   /* keep this for a successor: session */
-    IPC_RELEASING, /* I want to close the session: answer LEAVE once Livy is dead (DESIGN rule 4) */
+    IPC_RELEASING, /* I want to close the session: answer LEAVE once Livy is dead (docs/safety.md, rule 4) */
     IPC_STATUS,    /* one line for people: text (sd_notify STATUS=) */
     IPC_PONG,      /* answer to PING */
     IPC_FATAL,     /* the daemon must end: code = exit status, text = reason */

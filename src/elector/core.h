@@ -9,7 +9,7 @@
  * with any other number than the one outstanding is ignored, so nothing of an older connection can be taken
  * for news.
  *
- * The safety argument is DESIGN.md's, told in docs/safety.md; its rules are named where they are used:
+ * The safety argument is told in docs/safety.md; its rules are named where they are used:
  *   - START only with the own node lowest, owned by this session, and a proven lease that reaches far enough;
  *   - the latch node is deleted only after Livy's death, the session closed only after the keeper's LEAVE;
  *   - the lease counts from send times, and only what the quorum has confirmed on this very connection

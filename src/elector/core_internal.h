@@ -15,7 +15,7 @@ struct step {
     struct core_actions *out;
 };
 
-#define CORE_EPSILON 200          /* ms: DESIGN's epsilon, the slack of a follower's ping */
+#define CORE_EPSILON 200          /* ms: epsilon, the slack of a follower's ping */
 #define CORE_KEEPER_PATIENCE 1000 /* ms that the keeper may take to answer before it counts as stuck */
 #define CORE_RETRY 500            /* ms between attempts that the server refuses */
 

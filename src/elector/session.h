@@ -1,9 +1,9 @@
 /* session.h - the session file in runtime_dir: what `livy-ha --close-session` needs to end a dead daemon's
  * session.
  *
- * DESIGN rule 5: from this file a session may only be *closed*, never adopted, and only with all locks free,
- * the same boot id and a local file system. The keeper unlinks it when the session is let go. Blocks on a
- * small file.
+ * docs/safety.md, rule 5: from this file a session may only be *closed*, never adopted, and only with all
+ * locks free, the same boot id and a local file system. The keeper unlinks it when the session is let go.
+ * Blocks on a small file.
  */
 #ifndef LIVY_HA_ELECTOR_SESSION_H
 #define LIVY_HA_ELECTOR_SESSION_H

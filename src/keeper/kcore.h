@@ -4,7 +4,7 @@
  *
  * What it guarantees whatever the elector says: Livy is killed at the deadline; nothing is started without
  * one that lies ahead, nor while an earlier Livy may live; the session is handed on or let go only as
- * DESIGN's rules 4 and 5 allow. Times are CLOCK_BOOTTIME ms, durations ms.
+ * rules 4 and 5 of docs/safety.md allow. Times are CLOCK_BOOTTIME ms, durations ms.
  */
 #ifndef LIVY_HA_KEEPER_KCORE_H
 #define LIVY_HA_KEEPER_KCORE_H

@@ -148,7 +148,7 @@ def test_all_servers_cut_from_each_other(row: Row) -> None:
     row.finish()
 
 
-# ---- the lease after a stall: DESIGN.md, "The lease" ---------------------------------------------------------------
+# ---- the lease after a stall: docs/safety.md, "The lease" ---------------------------------------------------------------
 
 
 def _answered(server: Server, member: Member, before: int) -> bool:

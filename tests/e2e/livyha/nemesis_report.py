@@ -24,7 +24,7 @@ class Report:
     timeout: str
     tick_ms: int
     at: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    system: str = field(default_factory=lambda: f"{os.cpu_count()} cores, Linux {platform.release()}")
+    system: str = field(default_factory=lambda: f"{os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}")
     ok: bool = False
     violation: str = ""
     faults: dict[str, int] = field(default_factory=dict)
