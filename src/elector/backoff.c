@@ -43,7 +43,8 @@ static uint64_t who_stands(const struct elector *e, struct names *names)
 }
 
 /* The member right behind this one in the queue, where it stands by and its Livy is held at the gate; NULL:
- * not so, or nobody known is there. Not one that was drained a moment ago, whatever its record still says. */
+ * not so, or nobody known is there. Not one that was drained a moment ago, whatever its record still says; nor
+ * one whose Livy is out of date: it would not be let go, but ended and started anew. */
 static const char *find_heir(const struct elector *e)
 {
     int64_t own = core_latch_sequence(e->core.node), least = INT64_MAX;
@@ -62,7 +63,8 @@ static const char *find_heir(const struct elector *e)
         next = id;
         heir = member;
     }
-    if (next == NULL || strcmp(record_text(heir, "role"), "standby") != 0 || command_drained(e, next))
+    if (next == NULL || strcmp(record_text(heir, "role"), "standby") != 0 || command_drained(e, next) ||
+        json_is_true(json_object_get(heir, "held_renewing")))
         return NULL;
     return strcmp(record_text(heir, "livy"), "held") == 0 ? next : NULL;
 }

@@ -124,12 +124,14 @@ static jint start(struct gate *gate)
     jvmtiEventCallbacks calls = {.VMInit = on_init, .ClassPrepare = on_prepare};
     jvmtiEnv *jvmti = gate->jvmti;
 
-    atomic_store(&gate->open, !gate->shut);
-    gate_watch(gate); /* the lease, before all else */
-    if (!gate->shut)
-        return JNI_OK;
-    if (setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL) != 0) /* GATE_UNGATED_MS: here we are */
+    bool hold = gate->shut; /* the thread of gate_watch may open it at once */
+
+    atomic_store(&gate->open, !hold);
+    if (hold && setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL) != 0) /* GATE_UNGATED_MS: here we are */
         return JNI_ERR;
+    gate_watch(gate); /* the lease, before all that takes time */
+    if (!hold)
+        return JNI_OK;
     bool set = (*jvmti)->SetEnvironmentLocalStorage(jvmti, gate) == JVMTI_ERROR_NONE &&
                (*jvmti)->SetEventCallbacks(jvmti, &calls, sizeof(calls)) == JVMTI_ERROR_NONE &&
                (*jvmti)->SetEventNotificationMode(jvmti, JVMTI_ENABLE, JVMTI_EVENT_VM_INIT, NULL) ==

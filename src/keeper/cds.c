@@ -67,14 +67,13 @@ enum cds_use cds_starting(struct keeper *k)
     return wanted(k) ? cds_trust_use(&cds->trust) : CDS_DROP;
 }
 
-void cds_served(struct keeper *k, struct child *livy)
+void cds_served(struct keeper *k)
 {
     struct cds_trust *trust = &k->cds.trust;
     bool before = cds_trust_barred(trust);
 
-    if (livy == &k->livy)
-        k->cds.served = k->core.run;
-    if (!wanted(k) || !cds_trust_served(trust, child_has_class_data(livy)))
+    k->cds.served = k->core.run;
+    if (!wanted(k) || !cds_trust_served(trust, child_has_class_data(&k->livy)))
         return;
     log_warn("class data suspect -> none: Livy comes up without it");
     tell_barred(k, before);

@@ -30,8 +30,8 @@ int64_t cds_next(const struct keeper *k);
 
 /* A Livy is about to be started, be it to be held: that comes before the making of an archive. */
 enum cds_use cds_starting(struct keeper *k);
-/* Livy serves; or one has come to the gate. */
-void cds_served(struct keeper *k, struct child *livy);
+/* Livy serves. (To have come to the gate proves nothing: what does harm may come after it.) */
+void cds_served(struct keeper *k);
 /* Its classes have been written down. */
 void cds_recorded(struct keeper *k);
 /* One that had not come to the gate is dead, and nobody of ours has killed it. */

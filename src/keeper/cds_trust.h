@@ -32,7 +32,7 @@ enum cds_use cds_trust_use(const struct cds_trust *trust);
 /* No archive is made nor used any more, until the configuration is loaded anew (then: all zero). */
 bool cds_trust_barred(const struct cds_trust *trust);
 
-/* A Livy serves, or stands at the gate. `with`: it was started with the archive. True where the archive has
+/* A Livy serves. `with`: it was started with the archive. True where the archive has
  * just been found to be no good. */
 bool cds_trust_served(struct cds_trust *trust, bool with);
 /* One has ended by itself before that. True where the archive has come under suspicion by it. */

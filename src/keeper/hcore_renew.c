@@ -74,7 +74,8 @@ static void blinded(struct hstep *s, const char *why)
         hcore_failed(s, why);
         return;
     }
-    h->stamp_at = s->now + hcore_renew_interval(h);
+    if (hcore_current(h)) /* else it is one that has been let go that nothing is known of */
+        h->stamp_at = s->now + hcore_renew_interval(h);
     h->looking = h->look_anew = false;
     if (!h->blind)
         hcore_act(s, HCORE_ACT_WARN, why);

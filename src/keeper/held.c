@@ -243,8 +243,6 @@ static void hear_held(struct keeper *k)
     while (h->guard.channel >= 0 && (rc = guard_hear(&h->guard, &msg)) == 1) {
         if (msg.type == GATE_HELD || msg.type == GATE_LOADED)
             check(k, true); /* before it counts as held */
-        if (msg.type == GATE_HELD)
-            cds_served(k, &k->held.child);
         step(k, (struct hcore_event){
                     .type = HCORE_EV_SAID, .message = msg.type, .count = msg.count, .text = msg.text});
     }
@@ -424,7 +422,7 @@ void held_changed(struct keeper *k, const struct ipc_msg *msg)
     step(k, (struct hcore_event){.type = HCORE_EV_ROLE, .role = msg->run});
     if (msg->code == 0 || k->core.livy != KCORE_RUNNING || h->recorded == k->core.run)
         return;
-    cds_served(k, &k->livy);
+    cds_served(k);
     if (k->conf->livy.standby != CONF_STANDBY_HOT && k->conf->livy.class_data_sharing != CONF_CDS_AUTO)
         return;
     h->recorded = k->core.run;
@@ -548,6 +546,8 @@ void held_time(struct keeper *k)
                  (int)h->looked_at, LOOK_WITHIN);
         child_signal(&h->look, SIGKILL);
     }
+    if (now >= h->open_by)
+        hear_livy(k); /* the keeper may be what stood still */
     if (now >= h->open_by) {
         h->open_by = CLOCK_NEVER;
         h->unanswered = true;

@@ -1,5 +1,5 @@
-/* startup.c - the order matters (docs/safety.md, rule 3): first the daemon's own lock, before anything is touched;
- * then a left-over Livy; then the port. */
+/* startup.c - the order matters (docs/safety.md, rule 3): first the daemon's own lock, before anything is
+ * touched; then a left-over Livy; then the port. */
 #include "startup.h"
 
 #include <arpa/inet.h>
@@ -306,7 +306,8 @@ int startup_directories(const struct conf *conf)
 
 /* kill -9 of a container's PID 1 (an OOM kill, mostly) takes everything along, and no ExecStopPost follows:
  * the session stays open until its time-out, and keeps the standby waiting. Where the container is started
- * again in its place before that, it closes the session first. Nothing of it is adopted (docs/safety.md, rule 5). */
+ * again in its place before that, it closes the session first. Nothing of it is adopted (docs/safety.md, rule
+ * 5). */
 static int close_left_session(const struct conf *conf, int lock)
 {
     char session[PATH_MAX];

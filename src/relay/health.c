@@ -70,12 +70,13 @@ static bool standby(const struct look *look)
 
     if (!fresh(look))
         return false;
+    /* A standby without its keeper steps out of the queue, so that is why it is none. */
+    if (json_is_false(json_object_get(status, "keeper_answers")) && !snapshot_is(status, "role", "active"))
+        return no(look, "the keeper does not answer the elector: it could not start Livy");
     if (!snapshot_is(status, "role", "standby"))
         return no(look, "%s", snapshot_text(status, "role"));
     if (!json_is_true(json_object_get(status, "connected")))
         return no(look, "not connected to ZooKeeper");
-    if (json_is_false(json_object_get(status, "keeper_answers")))
-        return no(look, "the keeper does not answer the elector: it could not start Livy");
     return true;
 }
 

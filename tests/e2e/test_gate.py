@@ -80,6 +80,17 @@ def test_let_go_before_it_is_held(make_livy: MakeLivy) -> None:
     livy.wait_listening()
 
 
+@pytest.mark.parametrize("until_open", [False, True])
+def test_let_go_before_its_java_runs(make_livy: MakeLivy, until_open: bool) -> None:
+    """The timer that ends a Java without the agent is cleared all the same, and the keeper hears that the agent is there."""
+    livy = make_livy(let_go=True, until_open=until_open, garbage=True)
+    livy.hear(gate.OPENED)
+    livy.hear(gate.READY)
+    livy.wait_listening()
+    wait_for(lambda: proc.usage(livy.process.pid).cpu_s > 1 or livy.process.poll() is not None, 60, "it has worked for a second")
+    assert livy.process.poll() is None, livy.stderr()
+
+
 @pytest.mark.parametrize("when", ["held", "serving"])
 def test_ends_with_its_keeper(make_livy: MakeLivy, when: str) -> None:
     livy = held(make_livy())

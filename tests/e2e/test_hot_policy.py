@@ -31,8 +31,9 @@ class Pretender:
     def record(self) -> str:
         return f"{self.cluster.root}/members/{self.name}"
 
-    def says(self, livy: str, role: str = "standby") -> None:
+    def says(self, livy: str, role: str = "standby", renewing: bool = False) -> None:
         self.cluster.zk.set(self.record, json.dumps({"id": self.name, "host": "nowhere", "role": role, "livy": livy,
+                                                     "held_renewing": renewing,
                                                      "sequence": int(self.node[-10:])}).encode())
 
     def goes(self) -> None:
@@ -87,6 +88,10 @@ def test_livy_is_restarted_here_where_the_next_one_is_not_ready(make_cluster: Cl
     assert life.name == active.name and cluster.latch_ids()[0] == active.name
     pretender.says("held", "joining")  # on its way out of the queue, and still next
     active.wait(lambda: active.row("next").get("role") == "joining", 10, "it knows that one as joining")
+    life = cluster.wait_new_life(_kill_livy(active))
+    assert life.name == active.name and cluster.latch_ids()[0] == active.name
+    pretender.says("held", renewing=True)  # it would be ended and started anew
+    active.wait(lambda: active.row("next").get("held_renewing") is True, 10, "it knows that one as out of date")
     life = cluster.wait_new_life(_kill_livy(active))
     assert life.name == active.name and cluster.latch_ids()[0] == active.name
 

@@ -93,7 +93,7 @@ class HeldLivy:
 
     def __init__(self, directory: str, class_path: str, hold: bool = True, kill_at: int = NEVER, record: str = "",
                  garbage: bool = False, options: str | None = None, first: str = "", library: str = "",
-                 until_open: bool = False) -> None:
+                 until_open: bool = False, let_go: bool = False) -> None:
         self.told_path = os.path.join(directory, f"told-{time.monotonic_ns()}")
         self.stderr_path = self.told_path + ".err"
         self.channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -101,6 +101,8 @@ class HeldLivy:
         os.ftruncate(page, mmap.PAGESIZE)
         self.page = mmap.mmap(page, mmap.PAGESIZE)
         self.lease(kill_at)
+        if let_go:  # before its Java runs
+            self.say(OPEN, now_ms() + 60000)
         given = (f"{'hold,' if hold else ''}channel={end.fileno()},page={page}" + (",until-open" if until_open else "")
                  + (f",record={record}" if record else ""))
         with open(self.stderr_path, "wb") as err:

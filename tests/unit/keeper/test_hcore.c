@@ -338,6 +338,19 @@ static void test_it_is_watched(void **state)
     assert_ended(&bed, "it listens");
 }
 
+/* What is due is done: time alone does not keep it busy. */
+static void assert_rests(const struct bed *bed)
+{
+    struct bed copy = *bed;
+    int64_t next = bed->now;
+
+    for (int i = 0; i < 4 && (next = hcore_next(&copy.h, copy.now)) != CLOCK_NEVER; i++) {
+        copy.now = next;
+        happen(&copy, (struct hcore_event){.type = HCORE_EV_TIME});
+    }
+    assert_true(next > bed->now + 4);
+}
+
 /* Whatever happens in whatever order: one process at a time, never beside a Livy, never while drained. */
 static void test_at_random(void **state)
 {
@@ -358,7 +371,8 @@ static void test_at_random(void **state)
         else if (draw < 20)
             event = (struct hcore_event){.type = HCORE_EV_LIVY, .there = rand() % 3 == 0};
         else if (draw < 40)
-            event.type = HCORE_EV_STAMPED;
+            event = (struct hcore_event){
+                .type = HCORE_EV_STAMPED, .stamp = event.stamp, .text = rand() % 8 == 0 ? "no answer" : NULL};
         else if (draw < 60)
             event =
                 (struct hcore_event){.type = HCORE_EV_SAID, .message = (uint32_t)(rand() % 12), .text = "x"};
@@ -391,6 +405,8 @@ static void test_at_random(void **state)
         }
         if (hcore_current(&bed.h))
             assert_true(process && !drained && !livy && !quit);
+        if (i % 16 == 0)
+            assert_rests(&bed);
     }
 }
 

@@ -250,6 +250,20 @@ static void test_a_look_that_fails(void **state)
     assert_non_null(found(&bed, HCORE_ACT_WARN));
 }
 
+/* It serves by now, so there is nothing to look at later. */
+static void test_a_look_after_it_was_let_go_that_fails(void **state)
+{
+    struct bed bed;
+
+    (void)state;
+    stand_held(&bed);
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_TAKEN});
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_LIVY, .there = true});
+    happen(&bed, (struct hcore_event){.type = HCORE_EV_STAMPED, .text = "it does not answer"});
+    assert_non_null(found(&bed, HCORE_ACT_WARN));
+    assert_true(hcore_next(&bed.h, bed.now) == CLOCK_NEVER);
+}
+
 /* A member has failed: the one at hand serves, and a person is told what it does not know of. */
 static void test_let_go_out_of_date(void **state)
 {
@@ -330,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_a_look_where_a_change_is_known),
         cmocka_unit_test(test_a_look_during_another_one),
         cmocka_unit_test(test_a_look_that_fails),
+        cmocka_unit_test(test_a_look_after_it_was_let_go_that_fails),
         cmocka_unit_test(test_let_go_out_of_date),
         cmocka_unit_test(test_changed_jars_end_it_at_once),
         cmocka_unit_test(test_files_that_cannot_be_looked_at_change_nothing),

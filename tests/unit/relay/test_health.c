@@ -115,6 +115,13 @@ static void test_standby(void **state)
     assert_false(check(HEALTH_STANDBY, snapshot, &serves, SENT_AT));
     assert_non_null(strstr(reason, "ZooKeeper"));
     snapshot_free(snapshot);
+    document = fixture_document(); /* it has stepped out of the queue, and why is what counts */
+    fixture_role(document, "joining", "none");
+    json_object_set_new(fixture_status(document), "keeper_answers", json_false());
+    snapshot = fixture_snapshot(document, SENT_AT);
+    assert_false(check(HEALTH_STANDBY, snapshot, &serves, SENT_AT));
+    assert_non_null(strstr(reason, "keeper"));
+    snapshot_free(snapshot);
 }
 
 static void test_live(void **state)
