@@ -298,10 +298,10 @@ def test_a_shared_port_is_left_to_livy(make_cluster: ClusterMaker) -> None:
     proc.send(again.pid, signal.SIGKILL)  # the start after a second death waits
     ears.wait(member, "that the port is free", lambda view: view["yield"] == 0)
     life = member.wait_serving(other_than=again)
-    views = ears.views(member)
+    ears.wait(member, "to keep off the port", lambda view: view["yield"] == 1 and view["route"] == "local")
+    views = ears.views(member)  # the ear may write down late what was sent in time
     first = views[max(number for number, view in enumerate(views) if view["yield"] == 0) + 1]
     assert first["yield"] == 1 and first["sent"] < life.first, "before Livy is started"
-    ears.wait(member, "to keep off the port", lambda view: view["yield"] == 1 and view["route"] == "local")
     relay = member.wait_relay()
     proc.send(relay, signal.SIGKILL)
     again = member.wait_relay(other_than=relay)
