@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IPC_MAGIC 0x32414c48u /* "HLA2": the version is in it */
+#define IPC_MAGIC 0x33414c48u /* "HLA3": the version is in it */
 #define IPC_TEXT_SIZE 256
 #define IPC_NODE_SIZE 128
 

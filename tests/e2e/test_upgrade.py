@@ -302,7 +302,7 @@ def _is_no_program(programs: Programs, name: str) -> None:
 
 
 def _speaks_otherwise(programs: Programs, name: str) -> None:
-    programs.install_patched(name, b"HLA2", b"HLA9")
+    programs.install_patched(name, b"HLA3", b"HLA9")
 
 
 def _refuses_the_configuration(programs: Programs, name: str) -> None:
