@@ -43,8 +43,8 @@ static uint64_t who_stands(const struct elector *e, struct names *names)
 }
 
 /* The member right behind this one in the queue, where it stands by and its Livy is held at the gate; NULL:
- * not so, or nobody known is there. Not one that was drained a moment ago, whatever its record still says; nor
- * one whose Livy is out of date: it would not be let go, but ended and started anew. */
+ * not so, or nobody known is there. Not one that was drained a moment ago, whatever its record still says;
+ * nor one whose Livy is out of date: it would not be let go, but ended and started anew. */
 static const char *find_heir(const struct elector *e)
 {
     int64_t own = core_latch_sequence(e->core.node), least = INT64_MAX;
