@@ -86,16 +86,24 @@ class YarnBed:
         return Rest(f"http://{member.address}:{FRONT_PORT}")
 
     def settled(self) -> tuple[RealMember, RealMember]:
-        """One active and one standby, which holds a Livy where it is hot; starts those that do not run."""
-        for member in self.members:
-            if not member.running():
-                member.start()
+        """One active and one standby, which holds a Livy where it is hot; starts those that do not run, also one that is still
+        on its way to its end."""
+        def tells(member: RealMember, standby: RealMember) -> bool:
+            self._start_all()
+            row = member.row(standby.name)
+            return (row.get("role"), row.get("livy")) == ("standby", "held" if HOT else "none")
+
+        self._start_all()
         active = self.wait(lambda: next((m for m in self.members if serving(m)), None), "a member serves")
         standby = next(member for member in self.members if member is not active)
         for member in (standby, active):  # the active one hears of it a moment later
-            self.wait(lambda each=member: (each.row(standby.name).get("role"), each.row(standby.name).get("livy"))  # type: ignore[misc]
-                      == ("standby", "held" if HOT else "none"), f"{standby.name} stands by, as {member.name} tells")
+            self.wait(lambda each=member: tells(each, standby), f"{standby.name} stands by, as {member.name} tells")  # type: ignore[misc]
         return active, standby
+
+    def _start_all(self) -> None:
+        for member in self.members:
+            if not member.running():
+                member.start()
 
     def standing_by(self, mode: str) -> tuple[RealMember, RealMember]:
         """The same, with the member of that front.mode as the standby."""
