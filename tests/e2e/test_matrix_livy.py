@@ -71,7 +71,7 @@ def test_livy_ends_slowly(row: Row) -> None:
 
 
 def test_livy_exits_at_once(row: Row) -> None:
-    _start(row, "Livy dies, and again at each start", livy__restarts=1)
+    _start(row, "Livy dies, and again at each start", livy__restarts=1, livy__standby="cold")  # a hot one leaves the latch
     _next_life_is(row, "exit-at-once=1")
     _expect_another_in_the_end(row)
     row.expect_history("livy-died: .*status 1", "released: Livy died [2-9] .*goes to another member")
@@ -81,7 +81,8 @@ def test_livy_exits_at_once(row: Row) -> None:
 
 @pytest.mark.parametrize("mode,what", [("no-answer", "never answers"), ("status=500", "answers 500")])
 def test_livy_is_no_use(row: Row, mode: str, what: str) -> None:
-    _start(row, f"Livy dies; the next one {what}", livy__restarts=1, livy__start_timeout="1500ms", livy__stop_grace="500ms")
+    _start(row, f"Livy dies; the next one {what}", livy__restarts=1, livy__start_timeout="1500ms", livy__stop_grace="500ms",
+           livy__standby="cold")
     _next_life_is(row, mode)
     _expect_another_in_the_end(row)
     row.expect_history("livy-died: no answer within livy.start_timeout")
@@ -94,7 +95,7 @@ def test_livy_stops_answering(row: Row) -> None:
     _start(row, "Livy stops answering, and writes on", "hang-after=2500", livy__probe_interval="300ms",
            livy__probe_timeout="300ms", livy__probe_failures=3, livy__stop_grace="500ms")
     row.fault()
-    row.expect_again()
+    row.expect_anew()
     row.expect_history("unhealthy: ", "livy-died: 3 probes failed in a row")
     row.finish()
 
@@ -111,7 +112,7 @@ def test_children_that_outlive_livy(row: Row) -> None:
     helpers = _helpers(row.active, row.life.pid)
     row.fault()
     proc.send(row.life.pid, signal.SIGKILL)
-    row.expect_again()
+    row.expect_anew()
     row.active.wait_gone(helpers[0], what="(a child that a dead Livy left)")
     row.expect_history("livy-died: ")
     row.finish()
@@ -123,7 +124,7 @@ def test_helper_that_keeps_the_lock(row: Row) -> None:
     helpers = _helpers(row.active, row.life.pid)
     row.fault()
     proc.send(row.life.pid, signal.SIGKILL)
-    row.expect_again()
+    row.expect_anew()
     assert not proc.alive(helpers[0])
     row.expect_history("livy-died: ")
     row.finish()

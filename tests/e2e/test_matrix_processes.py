@@ -50,7 +50,7 @@ def test_livy_killed(row: Row) -> None:
     _keeper, _elector, livy = _start(row, "Livy: kill -9")
     row.fault()
     proc.send(livy, signal.SIGKILL)
-    row.expect_again()
+    row.expect_anew()
     row.expect_history("livy-died: killed by signal 9")
     row.finish()
 
@@ -212,7 +212,7 @@ def test_livy_hangs(row: Row) -> None:
                                      livy__probe_timeout="300ms", livy__probe_failures=3, livy__stop_grace="500ms")
     row.fault()
     row.active.pause_process(livy)
-    row.expect_again()
+    row.expect_anew()
     row.expect_history("unhealthy: ", "livy-died: 3 probes failed")
     row.finish()
 
@@ -298,7 +298,8 @@ def test_disk_full_in_the_runtime_directory(row: Row) -> None:
     row.fault()
     proc.send(livy, signal.SIGKILL)
     row.expect_another()
-    row.expect_history("livy-died: .*No space left on device")
+    if not row.hot:  # then it is not even tried here
+        row.expect_history("livy-died: .*No space left on device")
     faults.empty_runtime_dir(row.active)
     row.finish()
 
@@ -336,7 +337,7 @@ def test_out_of_descriptors(row: Row) -> None:
         row.fault()
         proc.send(livy, signal.SIGKILL)
         row.expect_another()
-        row.expect_history("livy-died: .*signal 9", "livy-died: .*Too many open files")
+        row.expect_history("livy-died: .*signal 9", *([] if row.hot else ["livy-died: .*Too many open files"]))
     finally:
         for pid in (keeper, elector):
             faults.enough_descriptors(pid)

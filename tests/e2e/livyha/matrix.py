@@ -76,6 +76,7 @@ class Row:
         self.cluster: Cluster
         self.active: Member
         self.life: Life           # the active one's Livy at the time of the fault
+        self.hot = False          # standbys hold a Livy
         self._fault_ns = 0
         self._processes: dict[str, int] = {}
         self._history: list[dict[str, Any]] = []
@@ -108,14 +109,21 @@ class Row:
             member.wait_role("active" if member is self.active else "standby")
         # Each knows of all others too: a server may be cut off next, and no member gives up for one that it has not heard of.
         wait_for(self._whole, 20, "each member tells of one active one and two standbys", self.failure_text)
-        if settings["livy__standby"] == "hot":
-            for member in self.cluster.members:
-                if member is not self.active:
-                    member.wait_held()
+        self.hot = settings["livy__standby"] == "hot"
+        if self.hot:
+            self._wait_ready()
         if on is not None:
             self.bed.heal()
             self.bed.wait_connected(first, on)
         self.note()
+
+    def _wait_ready(self) -> None:
+        """Each standby holds a Livy, and the active one, which may leave the latch to it, knows."""
+        for member in self.cluster.members:
+            if member is not self.active:
+                member.wait_held()
+                self.active.wait(lambda: self.active.row(member.name).get("livy") == "held", 20,  # noqa: B023
+                                 f"{self.active.name} knows that {member.name} holds a Livy")
 
     def note(self) -> None:
         """What is so now counts as how it was before the fault."""
@@ -179,6 +187,12 @@ class Row:
         """The same member serves again, by another Livy."""
         life = self._next(timeout)
         assert self.record.serves == AGAIN, self.failure_text()
+        return life
+
+    def expect_anew(self, timeout: float = 30) -> Life:
+        """Livy alone has died: it is started again by the same member, or let go by the next one where that holds one."""
+        life = self._next(timeout)
+        assert self.record.serves == (ANOTHER if self.hot else AGAIN), self.failure_text()
         return life
 
     def expect_any(self, timeout: float = 60) -> Member:
