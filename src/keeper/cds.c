@@ -23,7 +23,7 @@ void cds_open(struct keeper *k)
 
 void cds_close(struct keeper *k)
 {
-    child_signal(&k->cds.maker, SIGKILL);
+    child_signal(&k->cds.maker, SIGTERM); /* and by its death signal, where it does not hear that */
     child_forget(&k->cds.maker);
 }
 
@@ -62,7 +62,7 @@ enum cds_use cds_starting(struct keeper *k)
 
     if (cds->maker.pid != 0) {
         cds->cut = true;
-        child_signal(&cds->maker, SIGKILL);
+        child_signal(&cds->maker, SIGTERM);
     }
     return wanted(k) ? cds_trust_use(&cds->trust) : CDS_DROP;
 }
@@ -150,6 +150,8 @@ static void take(struct keeper *k, const struct cds_answer *answer)
             log_info("class data is left for later: a start of Livy comes first");
         break;
     case CDS_OUTCOME_FITS:
+        if (k->livy.class_data)
+            cds_trust_fits(&k->cds.trust);
         break;
     case CDS_OUTCOME_MADE:
         made(k, answer);

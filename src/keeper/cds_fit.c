@@ -5,18 +5,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cds_line.h"
+#include "child_internal.h"
 #include "livy-ha/fd.h"
 #include "livy-ha/log.h"
 
-#define FIRST_LINE "livy-ha class data 1\n"
+#define FIRST_LINE "livy-ha class data 2\n"
+#define CHECK_WITHIN 2000          /* ms */
 #define JARS_MAX 10000             /* of one directory; a Livy has some 300 */
 #define TEXT_MAX (8 << 20)         /* bytes of our own file, which lies on a disk */
 #define UNSAFE " \t\"'$`\\;&|<>()" /* in a word of livy-env.sh that bin/livy-server leaves unquoted */
@@ -56,13 +62,29 @@ static void put_jars(FILE *out, const char *path)
     closedir(dir);
 }
 
+/* Options for Java that are in no file: not in words, as there may be a password among them. */
+static uint64_t options_of_environment(void)
+{
+    static const char *const names[] = {"LIVY_SERVER_JAVA_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS",
+                                        "_JAVA_OPTIONS"};
+    uint64_t hash = 14695981039346656037U;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = getenv(names[i]);
+        for (const char *c = value != NULL ? value : ""; *c != '\0'; c++) /* FNV-1a */
+            hash = (hash ^ (unsigned char)*c) * 1099511628211U;
+        hash = (hash ^ (unsigned char)'\n') * 1099511628211U;
+    }
+    return hash;
+}
+
 static void put_all(FILE *out, const struct conf *conf, const struct cds_inputs *inputs, int directory)
 {
     char path[PATH_MAX];
     const char *home = getenv("JAVA_HOME"), *at = inputs->path;
 
-    fprintf(out, FIRST_LINE "java %s\njvm %s\npath %s\nhome %s\n", inputs->java, inputs->jvm, inputs->path,
-            home != NULL ? home : "");
+    fprintf(out, FIRST_LINE "java %s\njvm %s\npath %s\nhome %s\noptions %016" PRIx64 "\n", inputs->java,
+            inputs->jvm, inputs->path, home != NULL ? home : "", options_of_environment());
     put_file(out, AT_FDCWD, inputs->java, inputs->java);
     put_file(out, AT_FDCWD, inputs->jvm, inputs->jvm);
     snprintf(path, sizeof(path), "%s/livy-env.sh", conf->livy.conf_dir);
@@ -166,6 +188,8 @@ bool cds_fit_differs(const char *before, const char *now, char *what, size_t siz
     const char *old = file_of(a), *new = file_of(b);
     if (strncmp(a, "home ", 5) == 0)
         snprintf(what, size, "JAVA_HOME is another one");
+    else if (strncmp(a, "options ", 8) == 0)
+        snprintf(what, size, "the options for Java in the daemon's environment are other ones");
     else if (old != NULL && !has_file(now, old))
         say_file(what, size, old, "is gone");
     else if (new != NULL && !has_file(before, new))
@@ -268,6 +292,24 @@ int cds_fit_write(int directory, const char *text)
     return renameat(directory, CDS_FIT CDS_FRESH, directory, CDS_FIT);
 }
 
+int cds_fit_begin(int directory)
+{
+    struct stat st;
+    int fd = openat(directory, CDS_BEGUN, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -1;
+    int before = fstat(fd, &st) == 0 && st.st_size < 100 ? (int)st.st_size : 100;
+    int rc = before < CDS_FAILURES ? fd_write_all(fd, "+", 1) : 0;
+    close(fd);
+    return rc == 0 ? before : -1;
+}
+
+void cds_fit_ended(int directory)
+{
+    (void)unlinkat(directory, CDS_BEGUN, 0);
+}
+
 void cds_fit_drop(int directory)
 {
     /* The text first: without it the rest is nothing. */
@@ -278,9 +320,56 @@ void cds_fit_drop(int directory)
             log_warn("class data: %s/%s cannot be removed: %s", CDS_DIRECTORY, names[i], strerror(errno));
 }
 
+struct verdict {
+    enum cds_fit fit;
+    char why[CDS_REASON_SIZE];
+};
+
+__attribute__((noreturn)) static void tell_verdict(const struct conf *conf, int directory, int out,
+                                                   pid_t parent)
+{
+    struct verdict verdict = {0};
+
+    (void)dup2(directory, STDIN_FILENO);
+    (void)dup2(out, STDOUT_FILENO);
+    child_close_from(STDERR_FILENO + 1); /* of Livy's child: nobody's end of file waits for this one */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(1);
+    verdict.fit = cds_fit_check(conf, STDIN_FILENO, verdict.why, sizeof(verdict.why));
+    _exit(write(STDOUT_FILENO, &verdict, sizeof(verdict)) == (ssize_t)sizeof(verdict) ? 0 : 1);
+}
+
+/* By a child, which is not waited for any longer. */
+static enum cds_fit check_within(const struct conf *conf, int directory, char *why, size_t size)
+{
+    struct verdict verdict = {.fit = CDS_FIT_UNKNOWN};
+    int ends[2] = {-1, -1};
+    pid_t self = getpid(), pid = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
+    struct pollfd answer = {.fd = ends[0], .events = POLLIN};
+
+    if (pid == 0)
+        tell_verdict(conf, directory, ends[1], self);
+    snprintf(verdict.why, sizeof(verdict.why), "%s", pid < 0 ? strerror(errno) : "its files do not answer");
+    if (ends[1] >= 0)
+        close(ends[1]);
+    struct verdict heard;
+    if (pid > 0 && poll(&answer, 1, CHECK_WITHIN) == 1 &&
+        read(ends[0], &heard, sizeof(heard)) == (ssize_t)sizeof(heard))
+        verdict = heard;
+    if (ends[0] >= 0)
+        close(ends[0]);
+    if (pid > 0) {
+        kill(pid, SIGKILL);
+        for (int i = 0; i < 50 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+            (void)poll(NULL, 0, 1); /* one that hangs in the kernel is left behind */
+    }
+    snprintf(why, size, "%s", verdict.why);
+    return verdict.fit;
+}
+
 void cds_fit_option(const struct conf *conf, enum cds_use use, char *option, size_t size)
 {
-    char why[256];
+    char why[CDS_REASON_SIZE];
     int directory = use != CDS_USE_NOT ? cds_fit_open(conf, false, why, sizeof(why)) : -1;
 
     option[0] = '\0';
@@ -289,10 +378,14 @@ void cds_fit_option(const struct conf *conf, enum cds_use use, char *option, siz
             log_warn("class data: %s: Livy is started without", why);
         return;
     }
-    enum cds_fit fit = use == CDS_USE ? cds_fit_check(conf, directory, why, sizeof(why)) : CDS_FIT_NONE;
+    enum cds_fit fit = use == CDS_USE ? check_within(conf, directory, why, sizeof(why)) : CDS_FIT_NONE;
+    /* Unlocked, as a Java 8 that has come in the place of a later one ends itself where it is not. */
     if (fit == CDS_FIT_GOOD)
-        snprintf(option, size, "-XX:SharedArchiveFile=%s/" CDS_DIRECTORY "/" CDS_ARCHIVE " ",
+        snprintf(option, size,
+                 "-XX:+UnlockDiagnosticVMOptions -XX:SharedArchiveFile=%s/" CDS_DIRECTORY "/" CDS_ARCHIVE " ",
                  conf->runtime_dir);
+    else if (fit == CDS_FIT_UNKNOWN)
+        log_warn("class data is not used: whether it fits is not known (%s): Livy is started without", why);
     else if (fit == CDS_FIT_NOT)
         log_info(
             "class data ready -> unfit: %s: Livy is started without, and it is made anew once that serves",

@@ -20,7 +20,8 @@
 #define CDS_DIRECTORY "class-data" /* in runtime_dir; nobody else can write there */
 #define CDS_ARCHIVE "livy.jsa"
 #define CDS_FIT "made-of"
-#define CDS_FRESH ".new" /* behind either name, while it is written */
+#define CDS_FRESH ".new"  /* behind either name, while it is written */
+#define CDS_BEGUN "begun" /* as many bytes as attempts to make it that nobody has seen the end of */
 
 #define CDS_PATH_SIZE 65536
 
@@ -30,7 +31,12 @@ struct cds_inputs {
     char path[CDS_PATH_SIZE]; /* what the class path begins with: archives alone */
 };
 
-enum cds_fit { CDS_FIT_NONE, CDS_FIT_GOOD, CDS_FIT_NOT };
+enum cds_fit {
+    CDS_FIT_NONE,
+    CDS_FIT_GOOD,
+    CDS_FIT_NOT,
+    CDS_FIT_UNKNOWN, /* its files could not be looked at */
+};
 
 /* Opens the directory; `make`: makes it where it is not there. -1 with `why`: "" where there is none. */
 int cds_fit_open(const struct conf *conf, bool make, char *why, size_t size);
@@ -46,12 +52,16 @@ bool cds_fit_differs(const char *before, const char *now, char *what, size_t siz
 
 /* NOT: `why` says what has changed, or what is wrong with it. */
 enum cds_fit cds_fit_check(const struct conf *conf, int directory, char *why, size_t size);
+/* An attempt to make it begins: how many before it have not ended; -1 with errno. */
+int cds_fit_begin(int directory);
+void cds_fit_ended(int directory); /* async-signal-safe */
 /* Puts the text into its place. 0, or -1 with errno. */
 int cds_fit_write(int directory, const char *text);
 void cds_fit_drop(int directory); /* removes it all */
 
-/* In Livy's child, before exec: the JVM's option for the archive (with a blank behind it), "" where there is
- * none that fits. Removes one that does not, and tells the log so. */
+/* In Livy's child, before exec: the JVM's options for the archive (with a blank behind each), "" where there
+ * is none that fits, or that is not known within two seconds: its files may be on a host that does not
+ * answer. Removes one that does not fit. Tells the log. */
 void cds_fit_option(const struct conf *conf, enum cds_use use, char *option, size_t size);
 
 #endif

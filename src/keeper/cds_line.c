@@ -107,6 +107,9 @@ static bool take(struct cds_line *line, const char *argument, const char *value,
         line->archive = found;
     } else if (strncmp(argument, "-Xshare:", 8) == 0) {
         line->off = strcmp(argument + 8, "off") == 0;
+        line->on = strcmp(argument + 8, "on") == 0;
+    } else if (strncmp(argument, "-XX:AOT", 7) == 0) {
+        line->aot = argument;
     } else if (is_wanted(argument)) {
         return keep(line, argument, why);
     } else if (among(argument, wanted_with_value, N_OF(wanted_with_value))) {
@@ -151,6 +154,22 @@ bool cds_line_parse(const char *text, size_t size, struct cds_line *line, const 
             return false;
     }
     return is_path_safe(line->class_path, why);
+}
+
+const char *cds_line_environment(const char *text, size_t size)
+{
+    static const char *const variables[] = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"};
+    static const char *const about[] = {"-XX:SharedArchiveFile", "-Xshare:", "-XX:AOT"};
+    const char *end = text + size;
+
+    if (size == 0 || text[size - 1] != '\0')
+        return NULL;
+    for (const char *at = text; at < end; at += strlen(at) + 1)
+        for (size_t i = 0; i < N_OF(variables); i++)
+            for (size_t j = 0; value_of(at, variables[i]) != NULL && j < N_OF(about); j++)
+                if (strstr(at, about[j]) != NULL)
+                    return at;
+    return NULL;
 }
 
 bool cds_line_entry(const char **at, char *entry, size_t size)

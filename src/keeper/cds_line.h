@@ -17,11 +17,18 @@ struct cds_line {
     size_t n_options;
     const char *archive; /* the last -XX:SharedArchiveFile=, NULL: none */
     bool off;            /* -Xshare:off, and nothing else after it */
+    bool on;             /* the same of -Xshare:on, which makes an archive that does not fit fatal */
+    const char
+        *aot; /* an option for the AOT cache of Java 24 or later, fatal beside an archive; NULL: none */
 };
 
 /* `text`: /proc/PID/cmdline, its arguments each with a NUL behind it. What is found points into it. False
  * with `why` where it cannot be understood. */
 bool cds_line_parse(const char *text, size_t size, struct cds_line *line, const char **why);
+
+/* `text`: /proc/PID/environ. The variable with options for Java among which is one about archives: these are
+ * not on the command line. NULL: none. Points into `text`. */
+const char *cds_line_environment(const char *text, size_t size);
 
 /* The next entry of a class path, "" where it is empty; false where there is none. `at` begins at the path.
  */

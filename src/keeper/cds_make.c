@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -46,6 +45,7 @@ struct making {
     int directory;
     long long room; /* bytes that the archive may have */
     char *cmdline;  /* of which `line` is a part */
+    char *environment;
     struct cds_line line;
     struct cds_inputs inputs;
     char archive[PATH_MAX]; /* as Livy is told its name */
@@ -77,12 +77,13 @@ static FILE *open_proc(pid_t pid, const char *file)
     return fopen(path, "re");
 }
 
-static bool read_cmdline(struct making *m, size_t *length)
+/* All of it, malloc'ed, of one that takes less than CMDLINE_MAX. */
+static bool read_proc(struct making *m, const char *name, char **text, size_t *length)
 {
-    FILE *file = open_proc(m->livy, "cmdline");
+    FILE *file = open_proc(m->livy, name);
 
-    m->cmdline = malloc(CMDLINE_MAX);
-    *length = file != NULL && m->cmdline != NULL ? fread(m->cmdline, 1, CMDLINE_MAX, file) : 0;
+    *text = malloc(CMDLINE_MAX);
+    *length = file != NULL && *text != NULL ? fread(*text, 1, CMDLINE_MAX, file) : 0;
     if (file != NULL)
         fclose(file);
     return *length > 0 && *length < CMDLINE_MAX;
@@ -170,10 +171,11 @@ static bool look(struct making *m, char *told, size_t size)
 {
     struct pollfd ended = {.fd = LIVY_FD, .events = POLLIN};
     const char *why = NULL, *base;
-    size_t length = 0;
+    size_t length = 0, more = 0;
 
     name_archive(m, told, size);
-    bool read = read_java(m) && read_maps(m) && read_cmdline(m, &length);
+    bool read = read_java(m) && read_maps(m) && read_proc(m, "cmdline", &m->cmdline, &length) &&
+                read_proc(m, "environ", &m->environment, &more);
     int error = errno;
     if (poll(&ended, 1, 0) != 0) /* then its number in /proc may be another's */
         return end(m, CDS_OUTCOME_FAILED, "the Livy that served has ended");
@@ -185,8 +187,14 @@ static bool look(struct making *m, char *told, size_t size)
                    m->inputs.java);
     if (!cds_line_parse(m->cmdline, length, &m->line, &why))
         return end(m, CDS_OUTCOME_CANNOT, "%s", why);
-    if (m->line.off)
-        return end(m, CDS_OUTCOME_CANNOT, "Livy's Java has -Xshare:off");
+    if (m->line.off || m->line.on)
+        return end(m, CDS_OUTCOME_CANNOT, "Livy's Java has -Xshare:%s", m->line.off ? "off" : "on");
+    if (m->line.aot != NULL)
+        return end(m, CDS_OUTCOME_CANNOT, "Livy's Java has %.120s, which goes with no archive of ours",
+                   m->line.aot);
+    const char *variable = cds_line_environment(m->environment, more);
+    if (variable != NULL)
+        return end(m, CDS_OUTCOME_CANNOT, "Livy's Java is told about archives by %.160s", variable);
     if (m->line.archive != NULL && strcmp(m->line.archive, told) != 0)
         return end(m, CDS_OUTCOME_CANNOT,
                    "Livy's Java has an archive of its own, -XX:SharedArchiveFile=%.120s", m->line.archive);
@@ -275,7 +283,7 @@ __attribute__((noreturn)) static void become_java(const struct making *m, char *
     umask(0177);
     set_limit(RLIMIT_FSIZE, (rlim_t)m->room);
     set_limit(RLIMIT_CORE, 0);
-    if (dup2(list, OUT_FD) < 0 || close_range(OUT_FD + 1, ~0U, 0) != 0)
+    if (dup2(list, OUT_FD) < 0 || child_cloexec_from(OUT_FD + 1) != 0)
         _exit(126);
     execv(m->inputs.java, argv);
     (void)!write(STDERR_FILENO, strerror(errno), strlen(strerror(errno)));
@@ -418,6 +426,34 @@ static bool put_in_place(struct making *m, const char *before)
     return placed || end(m, CDS_OUTCOME_FAILED, "it could not be put into its place: %s", strerror(errno));
 }
 
+static int attempt_in = -1; /* the directory, while an attempt is on record */
+
+/* A start of Livy comes first, or the daemon ends: that is no attempt that has failed. */
+static void on_term(int number)
+{
+    (void)number;
+    if (attempt_in >= 0)
+        cds_fit_ended(attempt_in);
+    _exit(1);
+}
+
+/* Where the kernel ends a whole container for the memory that this takes, nobody is left who could count. So
+ * it is written down before. */
+static bool begin(struct making *m)
+{
+    attempt_in = m->directory;
+    int before = cds_fit_begin(m->directory);
+    if (before >= 0 && before < CDS_FAILURES)
+        return true;
+    attempt_in = -1; /* what is on record stays */
+    if (before < 0)
+        return end(m, CDS_OUTCOME_FAILED, CDS_DIRECTORY "/" CDS_BEGUN ": %s", strerror(errno));
+    return end(m, CDS_OUTCOME_CANNOT,
+               "%d times it was begun, and all ended with it (out of memory?): see to that, then remove "
+               "%.120s/" CDS_DIRECTORY "/" CDS_BEGUN,
+               CDS_FAILURES, m->conf->runtime_dir);
+}
+
 static bool make(struct making *m)
 {
     char path[PATH_MAX], why[CDS_REASON_SIZE];
@@ -431,7 +467,9 @@ static bool make(struct making *m)
     else if (before == NULL)
         (void)end(m, CDS_OUTCOME_FAILED, "%s", why);
     else
-        good = room_is_there(m) && dump(m, list) && try(m, list) && put_in_place(m, before);
+        good = room_is_there(m) && begin(m) && dump(m, list) && try(m, list) && put_in_place(m, before);
+    if (attempt_in >= 0)
+        cds_fit_ended(attempt_in);
     free(before);
     if (!good)
         cds_fit_drop(m->directory);
@@ -500,13 +538,14 @@ __attribute__((noreturn)) static void become_maker(const struct conf *conf, cons
     struct making *m = calloc(1, sizeof(*m));
 
     child_reset_dispositions();
+    (void)sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
     child_unblock_signals();
     setsid();
     int high = fcntl(out, F_DUPFD, LIVY_FD + 1), pidfd = fcntl(livy->pidfd, F_DUPFD, LIVY_FD + 1);
     if (m == NULL || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper || high < 0 || pidfd < 0 ||
         dup2(high, OUT_FD) < 0 || dup2(pidfd, LIVY_FD) < 0)
         _exit(1);
-    close_range(LIVY_FD + 1, ~0U, 0); /* what it shared with the keeper: nobody's end of file waits for it */
+    child_close_from(LIVY_FD + 1); /* what it shared with the keeper: nobody's end of file waits for it */
     (void)fcntl(OUT_FD, F_SETFD, FD_CLOEXEC);
     (void)fcntl(LIVY_FD, F_SETFD, FD_CLOEXEC);
     child_no_stdin();

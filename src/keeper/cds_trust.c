@@ -21,8 +21,6 @@ bool cds_trust_served(struct cds_trust *trust, bool with)
 {
     bool guilty = trust->suspect && !with;
 
-    if (with)
-        trust->strikes = 0;
     if (guilty) {
         trust->strikes++;
         trust->drop = true;
@@ -40,6 +38,11 @@ bool cds_trust_ended(struct cds_trust *trust, bool with)
 void cds_trust_refused(struct cds_trust *trust)
 {
     trust->strikes++;
+}
+
+void cds_trust_fits(struct cds_trust *trust)
+{
+    trust->strikes = 0;
 }
 
 void cds_trust_made(struct cds_trust *trust)

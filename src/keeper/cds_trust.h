@@ -39,6 +39,8 @@ bool cds_trust_served(struct cds_trust *trust, bool with);
 bool cds_trust_ended(struct cds_trust *trust, bool with);
 /* Its JVM runs without the archive that it was started with, though that fits. */
 void cds_trust_refused(struct cds_trust *trust);
+/* A Livy serves with the archive, and it was looked at: its JVM uses it. */
+void cds_trust_fits(struct cds_trust *trust);
 /* What is there has been removed, or a new one made in its place. */
 void cds_trust_made(struct cds_trust *trust);
 void cds_trust_failed(struct cds_trust *trust); /* it could not be made */

@@ -142,6 +142,22 @@ int child_cloexec_from(int first)
     return rc;
 }
 
+/* close_range is of Linux 5.9. */
+void child_close_from(int first)
+{
+    if (close_range((unsigned)first, ~0U, 0) == 0)
+        return;
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        if (fd >= first && fd != dirfd(dir))
+            close(fd);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 /* It ends with this process where it is not to be had. */
 static int take_livy_lock(const char *path)
 {
@@ -179,7 +195,7 @@ static int livy_lock(const struct child_order *order, char *why, size_t size)
 __attribute__((noreturn)) static void become_livy(const struct child_order *order, pid_t keeper, int status)
 {
     const struct conf *conf = order->conf;
-    char why[512], option[2 * PATH_MAX + 64], first[PATH_MAX + 64];
+    char why[512], option[2 * PATH_MAX + 64], first[PATH_MAX + 128];
 
     setsid();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != keeper)

@@ -21,6 +21,7 @@ void child_reset_dispositions(void);
 void child_unblock_signals(void);
 void child_no_stdin(void);
 int child_cloexec_from(int first); /* 0, or -1 with errno */
+void child_close_from(int first);
 /* In a child that only looks at something that may block: it dies with the keeper and keeps open nothing of
  * the keeper's but stderr and `out` (child_fork_piped). Returns what `out` is now. */
 int child_begin_look(pid_t keeper, int out);

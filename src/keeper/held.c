@@ -319,7 +319,7 @@ bool held_reaped(struct keeper *k, pid_t pid, int status)
     if (pid != h->child.pid)
         return false;
     child_read_status(&h->child, text, sizeof(text));
-    if (h->core.state == HCORE_WARMING)
+    if (h->core.state == HCORE_WARMING && text[0] == '\0')
         cds_held_ended(k, &h->child, status);
     if (k->livy.pid == 0) /* else what comes out is that one's, which has been started cold and lives */
         said_ended(&k->said, clock_boot_ms(), &end);

@@ -161,7 +161,8 @@ static void reaped(struct keeper *k, pid_t pid, int status)
         char text[256];
         struct livyend end;
         child_read_status(&k->livy, text, sizeof(text));
-        cds_livy_ended(k, event.status);
+        if (text[0] == '\0') /* it was run */
+            cds_livy_ended(k, event.status);
         said_ended(&k->said, clock_boot_ms(), &end);
         held_blame(k, event.status, text, sizeof(text), &end);
         child_forget(&k->livy);

@@ -134,6 +134,21 @@ def test_a_java_that_dies_of_it(make_bed: Callable[..., Bed]) -> None:
     has_lines(bed.member, READY, 3)
 
 
+def test_all_ended_with_it(make_bed: Callable[..., Bed]) -> None:
+    """As a container does where the making takes the last of its memory: not again and again."""
+    bed = make_bed()
+    os.makedirs(bed.file(""), mode=0o700)
+    with open(bed.file("begun"), "w", encoding="utf-8") as file:
+        file.write("+++")
+    pid = bed.start()
+    bed.member.wait_log("class data cannot be had: 3 times it was begun, and all ended with it", timeout=MAKE_S)
+    assert os.listdir(bed.file("")) == ["begun"] and proc.alive(pid)
+    os.unlink(bed.file("begun"))
+    bed.restart()
+    bed.member.wait_log(READY, timeout=MAKE_S)
+    assert sorted(os.listdir(bed.file(""))) == ["livy.jsa", "made-of"]
+
+
 def test_no_room_for_it(make_bed: Callable[..., Bed]) -> None:
     bed = make_bed()
     bed.member.start()
@@ -146,11 +161,16 @@ def test_no_room_for_it(make_bed: Callable[..., Bed]) -> None:
 
 @pytest.mark.parametrize(("options", "why"), [
     ({"more": "-Xshare:off"}, "-Xshare:off"),
+    ({"more": "-Xshare:on"}, "-Xshare:on"),
+    ({"environment": "JAVA_TOOL_OPTIONS=-Xshare:auto"}, "is told about archives by JAVA_TOOL_OPTIONS"),
     ({"more": "-XX:SharedArchiveFile=/nonexistent/own.jsa"}, "an archive of its own"),
     ({"before": "/etc:"}, 'begins with "/etc", which is no jar'),
 ])
 def test_where_there_can_be_none(make_bed: Callable[..., Bed], options: dict[str, str], why: str) -> None:
+    name, _, value = options.pop("environment", "").partition("=")
     bed = make_bed(**options)
+    if name:
+        bed.member.env[name] = value
     bed.start()
     bed.member.wait_log("class data cannot be had", why)
     bed.restart()

@@ -168,12 +168,12 @@ static void test_a_text_that_is_none_of_ours(void **state)
     struct bed *bed = *state;
     static const char *const texts[] = {"",
                                         "\n",
-                                        "livy-ha class data 2\njava a\njvm b\npath c\n",
-                                        "livy-ha class data 1\n",
-                                        "livy-ha class data 1\njava a\njvm b\n",
-                                        "livy-ha class data 1\njava a\njvm b\npath ",
-                                        "livy-ha class data 1\njava \njvm b\npath c\n",
-                                        "livy-ha class data 1\njvm b\njava a\npath c\n"};
+                                        "livy-ha class data 9\njava a\njvm b\npath c\n",
+                                        "livy-ha class data 2\n",
+                                        "livy-ha class data 2\njava a\njvm b\n",
+                                        "livy-ha class data 2\njava a\njvm b\npath ",
+                                        "livy-ha class data 2\njava \njvm b\npath c\n",
+                                        "livy-ha class data 2\njvm b\njava a\npath c\n"};
     struct cds_inputs *inputs = calloc(1, sizeof(*inputs));
     char *huge = calloc(1, (size_t)3 * PATH_MAX);
 
@@ -186,10 +186,10 @@ static void test_a_text_that_is_none_of_ours(void **state)
         fits_not(bed, "none of ours");
     }
     memset(huge, 'x', (size_t)3 * PATH_MAX - 1);
-    memcpy(huge, "livy-ha class data 1\njava ", 26);
+    memcpy(huge, "livy-ha class data 2\njava ", 26);
     memcpy(huge + (size_t)2 * PATH_MAX, "\njvm b\npath c\n", 15);
     assert_false(cds_fit_inputs(huge, inputs));
-    assert_true(cds_fit_inputs("livy-ha class data 1\njava a\njvm b\npath c\n", inputs));
+    assert_true(cds_fit_inputs("livy-ha class data 2\njava a\njvm b\npath c\n", inputs));
     free(huge);
     free(inputs);
 }
@@ -245,7 +245,8 @@ static void test_the_option(void **state)
 
     assert_string_equal(option(bed, CDS_USE), "");
     install(bed);
-    snprintf(expected, sizeof(expected), "-XX:SharedArchiveFile=%s/class-data/livy.jsa ", bed->root);
+    snprintf(expected, sizeof(expected),
+             "-XX:+UnlockDiagnosticVMOptions -XX:SharedArchiveFile=%s/class-data/livy.jsa ", bed->root);
     assert_string_equal(option(bed, CDS_USE), expected);
     assert_string_equal(option(bed, CDS_USE_NOT), "");
     assert_true(is_there(bed, "livy.jsa") && is_there(bed, "made-of"));
@@ -257,6 +258,35 @@ static void test_the_option(void **state)
     assert_false(is_there(bed, "livy.jsa") || is_there(bed, "made-of"));
     bed->conf.runtime_dir = "/tmp/$HOME";
     assert_string_equal(option(bed, CDS_USE), "");
+}
+
+/* Each of them counts that was begun and has not been seen to end, up to a bound. */
+static void test_attempts(void **state)
+{
+    struct bed *bed = *state;
+
+    install(bed);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < CDS_FAILURES + 2; i++)
+            assert_int_equal(cds_fit_begin(bed->directory), i < CDS_FAILURES ? i : CDS_FAILURES);
+        cds_fit_ended(bed->directory);
+        assert_false(is_there(bed, CDS_BEGUN));
+    }
+    assert_int_equal(symlinkat("elsewhere", bed->directory, CDS_BEGUN), 0);
+    assert_int_equal(cds_fit_begin(bed->directory), -1);
+    cds_fit_ended(bed->directory);
+}
+
+/* In no file: what is in the environment goes to Java as well. */
+static void test_options_of_the_environment(void **state)
+{
+    struct bed *bed = *state;
+
+    install(bed);
+    assert_string_not_equal(option(bed, CDS_USE), "");
+    assert_int_equal(setenv("JAVA_TOOL_OPTIONS", "-XX:+UseZGC", 1), 0);
+    assert_string_equal(option(bed, CDS_USE), "");
+    assert_int_equal(unsetenv("JAVA_TOOL_OPTIONS"), 0);
 }
 
 /* ---- who makes it -------------------------------------------------------------------------------------- */
@@ -322,6 +352,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_text_that_is_none_of_ours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_links_and_foreign_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_option, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_attempts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_options_of_the_environment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_out_of_what_is_no_java, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_list, set_up, tear_down),
     };

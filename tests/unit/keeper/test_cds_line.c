@@ -206,12 +206,31 @@ static void test_a_reason(void **state)
     assert_string_equal(reason, "");
 }
 
+static void test_what_rules_an_archive_out(void **state)
+{
+    struct cds_line line;
+    static const char environment[] =
+        "A=-Xshare:on\0JAVA_TOOL_OPTIONSX=-Xshare:on\0JAVA_TOOL_OPTIONS=-Xmx1g\0"
+        "_JAVA_OPTIONS=-Da=b -XX:SharedArchiveFile=/own\0B=";
+
+    (void)state;
+    assert_true(parse("java -Xshare:on -cp /c.jar Main", &line) && line.on && !line.off);
+    assert_true(parse("java -Xshare:on -Xshare:auto -cp /c.jar Main", &line) && !line.on && line.aot == NULL);
+    assert_true(parse("java -XX:AOTCache=/a -cp /c.jar Main", &line));
+    assert_string_equal(line.aot, "-XX:AOTCache=/a");
+    const char *found = cds_line_environment(environment, sizeof(environment));
+    assert_string_equal(found, "_JAVA_OPTIONS=-Da=b -XX:SharedArchiveFile=/own");
+    assert_null(cds_line_environment(environment, 60));
+    assert_null(cds_line_environment(environment, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_taken),
         cmocka_unit_test(test_the_last_one_counts),
         cmocka_unit_test(test_what_cannot_be_understood),
+        cmocka_unit_test(test_what_rules_an_archive_out),
         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_a_class_path),
         cmocka_unit_test(test_a_class),

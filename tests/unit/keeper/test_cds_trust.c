@@ -53,8 +53,12 @@ static void test_strikes_are_forgotten(void **state)
     cds_trust_made(&trust);
     assert_false(cds_trust_barred(&trust));
     assert_false(cds_trust_served(&trust, true));
+    cds_trust_fits(&trust);
+    assert_false(cds_trust_served(&trust, true));
     cds_trust_refused(&trust);
-    assert_false(cds_trust_barred(&trust)); /* not twice in a row */
+    cds_trust_made(&trust);
+    assert_false(cds_trust_barred(&trust));       /* not twice in a row */
+    assert_false(cds_trust_served(&trust, true)); /* it serves, and without the archive */
     cds_trust_refused(&trust);
     assert_true(cds_trust_barred(&trust));
 }
