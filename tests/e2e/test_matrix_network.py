@@ -173,6 +173,8 @@ def test_stall_then_its_server_frozen(row: Row, role: str, stall_ms: int) -> Non
               on=server)
     elector = row.active.wait_elector()
     sent = _sent_to(server, row.active)
+    # Between two of them: one that is under way would count as unanswered when it wakes, and it would try another server.
+    row.active.wait(lambda: _answered(server, row.active, sent), 5, "a heartbeat has just been answered")
     row.active.pause_process(elector)
     row.fault()
     try:
