@@ -126,7 +126,7 @@ def test_standby_whose_keeper_is_stopped(make_cluster: ClusterMaker) -> None:
     assert life is not None
     stopped.pause_process(stopped.pid)
     try:
-        text = _alarm(stopped, "the keeper", "does not answer", timeout=5)
+        text = _alarm(stopped, "the keeper", "does not answer", timeout=15)
         _told_everywhere(cluster, stopped, text)
         assert stopped.log().count(f"alarm: {text}") == 1, "told once"
         cluster.wait(lambda: cluster.latch_ids() == [active.name, other.name], 5, "it does not stand")
@@ -143,12 +143,12 @@ def test_standby_whose_keeper_is_stopped(make_cluster: ClusterMaker) -> None:
         other.kill()
         following = active.wait_serving(20)
         waited = (following.first - dead.last) / 1e9
-        assert waited < 1.5, f"{waited:.1f} s without a Livy: no time-out of 4 s was waited for\n{cluster.failure_text()}"
+        assert waited < 2.5, f"{waited:.1f} s without a Livy: no time-out of 4 s was waited for\n{cluster.failure_text()}"
     finally:
         stopped.signal(signal.SIGCONT)
     stopped.wait_log("alarm over: the keeper answers again")
     stopped.wait_role("standby")
-    assert not _alarms(stopped)
+    stopped.wait(lambda: text not in _alarms(stopped), 10, "it is over")
     cluster.assert_exclusive()
 
 

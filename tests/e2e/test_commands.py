@@ -113,6 +113,7 @@ def test_posts_wait_for_the_outcome(three: Cluster) -> None:
     asked = ask_control(three[queue[1]], "/switchover", "POST")
     assert asked.status == 200 and asked.json["active"] == queue[1]
     assert (three.active() or three[queue[0]]).name == queue[1]
+    three[queue[1]].wait(lambda: ask_control(three[queue[1]], "/command?id=unknown").status == 404, 10, "it has read what it wrote")
     for path, status, why in (("/nonsense", 404, "there is no such command"), ("/forget", 400, "forget needs id=ID"),
                               ("/pause?for_ms=x", 400, "for_ms and timeout_ms are numbers of milliseconds"),
                               ("/switchover?to=zz", 409, "there is no member zz")):
@@ -134,6 +135,7 @@ def test_switchover_refusals(three: Cluster) -> None:
     asker.wait(lambda: roles(asker).get(other.name) == "absent", 15, "it is seen as absent")
     refused(asker, "switchover", "--to", other.name, why=f"{other.name} is not there (absent)")
     done(asker, "drain")
+    active.wait(lambda: roles(active).get(asker.name) == "drained", 10, "it is seen as drained")
     refused(active, "switchover", why="no other member stands in the queue")
     done(asker, "undrain")
     other.start()
@@ -552,7 +554,7 @@ def test_watch_through_a_switchover(three: Cluster, tmp_path: Path) -> None:
     asker, lines = three[queue[2]], tmp_path / "lines"
 
     def told() -> list[tuple[str | None, bool]]:
-        return [(line["active"], line["serving"]) for line in map(json.loads, lines.read_text().splitlines())]
+        return [(line["active"], line["serving"]) for line in map(json.loads, lines.read_text().rpartition("\n")[0].splitlines())]
     with Terminal(asker, "watch", env={"NO_COLOR": "1"}) as screen, open(lines, "wb") as out:
         other = spawn([program("livy-ha-ctl"), "-s", asker.socket, "--json", "watch"], asker.env, out)
         for at, name in enumerate(queue[:2]):

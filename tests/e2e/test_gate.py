@@ -84,8 +84,7 @@ def test_let_go_before_it_is_held(make_livy: MakeLivy) -> None:
 def test_let_go_before_its_java_runs(make_livy: MakeLivy, until_open: bool) -> None:
     """The timer that ends a Java without the agent is cleared all the same, and the keeper hears that the agent is there."""
     livy = make_livy(let_go=True, until_open=until_open, garbage=True)
-    livy.hear(gate.OPENED)
-    livy.hear(gate.READY)
+    assert {livy.next_said().type, livy.next_said().type} == {gate.OPENED, gate.READY}, "of two threads"
     livy.wait_listening()
     wait_for(lambda: proc.usage(livy.process.pid).cpu_s > 1 or livy.process.poll() is not None, 60, "it has worked for a second")
     assert livy.process.poll() is None, livy.stderr()
@@ -124,11 +123,11 @@ def test_the_lease_ends_it(make_livy: MakeLivy, hold: bool) -> None:
 def test_a_lease_that_counts_until_it_is_let_go(make_livy: MakeLivy) -> None:
     """livy.guard = "none": the lease of the letting go is known, whenever that is read, and after it nobody looks."""
     livy = held(make_livy(until_open=True))
-    livy.lease(gate.now_ms() + 1000)
+    livy.lease(gate.now_ms() + 5000)
     livy.say(gate.OPEN, gate.now_ms() - 1000)  # that of the word is over, and was renewed
     livy.hear(gate.OPENED)
     livy.wait_listening()
-    let_pass(1.5, lambda: livy.process.poll() is None, "it outlives the lease", livy.stderr)
+    let_pass(5.5, lambda: livy.process.poll() is None, "it outlives the lease", livy.stderr)
     late = held(make_livy(until_open=True))
     late.lease(gate.now_ms() - 1)
     late.say(gate.OPEN, gate.now_ms() + 60000)

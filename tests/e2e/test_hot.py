@@ -172,7 +172,7 @@ def test_let_go_before_its_java_runs(make_cluster: MakeCluster, tmp_path: str) -
     second.wait_log("held Livy none -> warming")
     first.kill()
     second.wait_log("warming) is let go", timeout=20)
-    pid = second.row()["livy_pid"]
+    pid = second.wait(lambda: second.row()["livy_pid"], 10, "it tells the pid")
     let_pass(4.5, lambda: proc.alive(pid), "longer than a session", second.failure_text)
     go_on(fifo)
     assert second.wait_serving().pid == pid
@@ -191,7 +191,7 @@ def test_refused_after_it_was_let_go(hot: Cluster, tmp_path: str) -> None:
     second.wait_log("held Livy none -> warming")
     first.kill()
     second.wait_log("warming) is let go", timeout=20)
-    refused = second.row()["livy_pid"]
+    refused = second.wait(lambda: second.row()["livy_pid"], 10, "it tells the pid")
     go_on(fifo)
     life = second.wait_serving()
     assert life.pid != refused and life.begun == life.first, "a cold one"
@@ -347,7 +347,8 @@ def test_a_java_that_leaves_its_start_script(hot: Cluster, tmp_path: str, how: s
     first.wait_serving()
     java, told, script = (os.path.join(tmp_path, name) for name in ("java", "told", "livy-server"))
     shutil.copy("/bin/sh", java)
-    run = f"{java} -c 'echo $$ >{told}.part; mv {told}.part {told}; sleep 600; :' org.apache.livy.server.LivyServer"
+    # It tells its pid before it is a Java, which is killed as soon as it is seen.
+    run = f"sh -c 'echo $$ >{told}.part; mv {told}.part {told}; exec {java} -c \"sleep 600; :\" org.apache.livy.server.LivyServer'"
     with open(script, "w", encoding="ascii") as file:
         file.write(f"#!/bin/sh\n{how.format(java=run, told=told)}\n")
     os.chmod(script, 0o755)
@@ -356,7 +357,7 @@ def test_a_java_that_leaves_its_start_script(hot: Cluster, tmp_path: str, how: s
     second.start()
     pid = int(second.wait(lambda: os.path.exists(told) and open(told, encoding="ascii").read(), 20, "it runs"))  # noqa: SIM115
     try:
-        second.wait_gone(pid, 5, "(without the agent)")
+        second.wait_gone(pid, 15, "(without the agent)")
         if "while" in how:
             second.wait_log(f"killed pid {pid}, left over by Livy")
         else:

@@ -99,10 +99,12 @@ def test_livy_is_restarted_here_where_the_next_one_is_not_ready(make_cluster: Cl
 # ---- hot members -----------------------------------------------------------------------------------------------
 
 
-def _hot(make_cluster: ClusterMaker, count: int, **settings: object) -> tuple[Cluster, Member]:
+def _hot(make_cluster: ClusterMaker, count: int, mode: str = "", **settings: object) -> tuple[Cluster, Member]:
     """All of them started, one serves, and each of the others holds one that the active member knows to be ready."""
-    cluster = make_cluster(count, livy__standby="hot", writing_ms=20, **settings).start()
-    active = cluster.wait_settled()
+    cluster = make_cluster(count, livy__standby="hot", writing_ms=20, **settings)
+    for member in cluster.members if mode else ():
+        member.set_mode(mode)
+    active = cluster.start().wait_settled()
     _all_ready(cluster, active)
     return cluster, active
 
@@ -206,7 +208,8 @@ def test_an_unnamed_switchover_goes_to_one_that_is_ready(make_cluster: ClusterMa
     _knows(first, first.name, "none")
     assert first.ctl("switchover").code == 0
     life = second.wait_serving()
-    assert life.pid == held.pid and cluster.latch_ids() == [second.name, first.name, active.name]
+    assert life.pid == held.pid
+    cluster.wait(lambda: cluster.latch_ids() == [second.name, first.name, active.name], 10, "the others stand behind it, in this order")
     outcome = cluster.control()["results"][-1]
     assert outcome["outcome"] == "done" and outcome["active"] == second.name, outcome
 
@@ -232,6 +235,8 @@ def test_renewals_take_turns(make_cluster: ClusterMaker) -> None:
 
     def all_renewed() -> bool:
         held = {name: member.held() for name, member in standbys.items()}
+        if not any(held.values()):  # one was read before it came to the gate, the other one after it was ended for that
+            held = {name: member.held() for name, member in standbys.items()}
         told = [row["id"] for row in (active.status() or {}).get("members", []) if row["livy"] == "held"]
         looks.append(([name for name, life in held.items() if life], told))
         return all(life and life.begun > edited[name] for name, life in held.items())
@@ -251,7 +256,7 @@ def test_renewals_take_turns(make_cluster: ClusterMaker) -> None:
 
 
 def test_a_switchover_serves_what_livy_conf_says_now(make_cluster: ClusterMaker) -> None:
-    cluster, active = _hot(make_cluster, 2)
+    cluster, active = _hot(make_cluster, 2, mode="slow-term=1500")  # it looks at the files meanwhile
     standby = cluster.standbys()[0]
     held = standby.held()
     edited = _edit(standby)
@@ -263,13 +268,18 @@ def test_a_switchover_serves_what_livy_conf_says_now(make_cluster: ClusterMaker)
 
 
 def test_a_daemon_that_is_stopped_is_followed_with_what_livy_conf_says_now(make_cluster: ClusterMaker) -> None:
-    cluster, active = _hot(make_cluster, 2)
-    standby = cluster.standbys()[0]
-    edited = _edit(standby)
-    assert active.stop() == 0
-    life = standby.wait_serving()
-    assert life.begun > edited, life
-    assert len(cluster.oracle.lives()) == 2, "what was held has never lived"
+    for _ in range(3):
+        cluster, active = _hot(make_cluster, 2)
+        standby = cluster.standbys()[0]
+        edited = _edit(standby)
+        assert active.stop() == 0
+        life = standby.wait_serving()
+        assert len(cluster.oracle.lives()) == 2, "what was held has never lived, or is what lives"
+        if life.begun > edited:
+            return
+        # The files were not looked at within the 50 ms that are waited for: so much is said, and nothing else.
+        standby.wait_log("Livy was held before files of livy.conf_dir have changed")
+    raise AssertionError("three times it took longer to look at the files than a take-over waits for that")
 
 
 def test_who_crashes_is_followed_with_what_is_held(make_cluster: ClusterMaker) -> None:

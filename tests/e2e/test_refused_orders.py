@@ -1,7 +1,10 @@
 """What livy-ha-ctl is refused by a cluster that cannot do it just now; the plain refusals are in test_commands."""
+import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from conftest import ClusterMaker
 from kazoo.security import make_acl
@@ -127,20 +130,25 @@ def test_switchover_to_one_whose_keeper_is_stopped(make_cluster: ClusterMaker) -
     """It looks as if it stood well until it is to start Livy: the next one in the queue does, and who has asked is told. By
     then it does not stand any more, and says why."""
     cluster = make_cluster(3)
+    for member in cluster.members:
+        member.set_mode("slow-term=3000")
     active, (stuck, last) = settled(cluster)
-    stuck.pause_process(stuck.pid)
+    why = f"{stuck.name} was to take over from {active.name}, but {last.name} did"
     try:
-        refused(last, "switchover", "--to", stuck.name,
-                why=f"{stuck.name} was to take over from {active.name}, but {last.name} did")
+        with ThreadPoolExecutor() as pool:
+            asking = pool.submit(refused, last, "switchover", "--to", stuck.name, why=why)
+            cluster.wait(lambda: (cluster.control().get("switchover") or {}).get("begun"), 20, "it has begun")
+            stuck.pause_process(stuck.pid)
+            asking.result()
         assert cluster.active() is last
         active.wait(lambda: active.row(stuck.name).get("role") == "joining", 10, "it stands no more")
         keeper = "the keeper (livy-ha) does not answer: its process is stopped or hangs"
         refused(active, "switchover", "--to", stuck.name, why=f"{stuck.name} does not stand in the queue (joining): {keeper}")
         refused(stuck, "switchover", "--to", stuck.name, why=f"{stuck.name} does not stand: ")
         for command in ("reload", "upgrade"):
-            result = order(stuck, command, timeout="500ms")
+            result = order(stuck, command, timeout="2s")
             assert result.code == 5 and "the keeper (livy-ha) does not answer" in result.err, result
-        result = order(stuck, "undrain", timeout="500ms")
+        result = order(stuck, "undrain", timeout="2s")
         assert result.code == 5 and f"not over in time: {stuck.name} is drained, " in result.err, result
     finally:
         proc.send(stuck.pid, signal.SIGCONT)
@@ -150,7 +158,7 @@ def test_switchover_to_one_whose_keeper_is_stopped(make_cluster: ClusterMaker) -
 def test_a_drain_that_is_taken_back(make_cluster: ClusterMaker) -> None:
     cluster = make_cluster(1)
     active = cluster["a"]
-    active.set_mode("slow-term=1500")
+    active.set_mode("slow-term=4000")
     settled(cluster)
     results: list[CtlResult] = []
     asking = threading.Thread(target=lambda: results.append(order(active, "drain", "--force")))
@@ -252,22 +260,27 @@ def test_two_upgrades_at_a_time(make_cluster: ClusterMaker) -> None:
     active.wait(lambda: active.ctl("upgrade", timeout="20s").code == 0, 30, f"the next one is done, {began}")
 
 
-def test_upgrade_while_a_program_starts(make_cluster: ClusterMaker) -> None:
+def test_upgrade_while_a_program_starts(make_cluster: ClusterMaker, tmp_path: Path) -> None:
     """As after a crash of it; that of an elector can only be asked for by a signal then."""
     cluster = make_cluster(1, fronts=True, zookeeper__session_timeout="10s")
     programs = Programs(cluster)
     for name in (ELECTOR, RELAY):
-        programs.install_script(name, f"sleep 1; exec {program(name)} \"$@\"")
+        programs.install_script(name, f"while [ -e {tmp_path}/hold ]; do sleep 0.05; done; exec {program(name)} \"$@\"")
     active, _ = settled(cluster)
     pid, elector, relay = serving_pid(active), active.wait_elector(), active.wait_relay()
+    hold = tmp_path / "hold"
+    hold.touch()
     proc.send(relay, signal.SIGKILL)
-    active.wait_gone(relay)
+    active.wait(lambda: not os.path.exists(f"/proc/{relay}"), 15, "the keeper has reaped it")
     refused(active, "upgrade", why="the relay is just being started: try again in a moment")
+    hold.unlink()
     active.wait_relay(other_than=relay)
+    hold.touch()
     proc.send(elector, signal.SIGKILL)
-    active.wait_gone(elector)
+    active.wait(lambda: not os.path.exists(f"/proc/{elector}"), 15, "the keeper has reaped it")
     active.signal(signal.SIGUSR2)
     active.wait_log("upgrade: the elector is just being started: try again in a moment")
+    hold.unlink()
     active.wait_elector(other_than=elector)
     active.wait(lambda: active.ctl("upgrade", timeout="20s").code == 0, 30, "then it is done")
     assert serving_pid(active) == pid
