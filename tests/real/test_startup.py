@@ -1,8 +1,10 @@
 """A real Livy that cannot start, or loses its store: what livy-ha makes of its words. Members of their own, each with a root and
 a store of its own on one ZooKeeper, side by side as far as can be. Nothing is submitted here: a script says in place of
 spark-submit what that says of its version, which saves half of the time of a start."""
+import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,11 @@ def _port_is_taken(lone: Lone) -> None:
     assert reason.startswith("exit status 1: its port is taken") and "Address already in use" in reason, reason
 
 
+def _age_s(pid: int | None) -> float:
+    assert pid is not None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - proc.start_ticks(pid) / os.sysconf("SC_CLK_TCK")
+
+
 def _store_goes_away(lone: Lone) -> None:
     """0.7 ends itself when that is gone: no crash, so that it is started again at once; that start fails for want of the store,
     which counts."""
@@ -141,6 +148,8 @@ def test_what_happens_to_one_that_served(make: Callable[..., Lone], tmp_path: Pa
             lone.member.start()
         for lone in (port, away):
             lone.member.wait(lambda member=lone.member: serving(member), START_S, "it serves")  # type: ignore[misc]
+        # One that has lived for less than 5 s cannot have waited for its ZooKeeper, and its death counts.
+        away.member.wait(lambda: _age_s(away.member.java()) > 6, 20, "it has lived for a while")
         store.stop()
         _port_is_taken(port)
         _store_goes_away(away)
